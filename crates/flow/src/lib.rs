@@ -1,0 +1,1 @@
+//! Source, seal, sink: mail moved and sealed, and only then settled.

@@ -1,0 +1,1 @@
+//! Nouns of mail: header fields, addresses, body parts, as views over octets.

@@ -1,0 +1,1 @@
+//! Sealed mailboxes, read: verify, undo.

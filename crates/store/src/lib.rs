@@ -1,0 +1,1 @@
+//! A mailbox wherever it lies: list, read, put, replace with a journal.
