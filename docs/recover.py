@@ -4,7 +4,7 @@
 Needs Python 3.8 or later and GnuPG with the mailbox key or the recovery key imported; nothing else, and no network.
 For S/MIME decrypt first, then cut:  openssl cms -decrypt -inkey key.pem < sealed.eml > p && python3 recover.py --cut < p
 All or nothing: nothing is printed unless gpg ended with status 0 and length and SHA-256 of the result are right.
-It does not check who sealed the mail (`sealpost open` does), and it holds the mail in memory. docs/format.md, section 13.
+It does not check who sealed the mail (`sealpost open` does), and it holds the mail in memory. docs/format.md, §4.9.
 """
 import base64, email, hashlib, re, subprocess, sys
 
