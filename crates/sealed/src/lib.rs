@@ -1,1 +1,25 @@
-//! The sealed message, parsed and written: all that the session key alone can do.
+//! The sealed message, version 1: all that the session key alone can do.
+//!
+//! In: octets, a session key, a sealer's signing key or a set of pinned sealers. Out: the sealed message written or
+//! parsed, piece by piece. Never: a certificate, a secret decryption key, a socket, a file (whoever calls hands in what
+//! is read and written). The public specification is `docs/format.md`; section numbers in this crate refer to it.
+//!
+//! The modules stand in the order of the floors: each imports only from those above it in this list.
+
+pub mod limit;
+pub mod identity;
+pub mod tag_list;
+pub mod signature;
+pub mod field;
+pub mod index;
+pub mod field_blob;
+pub mod packet;
+pub mod armor;
+pub mod session;
+pub mod content;
+pub mod literal;
+pub mod spool;
+pub mod payload;
+pub mod outer;
+pub mod cms;
+pub mod recognise;

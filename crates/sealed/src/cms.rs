@@ -1,0 +1,152 @@
+//! Is this really CMS EnvelopedData or AuthEnvelopedData (RFC 5652 §6, RFC 5083)? DER or BER octets in, yes or no out.
+//! Walks the structure by its tags and lengths; the algorithms, keys and ciphertext are not looked at.
+
+/// 1.2.840.113549.1.7.3
+const ENVELOPED: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x03];
+/// 1.2.840.113549.1.9.16.1.23
+const AUTH_ENVELOPED: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x10, 0x01, 0x17];
+
+const INTEGER: u8 = 0x02;
+const OCTET_STRING: u8 = 0x04;
+const OID: u8 = 0x06;
+const SEQUENCE: u8 = 0x30;
+const SET: u8 = 0x31;
+const CONTEXT_0: u8 = 0xa0;
+const CONTEXT_0_PRIMITIVE: u8 = 0x80;
+/// Nesting of constructed strings that is followed.
+const MAX_DEPTH: usize = 4;
+
+/// Does the whole input hold one ContentInfo with encrypted content for at least one recipient, and nothing else?
+pub fn is_enveloped(octets: &[u8]) -> bool {
+    whole(octets).unwrap_or(false)
+}
+
+fn whole(octets: &[u8]) -> Option<bool> {
+    let (info, rest) = element(octets)?;
+    if info.tag != SEQUENCE || !rest.iter().all(u8::is_ascii_whitespace) {
+        return None;
+    }
+    let (kind, rest) = element(info.body)?;
+    let (content, _) = element(rest)?;
+    if kind.tag != OID || !(kind.body == ENVELOPED || kind.body == AUTH_ENVELOPED) || content.tag != CONTEXT_0 {
+        return None;
+    }
+    let (enveloped, _) = element(content.body)?;
+    let (version, mut rest) = element(enveloped.body)?;
+    if enveloped.tag != SEQUENCE || version.tag != INTEGER {
+        return None;
+    }
+    let (mut next, mut after) = element(rest)?;
+    if next.tag == CONTEXT_0 {
+        // originatorInfo
+        rest = after;
+        (next, after) = element(rest)?;
+    }
+    if next.tag != SET || next.body.is_empty() {
+        return None;
+    }
+    let (encrypted, _) = element(after)?;
+    let (content_type, rest) = element(encrypted.body)?;
+    let (algorithm, rest) = element(rest)?;
+    let (ciphertext, _) = element(rest)?;
+    let well_formed = encrypted.tag == SEQUENCE && content_type.tag == OID && algorithm.tag == SEQUENCE;
+    Some(well_formed && holds_octets(&ciphertext, 0))
+}
+
+/// `encryptedContent [0] IMPLICIT OCTET STRING`, in one piece or in several.
+fn holds_octets(element_: &Element<'_>, depth: usize) -> bool {
+    match element_.tag {
+        CONTEXT_0_PRIMITIVE | OCTET_STRING => !element_.body.is_empty(),
+        _ if depth < MAX_DEPTH => element(element_.body).is_some_and(|(piece, _)| holds_octets(&piece, depth + 1)),
+        _ => false,
+    }
+}
+
+struct Element<'a> {
+    tag: u8,
+    body: &'a [u8],
+}
+
+/// One element and what follows it. Indefinite lengths (X.690 §8.1.3.6) are followed to their end.
+fn element(octets: &[u8]) -> Option<(Element<'_>, &[u8])> {
+    element_within(octets, 0)
+}
+
+/// Elements nested deeper than this in an indefinite length are refused.
+const MAX_NESTING: usize = 16;
+
+fn element_within(octets: &[u8], depth: usize) -> Option<(Element<'_>, &[u8])> {
+    let (&tag, rest) = octets.split_first()?;
+    let (&first, rest) = rest.split_first()?;
+    if tag & 0x1f == 0x1f || depth > MAX_NESTING {
+        return None;
+    }
+    if first == 0x80 {
+        let mut inner = rest;
+        loop {
+            if let Some(after) = inner.strip_prefix(&[0, 0]) {
+                let body = rest.get(..rest.len() - inner.len())?;
+                return Some((Element { tag, body }, after));
+            }
+            (_, inner) = element_within(inner, depth + 1)?;
+        }
+    }
+    let (length, rest) = if first < 0x80 {
+        (usize::from(first), rest)
+    } else {
+        let count = usize::from(first & 0x7f);
+        let (digits, rest) = rest.split_at_checked(count)?;
+        if count > 4 {
+            return None;
+        }
+        (digits.iter().fold(0, |length, &digit| length << 8 | usize::from(digit)), rest)
+    };
+    let (body, after) = rest.split_at_checked(length)?;
+    Some((Element { tag, body }, after))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn der(tag: u8, body: &[u8]) -> Vec<u8> {
+        [&[tag, 0x82, (body.len() >> 8) as u8, body.len() as u8], body].concat()
+    }
+
+    fn message(kind: &[u8], recipients: &[u8], ciphertext: &[u8]) -> Vec<u8> {
+        let encrypted = [der(OID, &[0x2a]), der(SEQUENCE, &[]), der(CONTEXT_0_PRIMITIVE, ciphertext)].concat();
+        let body = [der(INTEGER, &[0]), der(SET, recipients), der(SEQUENCE, &encrypted)].concat();
+        der(SEQUENCE, &[der(OID, kind), der(CONTEXT_0, &der(SEQUENCE, &body))].concat())
+    }
+
+    #[test]
+    fn only_whole_encrypted_content_counts() {
+        let good = message(ENVELOPED, &[1], &[9; 300]);
+        let cases = [
+            (good.clone(), true),
+            (message(AUTH_ENVELOPED, &[1], &[9]), true),
+            (message(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02], &[1], &[9]), false),
+            (message(ENVELOPED, &[], &[9]), false),
+            (message(ENVELOPED, &[1], &[]), false),
+            ([good.clone(), b"text beside".to_vec()].concat(), false),
+            (b"plain text".to_vec(), false),
+            (Vec::new(), false),
+        ];
+        for (octets, expected) in cases {
+            assert_eq!(is_enveloped(&octets), expected);
+        }
+        for end in 0..good.len() {
+            assert!(!is_enveloped(&good[..end]));
+        }
+    }
+
+    #[test]
+    fn indefinite_lengths_are_followed() {
+        let pieces = [&[0xa0, 0x80][..], &[OCTET_STRING, 2, 7, 7, OCTET_STRING, 1, 7], &[0, 0]].concat();
+        let encrypted = [&[SEQUENCE, 0x80][..], &der(OID, &[0x2a]), &der(SEQUENCE, &[]), &pieces, &[0, 0]].concat();
+        let body = [&[SEQUENCE, 0x80][..], &der(INTEGER, &[0]), &der(SET, &[1]), &encrypted, &[0, 0]].concat();
+        let whole = [&[SEQUENCE, 0x80][..], &der(OID, ENVELOPED), &[CONTEXT_0, 0x80], &body, &[0, 0, 0, 0]].concat();
+        assert!(is_enveloped(&whole));
+        assert!(!is_enveloped(&whole[..whole.len() - 2]));
+    }
+}

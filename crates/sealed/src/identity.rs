@@ -1,0 +1,103 @@
+//! Who and which: account, message, sealer, profile. Fixed-size octets in, the same with meaning out; format §4.1, A1, A7.
+
+use aws_lc_rs::{digest, hmac};
+
+/// Names an account to its sealers and readers; derived from its mailbox key, never sent in clear (A1).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct AccountId(pub [u8; 16]);
+
+/// Names one sealed message.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct MessageId(pub [u8; 16]);
+
+/// First 8 octets of SHA-256 of a sealer's public key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct SealerId(pub [u8; 8]);
+
+/// SHA-256 of something.
+pub type Hash = [u8; 32];
+
+impl AccountId {
+    /// `fingerprint`: of the account's OpenPGP mailbox primary key, 20 (v4) or 32 (v6) octets.
+    pub fn of_openpgp(fingerprint: &[u8]) -> Self {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(b"sealed-mail/1 account\0");
+        context.update(fingerprint);
+        Self(truncate(context.finish().as_ref()))
+    }
+}
+
+impl MessageId {
+    /// A random id (delivery modes, single messages).
+    pub fn random() -> Self {
+        Self(random())
+    }
+
+    /// The id of a message that lies in a mailbox (A7): the same octets in the same place always get the same id, so that
+    /// a lost answer or two sealers of one account cannot double it.
+    /// `dedup`: the account's dedup secret. `place`: mailbox name; `occurrence`: UIDVALIDITY and UID, or a Maildir name.
+    pub fn of_place(dedup: &[u8; 32], place: &[u8], occurrence: &[u8], original: &Hash) -> Self {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, dedup);
+        let mut context = hmac::Context::with_key(&key);
+        for part in [place, occurrence] {
+            context.update(&(part.len() as u32).to_be_bytes());
+            context.update(part);
+        }
+        context.update(original);
+        Self(truncate(context.sign().as_ref()))
+    }
+}
+
+/// The way the content is encrypted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Profile {
+    /// OpenPGP, PKESK v3 and SEIPD v1, AES-256: every OpenPGP mail program reads it.
+    Pgp1,
+    /// OpenPGP, PKESK v6 and SEIPD v2, AES-256-OCB (RFC 9580).
+    Pgp2,
+}
+
+impl Profile {
+    /// The octet that stands for it in signatures and key derivation.
+    pub fn octet(self) -> u8 {
+        match self {
+            Self::Pgp1 => 0x01,
+            Self::Pgp2 => 0x02,
+        }
+    }
+
+    /// The word that stands for it in `Sealed-Mail`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pgp1 => "pgp1",
+            Self::Pgp2 => "pgp2",
+        }
+    }
+
+    /// The profile of a word of `Sealed-Mail`; None when this version does not know it.
+    pub fn of_word(word: &[u8]) -> Option<Self> {
+        match word {
+            b"pgp1" => Some(Self::Pgp1),
+            b"pgp2" => Some(Self::Pgp2),
+            _ => None,
+        }
+    }
+}
+
+/// `N` octets of the operating system's randomness.
+///
+/// # Panics
+/// When the operating system has none to give: nothing can be sealed then.
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut octets = [0; N];
+    aws_lc_rs::rand::fill(&mut octets).expect("the operating system gives randomness");
+    octets
+}
+
+fn truncate(hash: &[u8]) -> [u8; 16] {
+    let mut id = [0; 16];
+    for (to, from) in id.iter_mut().zip(hash) {
+        *to = *from;
+    }
+    id
+}
