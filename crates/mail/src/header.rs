@@ -32,7 +32,11 @@ pub struct HeaderSection<'a> {
 impl<'a> HeaderSection<'a> {
     /// Reads the header section at the beginning of `message`. Linear time; what follows the section is not looked at.
     pub fn parse(message: &'a [u8]) -> Self {
-        let line_end = LineEnd::of_window(message);
+        Self::parse_lines(message, LineEnd::of_window(message))
+    }
+
+    /// Reads lines that are known to end in one way.
+    pub(crate) fn parse_lines(message: &'a [u8], line_end: LineEnd) -> Self {
         let mut section = Self { octets: message, fields: Vec::new(), body_offset: message.len(), complete: false, over_limit: false };
         let mut at = 0;
         while at < message.len() {

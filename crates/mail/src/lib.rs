@@ -9,7 +9,10 @@ mod encoded_word;
 mod address;
 mod content_type;
 
+mod structure;
+
 pub use address::{Address, AddressEntry, AddressList, MAX_ADDRESSES, addr_spec_only};
 pub use content_type::{ContentDisposition, ContentType, MAX_PARAMETERS, Parameter, Parameters};
 pub use encoded_word::{decode_words, encode_words};
 pub use header::{HeaderField, HeaderSection, LINE_END_WINDOW, MAX_FIELDS, header_section_end};
+pub use structure::{BodyPart, MAX_ALL_FIELDS, MAX_BOUNDARY, MAX_DEPTH, MAX_PART_FIELDS, MAX_PARTS, PartKind, Scanner};
