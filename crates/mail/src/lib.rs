@@ -9,10 +9,19 @@ mod encoded_word;
 mod address;
 mod content_type;
 
+mod imap_string;
+
+mod envelope;
 mod structure;
 
+mod body_structure;
+mod preview;
+
 pub use address::{Address, AddressEntry, AddressList, MAX_ADDRESSES, addr_spec_only};
+pub use body_structure::body_structure;
 pub use content_type::{ContentDisposition, ContentType, MAX_PARAMETERS, Parameter, Parameters};
 pub use encoded_word::{decode_words, encode_words};
+pub use envelope::envelope;
 pub use header::{HeaderField, HeaderSection, LINE_END_WINDOW, MAX_FIELDS, header_section_end};
+pub use preview::{MAX_PREVIEW_INPUT, PREVIEW_CHARS, preview};
 pub use structure::{BodyPart, MAX_ALL_FIELDS, MAX_BOUNDARY, MAX_DEPTH, MAX_PART_FIELDS, MAX_PARTS, PartKind, Scanner};
