@@ -5,6 +5,7 @@
 
 use crate::content_type::{ContentDisposition, ContentType, Parameters};
 use crate::envelope::envelope;
+use crate::header::HeaderSection;
 use crate::imap_string::{push_nstring, push_string};
 use crate::structure::{BodyPart, PartKind};
 
@@ -44,12 +45,12 @@ fn push_multipart(out: &mut String, part: &BodyPart, max_len: usize) -> Option<(
     push_string(out, or_default(content_type.subtype(), "x-unknown"));
     out.push(' ');
     push_parameters(out, content_type.parameters(), false);
-    push_common(out, part);
+    push_common(out, &part.header());
     Some(())
 }
 
 fn push_single(out: &mut String, part: &BodyPart, max_len: usize) -> Option<()> {
-    let content_type = part.content_type();
+    let (content_type, header) = (part.content_type(), part.header());
     let (kind, subtype) = media_type(part, content_type);
     push_string(out, kind);
     out.push(' ');
@@ -58,10 +59,10 @@ fn push_single(out: &mut String, part: &BodyPart, max_len: usize) -> Option<()> 
     push_parameters(out, content_type.parameters(), part.kind() == PartKind::Text);
     for name in ["content-id", "content-description"] {
         out.push(' ');
-        push_nstring(out, text(part, name).as_deref());
+        push_nstring(out, text(&header, name).as_deref());
     }
     out.push(' ');
-    push_string(out, encoding(part).as_deref().unwrap_or(b"7bit"));
+    push_string(out, encoding(&header).as_deref().unwrap_or(b"7bit"));
     out.push_str(&format!(" {}", part.body_size()));
     match (part.kind(), part.children()) {
         (PartKind::Text, _) => out.push_str(&format!(" {}", part.body_lines())),
@@ -75,8 +76,8 @@ fn push_single(out: &mut String, part: &BodyPart, max_len: usize) -> Option<()> 
         _ => {}
     }
     out.push(' ');
-    push_nstring(out, text(part, "content-md5").as_deref());
-    push_common(out, part);
+    push_nstring(out, text(&header, "content-md5").as_deref());
+    push_common(out, &header);
     Some(())
 }
 
@@ -92,9 +93,9 @@ fn media_type<'p>(part: &'p BodyPart, content_type: &'p ContentType) -> (&'p [u8
 }
 
 /// Disposition, language and location, each with a blank before it.
-fn push_common(out: &mut String, part: &BodyPart) {
+fn push_common(out: &mut String, header: &HeaderSection<'_>) {
     out.push(' ');
-    let disposition = part.field("content-disposition").map(|value| ContentDisposition::parse(&value));
+    let disposition = header.first("content-disposition").map(|field| ContentDisposition::parse(field.value()));
     match disposition.filter(|disposition| !disposition.kind().is_empty()) {
         Some(disposition) => {
             out.push('(');
@@ -106,9 +107,9 @@ fn push_common(out: &mut String, part: &BodyPart) {
         None => out.push_str("NIL"),
     }
     out.push(' ');
-    push_languages(out, text(part, "content-language").as_deref().unwrap_or_default());
+    push_languages(out, text(header, "content-language").as_deref().unwrap_or_default());
     out.push(' ');
-    push_nstring(out, text(part, "content-location").as_deref());
+    push_nstring(out, text(header, "content-location").as_deref());
 }
 
 /// Parameters in pairs; an extended one keeps its star and its encoding, as the client decodes it (RFC 2231).
@@ -157,13 +158,13 @@ fn push_languages(out: &mut String, value: &[u8]) {
 }
 
 /// The transfer encoding's token.
-fn encoding(part: &BodyPart) -> Option<Vec<u8>> {
-    let encoding = ContentType::parse(&part.field("content-transfer-encoding")?).kind().to_owned();
+fn encoding(header: &HeaderSection<'_>) -> Option<Vec<u8>> {
+    let encoding = ContentType::parse(header.first("content-transfer-encoding")?.value()).kind().to_owned();
     (!encoding.is_empty()).then(|| encoding.into_bytes())
 }
 
-fn text(part: &BodyPart, name: &str) -> Option<Vec<u8>> {
-    part.field(name).map(|value| value.trim_ascii_end().to_vec())
+fn text(header: &HeaderSection<'_>, name: &str) -> Option<Vec<u8>> {
+    header.first(name).map(|field| field.unfolded().trim_ascii_end().to_vec())
 }
 
 fn or_default<'a>(value: &'a str, default: &'a str) -> &'a [u8] {

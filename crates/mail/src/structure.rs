@@ -94,7 +94,8 @@ impl BodyPart {
         &self.children
     }
 
-    /// The first field of that name, among those kept: Content-* and, of a message, those of its envelope (RFC 9051 §7.5.2).
+    /// The first field of that name, among those kept: Content-* and, of a message within the message, those of its envelope (RFC 9051
+    /// §7.5.2). The fields of the message itself are [`HeaderSection`]'s.
     pub fn field(&self, name: &str) -> Option<Vec<u8>> {
         self.header().first(name).map(|field| field.unfolded())
     }
@@ -326,10 +327,8 @@ impl Scanner {
         self.line_end_len = line_end_len;
         let first_is_blank = line.first().is_some_and(|octet| is_wsp(*octet));
         if !first_is_blank {
-            let with_envelope = self.parent_kind().is_none_or(|kind| kind == PartKind::Message);
-            self.keep_field = name_and_colon(line)
-                .and_then(|(name_len, _)| line.get(..name_len))
-                .is_some_and(|name| is_descriptive(name) || (with_envelope && is_envelope(name)));
+            let name = name_and_colon(line).and_then(|(name_len, _)| line.get(..name_len));
+            self.keep_field = name.is_some_and(|name| is_descriptive(name) || (self.in_inner_message() && is_envelope(name)));
         }
         if !self.keep_field {
             return;
@@ -554,8 +553,9 @@ impl Scanner {
         self.open.iter().rev().nth(1).map(|open| &open.part)
     }
 
-    fn parent_kind(&self) -> Option<PartKind> {
-        self.parent().map(BodyPart::kind)
+    /// Whether the innermost open part is a message within the message: BODYSTRUCTURE shows its envelope.
+    fn in_inner_message(&self) -> bool {
+        self.parent().is_some_and(|parent| parent.kind == PartKind::Message)
     }
 }
 
@@ -677,12 +677,13 @@ mod tests {
 
     #[test]
     fn only_descriptive_fields_are_kept() {
-        let message = format!("Received: x\n y\nSubject: s\n t\n{X}--x\nSubject: no\nContent-ID : <a>\n\n--x--");
+        let message = format!("Subject: no\n{X}--x\nSubject: no\nContent-ID : <a>\nContent-Type: message/rfc822\n\nReceived: no\nSubject: s\n t\n\n--x--");
         let root = scan(message.as_bytes(), 3);
-        assert_eq!(root.field("subject").as_deref(), Some(&b"s t"[..]));
-        assert_eq!(root.field("received"), None);
-        assert_eq!(root.children()[0].field("content-id").as_deref(), Some(&b"<a>"[..]));
-        assert_eq!(root.children()[0].field("subject"), None);
+        let part = &root.children()[0];
+        let inner = &part.children()[0];
+        assert_eq!((root.field("subject"), part.field("subject"), inner.field("received")), (None, None, None));
+        assert_eq!(part.field("content-id").as_deref(), Some(&b"<a>"[..]));
+        assert_eq!(inner.field("subject").as_deref(), Some(&b"s t"[..]));
     }
 
     #[test]
