@@ -1,1 +1,20 @@
-//! The public half: a message and certificates in, a sealed message and its proof out.
+//! The public half: a message, certificates and a policy in; a sealed message and the means to prove a stored copy out.
+//!
+//! Never: a secret decryption key (it cannot open what it sealed, except with the session key of a message it is sealing
+//! right now), a socket, a file. The modules stand in the order of the floors.
+
+pub mod wrap;
+pub mod certificate;
+pub mod enrolment;
+pub mod copies;
+pub mod policy;
+pub mod list_view;
+pub mod proof;
+#[expect(clippy::module_inception, reason = "the verb that the crate is named for")]
+pub mod seal;
+
+pub use certificate::{Certificate, CertificateError};
+pub use enrolment::{Enrolment, EnrolmentError, Scheme};
+pub use policy::Policy;
+pub use proof::{Expectation, ProofError, Proved};
+pub use seal::{Compression, Padding, SealError, Sealing, Settings, seal};

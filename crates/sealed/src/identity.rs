@@ -94,6 +94,13 @@ pub fn random<const N: usize>() -> [u8; N] {
     octets
 }
 
+/// SHA-256 of some octets.
+pub fn sha256(octets: &[u8]) -> Hash {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest::digest(&digest::SHA256, octets).as_ref());
+    hash
+}
+
 fn truncate(hash: &[u8]) -> [u8; 16] {
     let mut id = [0; 16];
     for (to, from) in id.iter_mut().zip(hash) {

@@ -2,7 +2,7 @@
 //! Written: packet headers and the exact padding of compressed content. Read: plaintext packets in, the payload out; the
 //! end of file comes only after everything around the payload was consumed and verified.
 
-use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 
 use flate2::bufread::DeflateDecoder;
 
@@ -43,30 +43,36 @@ pub fn compressed_header(deflated: u64) -> Option<[u8; COMPRESSED_HEADER]> {
     Some(header)
 }
 
-/// Appends octets as DEFLATE blocks that store. `last`: does the stream end with them?
-pub fn write_stored(out: &mut Vec<u8>, octets: &[u8], last: Last) {
-    let blocks = octets.len().div_ceil(STORED_MOST).max(1);
+/// Writes octets as DEFLATE blocks that store, exactly `blocks` of them; blocks beyond the octets stay empty.
+/// `blocks` must be enough for the octets. `last`: does the stream end with them?
+pub fn write_stored(out: &mut impl Write, octets: &[u8], blocks: usize, last: Last) -> io::Result<()> {
     for number in 1..=blocks {
-        let start = (number - 1) * STORED_MOST;
+        let start = (number - 1).saturating_mul(STORED_MOST).min(octets.len());
         let block = octets.get(start..octets.len().min(start + STORED_MOST)).unwrap_or_default();
-        out.push(u8::from(last == Last::Yes && number == blocks));
         let length = block.len() as u16;
-        out.extend_from_slice(&length.to_le_bytes());
-        out.extend_from_slice(&(!length).to_le_bytes());
-        out.extend_from_slice(block);
+        out.write_all(&[u8::from(last == Last::Yes && number == blocks)])?;
+        out.write_all(&length.to_le_bytes())?;
+        out.write_all(&(!length).to_le_bytes())?;
+        out.write_all(block)?;
     }
+    Ok(())
 }
 
-/// Octets that [`write_stored`] appends for `octets`.
+/// The fewest blocks that store so many octets.
+pub fn stored_blocks(octets: usize) -> usize {
+    octets.div_ceil(STORED_MOST).max(1)
+}
+
+/// Octets that `octets` take in the fewest blocks that store them.
 pub fn stored_length(octets: usize) -> usize {
-    octets + STORED_HEADER * octets.div_ceil(STORED_MOST).max(1)
+    octets + STORED_HEADER * stored_blocks(octets)
 }
 
-/// How many octets of data stored blocks hold when they take `total` octets in all; None when no number fits exactly.
-pub fn stored_capacity(total: usize) -> Option<usize> {
+/// How blocks that store take exactly `total` octets: the number of blocks, and the octets that they hold.
+/// None below the size of one empty block.
+pub fn stored_exactly(total: usize) -> Option<(usize, usize)> {
     let blocks = total.div_ceil(STORED_MOST + STORED_HEADER).max(1);
-    let octets = total.checked_sub(STORED_HEADER * blocks)?;
-    (stored_length(octets) == total).then_some(octets)
+    Some((blocks, total.checked_sub(STORED_HEADER * blocks)?))
 }
 
 /// Does a DEFLATE stream end here?
@@ -230,13 +236,15 @@ mod tests {
     #[test]
     fn stored_blocks_fill_any_total_from_one_block_on() {
         for total in (5..200).chain(65_530..65_560).chain(131_070..131_100) {
-            if let Some(octets) = stored_capacity(total) {
-                let mut out = Vec::new();
-                write_stored(&mut out, &vec![b' '; octets], Last::Yes);
-                assert_eq!(out.len(), total);
-            }
+            let (blocks, octets) = stored_exactly(total).expect("at least one block");
+            let mut out = Vec::new();
+            write_stored(&mut out, &vec![b' '; octets], blocks, Last::Yes).expect("memory");
+            assert_eq!(out.len(), total);
+            let mut inflated = Vec::new();
+            DeflateDecoder::new(out.as_slice()).read_to_end(&mut inflated).expect("DEFLATE");
+            assert_eq!(inflated.len(), octets);
         }
-        assert_eq!(stored_capacity(4), None);
+        assert_eq!(stored_exactly(4), None);
     }
 
     #[test]
@@ -248,8 +256,12 @@ mod tests {
             Ok(payload)
         };
         assert_eq!(read(&literal).expect("one literal"), b"hello");
-        let mut deflated = Vec::new();
-        write_stored(&mut deflated, &literal, Last::Yes);
+        let stored = |octets: &[u8]| {
+            let mut out = Vec::new();
+            write_stored(&mut out, octets, 1, Last::Yes).expect("memory");
+            out
+        };
+        let deflated = stored(&literal);
         let compressed = [&compressed_header(deflated.len() as u64).expect("small")[..], &deflated].concat();
         assert_eq!(read(&compressed).expect("one compressed literal"), b"hello");
         for end in 0..literal.len() {
@@ -260,12 +272,7 @@ mod tests {
         }
         assert!(read(&[literal.as_slice(), &literal].concat()).is_err());
         assert!(read(&[compressed.as_slice(), &literal].concat()).is_err());
-        let nested = [&compressed_header(compressed.len() as u64 + 5).expect("small")[..], &{
-            let mut out = Vec::new();
-            write_stored(&mut out, &compressed, Last::Yes);
-            out
-        }]
-        .concat();
+        let nested = [&compressed_header(compressed.len() as u64 + 5).expect("small")[..], &stored(&compressed)].concat();
         assert!(read(&nested).is_err());
     }
 }

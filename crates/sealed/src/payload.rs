@@ -1,7 +1,7 @@
 //! The payload P (format §4.6): what is encrypted. A root header with the protected fields and the signed origin, then one
 //! child, the original octets verbatim, then padding. Written in pieces around the original; read streaming.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Write};
 
 use base64_simd::STANDARD;
 use mail::{ContentType, HeaderSection};
@@ -47,14 +47,14 @@ impl Frame {
     }
 }
 
-/// Appends `octets` octets of padding: lines of spaces, at most 76 columns.
-pub fn write_padding(out: &mut Vec<u8>, octets: usize) {
+/// Writes `octets` octets of padding: lines of spaces, at most 76 columns.
+pub fn write_padding(out: &mut impl Write, octets: u64) -> io::Result<()> {
     const LINE: &[u8; 76] = b"                                                                          \r\n";
-    out.reserve(octets);
-    for _ in 0..octets / LINE.len() {
-        out.extend_from_slice(LINE);
+    for _ in 0..octets / LINE.len() as u64 {
+        out.write_all(LINE)?;
     }
-    out.resize(out.len() + octets % LINE.len(), b' ');
+    let rest = (octets % LINE.len() as u64) as usize;
+    out.write_all(&LINE.map(|_| b' ')[..rest])
 }
 
 /// The size that a payload of `length` octets is padded to: at least 1 KiB, then PADMÉ (format §7.2).
@@ -211,8 +211,8 @@ mod tests {
     fn padding_has_the_length_asked_for() {
         for octets in [0, 1, 75, 76, 77, 1000] {
             let mut out = Vec::new();
-            write_padding(&mut out, octets);
-            assert_eq!(out.len(), octets);
+            write_padding(&mut out, octets).expect("memory");
+            assert_eq!(out.len() as u64, octets);
             assert!(out.split(|&octet| octet == b'\n').all(|line| line.len() <= 76));
         }
     }

@@ -4,7 +4,6 @@
 
 use std::io::{self, BufRead, Read};
 
-use aws_lc_rs::digest;
 use base64_simd::STANDARD;
 use mail::{ContentType, HeaderSection};
 
@@ -12,7 +11,7 @@ use crate::{
     armor::{ArmorError, Surroundings},
     cms,
     field::{Mark, SealedFields},
-    identity::Hash,
+    identity::{Hash, sha256},
     limit,
     outer::{PREAMBLE, PacketSplitter, read_header_section, scan_body},
     packet::{Length, PacketError, PacketHeader, split_wrapped_keys, tag},
@@ -137,8 +136,8 @@ fn sealed(section: &HeaderSection<'_>, body: Body, exact: Exact) -> Option<Seale
     Some(Sealed {
         wrapped_keys: split_wrapped_keys(&fields.key)?.len(),
         content_length: parts.content_length,
-        key_hash: hash(&fields.key),
-        fields_hash: hash(&fields.fields),
+        key_hash: sha256(&fields.key),
+        fields_hash: sha256(&fields.fields),
         mark: fields.mark,
     })
 }
@@ -363,10 +362,4 @@ fn is_cms(section: &HeaderSection<'_>, rest: Vec<u8>, message: &mut impl BufRead
         return Ok(STANDARD.decode_to_vec(&body).is_ok_and(|octets| cms::is_enveloped(&octets)));
     }
     Ok(cms::is_enveloped(&body))
-}
-
-fn hash(octets: &[u8]) -> Hash {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest::digest(&digest::SHA256, octets).as_ref());
-    hash
 }

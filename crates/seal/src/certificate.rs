@@ -1,0 +1,305 @@
+//! An owner's OpenPGP certificate, checked: octets in, the one key to wrap session keys to out, or a named reason why
+//! there is none (RFC 9580 §10.1, §5.2). The only file of this crate that names rPGP. Nothing is skipped silently: a
+//! certificate that gives no usable key is an error.
+
+use std::io::Cursor;
+
+use pgp::{
+    composed::{Deserializable, SignedPublicKey},
+    crypto::{hash::HashAlgorithm, public_key::PublicKeyAlgorithm, sym::SymmetricKeyAlgorithm},
+    packet::{Signature, SignatureType},
+    types::{EcdhPublicParams, KeyDetails, KeyVersion, PublicParams, Tag},
+};
+use sealed::{
+    identity::AccountId,
+    key_wrap::{Curve, EcdhParameters, KdfHash, WrapCipher},
+};
+
+use crate::wrap::{Parameters, RecipientKey};
+
+/// A certificate with a usable encryption key.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    /// Fingerprint of the primary key.
+    pub fingerprint: Vec<u8>,
+    /// User ids, as text.
+    pub user_ids: Vec<String>,
+    /// The key that session keys are wrapped to: the newest usable one.
+    pub recipient: RecipientKey,
+    /// Does the certificate say that its owner's programs read SEIPD v2?
+    pub reads_v2: bool,
+    /// When the encryption key expires, Unix seconds.
+    pub expires: Option<u64>,
+    /// The certificate as it came, for who passes it on.
+    pub octets: Vec<u8>,
+}
+
+/// Why mail cannot be sealed to a certificate.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// No OpenPGP certificate could be read.
+    #[error("the certificate cannot be read (not an OpenPGP public key, or damaged)")]
+    Unparsable,
+    /// It holds secret keys, which have no place where mail is sealed.
+    #[error("this is a secret key, not a certificate")]
+    Secret,
+    /// Its own signatures do not verify.
+    #[error("certificate {0} carries no valid signature by its own primary key")]
+    Unsigned(String),
+    /// It, or its encryption key, has expired.
+    #[error("certificate {0} expired on {1}")]
+    Expired(String, String),
+    /// It, or its encryption key, was revoked.
+    #[error("certificate {0} was revoked")]
+    Revoked(String),
+    /// It has no key for encryption.
+    #[error("certificate {0} can only sign, not encrypt")]
+    SignOnly(String),
+    /// The encryption key is too weak.
+    #[error("the encryption key of certificate {0} is too weak ({1})")]
+    TooWeak(String, String),
+    /// The encryption key is of a kind that this program does not use.
+    #[error("the encryption key of certificate {0} is of an unsupported kind ({1})")]
+    Unsupported(String, String),
+}
+
+/// Octets of a certificate file that are read.
+pub const MAX_CERTIFICATE: usize = 4 * 1024 * 1024;
+/// RSA keys below this are refused.
+const MIN_RSA_BITS: usize = 2048;
+/// RSA keys above this are refused: aws-lc takes no larger ones.
+const MAX_RSA_BITS: usize = 8192;
+const ARMOR_BEGIN: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----";
+const SECRET_BEGIN: &str = "-----BEGIN PGP PRIVATE KEY BLOCK-----";
+
+impl Certificate {
+    /// Reads every certificate of a file, armored (several blocks in a row) or binary. `now`: Unix seconds.
+    pub fn parse_all(octets: &[u8], now: u64) -> Result<Vec<Self>, CertificateError> {
+        if octets.len() > MAX_CERTIFICATE {
+            return Err(CertificateError::Unparsable);
+        }
+        let mut certificates = Vec::new();
+        for block in blocks(octets)? {
+            let (keys, _) = SignedPublicKey::from_reader_many(Cursor::new(&block))
+                .map_err(|_| CertificateError::Unparsable)?;
+            for key in keys {
+                certificates.push(Self::check(&key.map_err(|_| CertificateError::Unparsable)?, now)?);
+            }
+        }
+        if certificates.is_empty() { Err(CertificateError::Unparsable) } else { Ok(certificates) }
+    }
+
+    /// The account that this certificate is the mailbox certificate of (A1).
+    pub fn account(&self) -> AccountId {
+        AccountId::of_openpgp(&self.fingerprint)
+    }
+
+    /// The fingerprint in hexadecimal.
+    pub fn name(&self) -> String {
+        hexadecimal(&self.fingerprint)
+    }
+
+    fn check(key: &SignedPublicKey, now: u64) -> Result<Self, CertificateError> {
+        use pgp::ser::Serialize;
+        let name = hexadecimal(key.primary_key.fingerprint().as_bytes());
+        let primary = &key.primary_key;
+        let details = &key.details;
+        if details.revocation_signatures.iter().any(|signature| {
+            signature.typ() == Some(SignatureType::KeyRevocation) && signature.verify_key(primary).is_ok()
+        }) {
+            return Err(CertificateError::Revoked(name));
+        }
+        let direct = details.direct_signatures.iter().filter(|signature| {
+            signature.typ() == Some(SignatureType::Key) && signature.verify_key(primary).is_ok()
+        });
+        let certifications = details.users.iter().flat_map(|user| {
+            user.signatures.iter().filter(|signature| {
+                signature.is_certification() && signature.verify_certification(primary, Tag::UserId, &user.id).is_ok()
+            })
+        });
+        let own = newest(direct.chain(certifications), now).ok_or_else(|| CertificateError::Unsigned(name.clone()))?;
+        let created = u64::from(primary.created_at().as_secs());
+        if let Some(expired) = expiry(own, created).filter(|&end| end <= now) {
+            return Err(CertificateError::Expired(name, date(expired)));
+        }
+        let reads_v2 = own.features().is_some_and(|features| features.seipd_v2());
+        let primary_expires = expiry(own, created);
+
+        let mut usable: Vec<(u64, RecipientKey, Option<u64>)> = Vec::new();
+        let mut refusal = None;
+        let candidates = key.public_subkeys.iter().map(|subkey| {
+            let revoked = subkey.signatures.iter().any(|signature| {
+                signature.typ() == Some(SignatureType::SubkeyRevocation)
+                    && signature.verify_subkey_binding(primary, &subkey.key).is_ok()
+            });
+            let bindings = subkey.signatures.iter().filter(|signature| {
+                signature.typ() == Some(SignatureType::SubkeyBinding)
+                    && signature.verify_subkey_binding(primary, &subkey.key).is_ok()
+            });
+            (&subkey.key as &dyn KeyDetails, newest(bindings, now), revoked)
+        });
+        let itself = std::iter::once((primary as &dyn KeyDetails, Some(own), false));
+        for (candidate, binding, revoked) in candidates.chain(itself) {
+            let Some(binding) = binding.filter(|binding| may_encrypt(binding, candidate.algorithm())) else { continue };
+            let created = u64::from(candidate.created_at().as_secs());
+            let expires = expiry(binding, created);
+            if revoked {
+                refusal.get_or_insert(CertificateError::Revoked(name.clone()));
+            } else if let Some(end) = expires.filter(|&end| end <= now) {
+                refusal.get_or_insert(CertificateError::Expired(name.clone(), date(end)));
+            } else {
+                match recipient(candidate, &name) {
+                    Ok(recipient) => usable.push((created, recipient, expires)),
+                    Err(error) => {
+                        refusal.get_or_insert(error);
+                    }
+                }
+            }
+        }
+        let newest = usable.into_iter().max_by_key(|(created, ..)| *created);
+        let (_, recipient, expires) =
+            newest.ok_or_else(|| refusal.unwrap_or_else(|| CertificateError::SignOnly(name.clone())))?;
+        Ok(Self {
+            fingerprint: primary.fingerprint().as_bytes().to_vec(),
+            user_ids: details.users.iter().map(|user| String::from_utf8_lossy(user.id.id()).into_owned()).collect(),
+            recipient,
+            reads_v2,
+            expires: expires.into_iter().chain(primary_expires).min(),
+            octets: key.to_bytes().map_err(|_| CertificateError::Unparsable)?,
+        })
+    }
+}
+
+/// The armored blocks of a file, or the whole of it when it is binary.
+fn blocks(octets: &[u8]) -> Result<Vec<Vec<u8>>, CertificateError> {
+    let Ok(text) = std::str::from_utf8(octets) else {
+        // Tag 5 in old or new format: a secret key packet.
+        let secret = octets.first().is_some_and(|first| first & 0xbc == 0x94 || first & 0xff == 0xc5);
+        return if secret {
+            Err(CertificateError::Secret)
+        } else {
+            Ok(vec![dearmored_packets(octets)])
+        };
+    };
+    if text.contains(SECRET_BEGIN) {
+        return Err(CertificateError::Secret);
+    }
+    let starts: Vec<usize> = text.match_indices(ARMOR_BEGIN).map(|(start, _)| start).collect();
+    if starts.is_empty() {
+        return Err(CertificateError::Unparsable);
+    }
+    let ends = starts.iter().skip(1).copied().chain(std::iter::once(text.len()));
+    let armored = starts.iter().zip(ends).filter_map(|(&start, end)| text.get(start..end));
+    Ok(armored.map(|block| block.as_bytes().to_vec()).collect())
+}
+
+fn dearmored_packets(octets: &[u8]) -> Vec<u8> {
+    octets.to_vec()
+}
+
+/// The newest of the signatures that count at `now`: made before, not expired, not by a broken hash.
+fn newest<'a>(signatures: impl Iterator<Item = &'a Signature>, now: u64) -> Option<&'a Signature> {
+    signatures
+        .filter(|signature| !matches!(signature.hash_alg(), None | Some(HashAlgorithm::Md5 | HashAlgorithm::Ripemd160)))
+        .filter_map(|signature| Some((u64::from(signature.created()?.as_secs()), signature)))
+        // A clock that is a little behind must not make a fresh certificate unusable.
+        .filter(|(created, _)| *created <= now.saturating_add(24 * 3600))
+        .filter(|(created, signature)| {
+            let lasts = signature.signature_expiration_time().map_or(0, |duration| u64::from(duration.as_secs()));
+            lasts == 0 || created + lasts > now
+        })
+        .max_by_key(|(created, _)| *created)
+        .map(|(_, signature)| signature)
+}
+
+fn expiry(signature: &Signature, key_created: u64) -> Option<u64> {
+    let lasts = u64::from(signature.key_expiration_time()?.as_secs());
+    (lasts != 0).then_some(key_created + lasts)
+}
+
+/// Key flags (RFC 9580 §5.2.3.29); keys from before there were flags may do what their algorithm does.
+fn may_encrypt(binding: &Signature, algorithm: PublicKeyAlgorithm) -> bool {
+    let able = matches!(
+        algorithm,
+        PublicKeyAlgorithm::RSA
+            | PublicKeyAlgorithm::RSAEncrypt
+            | PublicKeyAlgorithm::ECDH
+            | PublicKeyAlgorithm::X25519
+            | PublicKeyAlgorithm::X448
+            | PublicKeyAlgorithm::Elgamal
+            | PublicKeyAlgorithm::ElgamalEncrypt
+    );
+    let flags = binding.key_flags();
+    let none = !(flags.certify()
+        || flags.sign()
+        || flags.authentication()
+        || flags.encrypt_comms()
+        || flags.encrypt_storage());
+    able && (none || flags.encrypt_comms() || flags.encrypt_storage())
+}
+
+fn recipient(key: &dyn KeyDetails, name: &str) -> Result<RecipientKey, CertificateError> {
+    let unsupported = |kind: &str| CertificateError::Unsupported(name.to_owned(), kind.to_owned());
+    let fingerprint = key.fingerprint().as_bytes().to_vec();
+    let version = match key.version() {
+        KeyVersion::V4 => 4,
+        KeyVersion::V6 => 6,
+        _ => return Err(unsupported("key version")),
+    };
+    let ecdh = |curve, point: &[u8], hash: &HashAlgorithm, cipher: &SymmetricKeyAlgorithm| {
+        let hash = match hash {
+            HashAlgorithm::Sha256 => KdfHash::Sha256,
+            HashAlgorithm::Sha384 => KdfHash::Sha384,
+            HashAlgorithm::Sha512 => KdfHash::Sha512,
+            _ => return Err(unsupported("key derivation hash")),
+        };
+        let cipher = match cipher {
+            SymmetricKeyAlgorithm::AES128 => WrapCipher::Aes128,
+            SymmetricKeyAlgorithm::AES256 => WrapCipher::Aes256,
+            _ => return Err(unsupported("key wrap cipher")),
+        };
+        let parameters = EcdhParameters { curve, hash, cipher, fingerprint: fingerprint.clone() };
+        Ok(Parameters::Ecdh { point: point.to_vec(), parameters })
+    };
+    let parameters = match key.public_params() {
+        PublicParams::ECDH(EcdhPublicParams::Curve25519Legacy { p, hash, alg_sym, .. }) => {
+            ecdh(Curve::Curve25519Legacy, p.as_bytes(), hash, alg_sym)?
+        }
+        PublicParams::ECDH(EcdhPublicParams::P256 { p, hash, alg_sym }) => {
+            ecdh(Curve::P256, &p.to_sec1_bytes(), hash, alg_sym)?
+        }
+        PublicParams::ECDH(EcdhPublicParams::P384 { p, hash, alg_sym }) => {
+            ecdh(Curve::P384, &p.to_sec1_bytes(), hash, alg_sym)?
+        }
+        PublicParams::ECDH(EcdhPublicParams::P521 { p, hash, alg_sym }) => {
+            ecdh(Curve::P521, &p.to_sec1_bytes(), hash, alg_sym)?
+        }
+        PublicParams::X25519(public) => Parameters::X25519(*public.key.as_bytes()),
+        PublicParams::RSA(public) => {
+            use rsa::traits::PublicKeyParts;
+            let bits = public.key.n().bits();
+            if bits < MIN_RSA_BITS {
+                return Err(CertificateError::TooWeak(name.to_owned(), format!("RSA, {bits} bits")));
+            }
+            if bits > MAX_RSA_BITS {
+                return Err(unsupported("RSA of more than 8192 bits"));
+            }
+            Parameters::rsa(&public.key.n().to_bytes_be(), &public.key.e().to_bytes_be())
+                .map_err(|_| unsupported("RSA parameters"))?
+        }
+        PublicParams::Elgamal(_) => return Err(unsupported("Elgamal")),
+        PublicParams::X448(_) => return Err(unsupported("X448")),
+        _ => return Err(unsupported("unknown algorithm or curve")),
+    };
+    let key_id = key.legacy_key_id().as_ref().try_into().map_err(|_| unsupported("key id"))?;
+    Ok(RecipientKey { version, fingerprint, key_id, parameters })
+}
+
+fn hexadecimal(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02X}")).collect()
+}
+
+fn date(seconds: u64) -> String {
+    let moment = i64::try_from(seconds).ok().and_then(|seconds| time::OffsetDateTime::from_unix_timestamp(seconds).ok());
+    moment.map_or_else(|| "an unknown day".to_owned(), |moment| moment.date().to_string())
+}

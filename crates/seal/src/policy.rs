@@ -1,0 +1,154 @@
+//! What stays readable outside the encryption: a header confidentiality policy in the sense of RFC 9788 (format §7.1).
+//! The original's header section in, outer fields out, ASCII with CRLF. It never copies a field that is not on its list.
+
+use std::str::FromStr;
+
+use mail::HeaderSection;
+use sealed::{field::encode_id, identity::MessageId};
+use time::{OffsetDateTime, format_description::well_known::Rfc2822};
+
+use crate::{copies, enrolment::UnknownWord};
+
+/// How much stays outside.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub enum Policy {
+    /// Everything that is shown, the Subject too.
+    Open,
+    /// Who and when, not what about.
+    #[default]
+    Baseline,
+    /// Addresses without names, no time zone.
+    Shy,
+    /// Nothing but that there is a mail.
+    Hidden,
+}
+
+/// The Subject that stands outside when the true one does not (RFC 9788 §3.2.1).
+const HIDDEN_SUBJECT: &[u8] = b"Subject: [...]\r\n";
+/// Fields that `baseline` and `shy` leave outside.
+const WHO_AND_WHEN: [&str; 9] =
+    ["From", "Sender", "Reply-To", "To", "Cc", "Date", "Message-ID", "In-Reply-To", "References"];
+/// Fields that `open` leaves outside besides those and the Subject.
+const OPEN_TOO: [&str; 10] = [
+    "List-Id", "List-Help", "List-Unsubscribe", "List-Subscribe", "List-Post", "List-Owner", "List-Archive", "Keywords", "Comments", "Autocrypt",
+];
+/// `hidden` never writes a date older than this many hours' rounding: the full hour of sealing.
+const HOUR: u64 = 3600;
+
+impl Policy {
+    /// The outer fields. `id` and `time` (Unix seconds) of sealing stand in where the true ones are hidden.
+    pub fn outer_fields(self, section: &HeaderSection<'_>, id: MessageId, time: u64) -> Vec<u8> {
+        let mut out = Vec::with_capacity(1024);
+        if self == Self::Hidden {
+            out.extend_from_slice(b"From: sealed@sealed.invalid\r\nTo: hidden-recipients: ;\r\n");
+            out.extend_from_slice(&date(time / HOUR * HOUR));
+            out.extend_from_slice(format!("Message-ID: <{}@sealed.invalid>\r\n", encode_id(&id.0)).as_bytes());
+            out.extend_from_slice(HIDDEN_SUBJECT);
+            return out;
+        }
+        for name in WHO_AND_WHEN {
+            let copy = section.first(name).and_then(|field| match (self, name) {
+                (Self::Shy, "From" | "Sender" | "Reply-To" | "To" | "Cc") => {
+                    copies::bare_addresses(field).map(|list| copies::folded(name, &list))
+                }
+                (Self::Shy, "Date") => moment(&field.unfolded_text()).map(date),
+                _ => copies::outside(name, field),
+            });
+            match copy {
+                Some(copy) => out.extend_from_slice(&copy),
+                None if name == "From" => out.extend_from_slice(b"From: unknown@sealed.invalid\r\n"),
+                None => {}
+            }
+        }
+        if self != Self::Open {
+            out.extend_from_slice(HIDDEN_SUBJECT);
+            return out;
+        }
+        let subject = section.first("Subject").and_then(|field| copies::outside("Subject", field));
+        out.extend_from_slice(subject.as_deref().unwrap_or(b"Subject: \r\n"));
+        for name in OPEN_TOO {
+            let copy = section.first(name).and_then(|field| copies::outside(name, field));
+            out.extend(copy.into_iter().flatten());
+        }
+        out
+    }
+
+    /// As it is written in configuration and enrolment.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Baseline => "baseline",
+            Self::Shy => "shy",
+            Self::Hidden => "hidden",
+        }
+    }
+}
+
+impl FromStr for Policy {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        let all = [Self::Open, Self::Baseline, Self::Shy, Self::Hidden];
+        all.into_iter().find(|policy| policy.word() == word).ok_or(UnknownWord("open, baseline, shy, hidden"))
+    }
+}
+
+/// The moment that a Date field names, Unix seconds. None when no date can be read from it.
+fn moment(value: &str) -> Option<u64> {
+    let date = mail_parser::DateTime::parse_rfc822(value).filter(mail_parser::DateTime::is_valid)?;
+    u64::try_from(date.to_timestamp()).ok()
+}
+
+fn date(seconds: u64) -> Vec<u8> {
+    let moment = i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
+        .and_then(|moment| moment.format(&Rfc2822).ok());
+    moment.map_or_else(Vec::new, |moment| format!("Date: {moment}\r\n").into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_policy_leaves_only_what_it_says() {
+        let message = b"Received: from a\r\nFrom: Eve Example <eve@example.com>\r\nTo: Alice <alice@example.org>\r\n\
+            Cc: c@example.org\r\nBcc: hidden@example.org\r\nSubject: secret plan\r\nDate: Mon, 23 Nov 2026 10:20:30 +0100\r\n\
+            Message-ID: <1@example.com>\r\nList-Id: <l.example.org>\r\nX-Mailer: m\r\nKeywords: k\r\n\r\nbody";
+        let section = HeaderSection::parse(message);
+        let outer = |policy: Policy| {
+            String::from_utf8(policy.outer_fields(&section, MessageId([1; 16]), 1_795_426_830)).expect("ASCII")
+        };
+        assert_eq!(
+            outer(Policy::Baseline),
+            "From: Eve Example <eve@example.com>\r\nTo: Alice <alice@example.org>\r\nCc: c@example.org\r\n\
+             Date: Mon, 23 Nov 2026 10:20:30 +0100\r\nMessage-ID: <1@example.com>\r\nSubject: [...]\r\n"
+        );
+        assert_eq!(
+            outer(Policy::Shy),
+            "From: eve@example.com\r\nTo: alice@example.org\r\nCc: c@example.org\r\n\
+             Date: Mon, 23 Nov 2026 09:20:30 +0000\r\nMessage-ID: <1@example.com>\r\nSubject: [...]\r\n"
+        );
+        assert_eq!(
+            outer(Policy::Hidden),
+            "From: sealed@sealed.invalid\r\nTo: hidden-recipients: ;\r\nDate: Mon, 23 Nov 2026 09:00:00 +0000\r\n\
+             Message-ID: <AQEBAQEBAQEBAQEBAQEBAQ@sealed.invalid>\r\nSubject: [...]\r\n"
+        );
+        let open = outer(Policy::Open);
+        assert!(open.contains("Subject: secret plan\r\n") && open.contains("List-Id:") && open.contains("Keywords: k"));
+        for policy in [Policy::Open, Policy::Baseline, Policy::Shy, Policy::Hidden] {
+            let outer = outer(policy);
+            assert!(!outer.contains("hidden@example.org") && !outer.contains("Received") && !outer.contains("X-Mailer"));
+            assert_eq!(policy.word().parse(), Ok(policy));
+        }
+        assert!("none".parse::<Policy>().is_err());
+    }
+
+    #[test]
+    fn a_mail_without_fields_still_has_a_sender_and_a_subject() {
+        let section = HeaderSection::parse(b"just a body");
+        let outer = Policy::Baseline.outer_fields(&section, MessageId([0; 16]), 0);
+        assert_eq!(outer, b"From: unknown@sealed.invalid\r\nSubject: [...]\r\n");
+    }
+}
