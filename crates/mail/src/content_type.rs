@@ -4,6 +4,8 @@
 //! charsets of RFC 2231 resolved (RFC 2045 §5.1, RFC 2183 §2). Never fails: what cannot be read is left out. Never judges whether a type
 //! makes sense.
 
+use std::borrow::Cow;
+
 use crate::encoded_word::{decode_charset, decode_words};
 use crate::header::is_wsp;
 
@@ -52,8 +54,13 @@ impl ContentType {
     }
 
     /// The boundary's octets (RFC 2046 §5.1.1: white space at its end does not count); `None` when missing or empty.
-    pub fn boundary(&self) -> Option<&[u8]> {
-        let boundary = self.parameters.iter().find(|parameter| parameter.name == "boundary")?.octets.trim_ascii_end();
+    pub fn boundary(&self) -> Option<Cow<'_, [u8]>> {
+        let boundary = self.parameters.iter().find(|parameter| parameter.name == "boundary")?;
+        let boundary = match boundary.extended {
+            false => Cow::Borrowed(boundary.octets.trim_ascii_end()),
+            // quirk: Horde wrote boundaries in the extended form; the charset of a boundary means nothing.
+            true => Cow::Owned(boundary.percent_decoded().1.trim_ascii_end().to_vec()),
+        };
         (!boundary.is_empty()).then_some(boundary)
     }
 }
@@ -83,7 +90,7 @@ impl ContentDisposition {
     }
 }
 
-/// The parameters of a value, in the order in which their names first occur.
+/// The parameters of a value: in their order, those that were continued after the others, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Parameters {
     list: Vec<Parameter>,
@@ -151,10 +158,16 @@ impl Parameter {
             // quirk: Outlook and many others put encoded words into parameters, which RFC 2047 §5 forbids.
             return decode_words(&self.octets);
         }
+        let (charset, octets) = self.percent_decoded();
+        decode_charset(charset, &octets)
+    }
+
+    /// Charset and octets of an extended value.
+    fn percent_decoded(&self) -> (&[u8], Vec<u8>) {
         let mut pieces = self.octets.splitn(3, |octet| *octet == b'\'');
         match (pieces.next(), pieces.next(), pieces.next()) {
-            (Some(charset), Some(_language), Some(encoded)) => decode_charset(charset, &percent_decode(encoded)),
-            _ => decode_charset(b"utf-8", &percent_decode(&self.octets)),
+            (Some(charset), Some(_language), Some(encoded)) => (charset, percent_decode(encoded)),
+            _ => (b"utf-8", percent_decode(&self.octets)),
         }
     }
 }
@@ -179,27 +192,20 @@ impl Segment {
 }
 
 /// Joins continuations: pieces 0, 1, 2, ... of a name, however they are ordered; a gap ends the value.
-fn join(mut segments: Vec<Segment>) -> Vec<Parameter> {
-    // A stable sort by number keeps equal numbers, and all that is not numbered, in their order.
-    let mut order: Vec<String> = Vec::new();
-    for segment in &segments {
-        if segment.number.is_some() && !order.contains(&segment.name) {
-            order.push(segment.name.clone());
-        }
-    }
+fn join(segments: Vec<Segment>) -> Vec<Parameter> {
     let mut list = Vec::with_capacity(segments.len());
     let mut pieces: Vec<Segment> = Vec::new();
-    for segment in segments.drain(..) {
+    for segment in segments {
         match segment.number {
             None => list.push(Parameter { name: segment.name, octets: segment.octets, extended: segment.extended }),
             Some(_) => pieces.push(segment),
         }
     }
-    pieces.sort_by_key(|piece| piece.number);
-    for name in order {
-        let mut octets = Vec::new();
-        let own: Vec<&Segment> = pieces.iter().filter(|piece| piece.name == name).collect();
+    // Stable: of two pieces with one number the first counts.
+    pieces.sort_by(|one, other| (&one.name, one.number).cmp(&(&other.name, other.number)));
+    for own in pieces.chunk_by(|one, other| one.name == other.name) {
         let extended = own.iter().any(|piece| piece.extended);
+        let mut octets = Vec::new();
         let mut expected = 0u32;
         for piece in own {
             if piece.number != Some(expected) {
@@ -211,8 +217,8 @@ fn join(mut segments: Vec<Segment>) -> Vec<Parameter> {
             }
             expected = expected.saturating_add(1);
         }
-        if expected > 0 {
-            list.push(Parameter { name, octets, extended });
+        if let Some(first) = own.first().filter(|_| expected > 0) {
+            list.push(Parameter { name: first.name.clone(), octets, extended });
         }
     }
     list
@@ -413,7 +419,8 @@ mod tests {
     fn the_extended_form_wins_and_boundaries_are_octets() {
         let both = ContentDisposition::parse(b"Attachment; filename=\"a?.txt\"; filename*=utf-8''a%C3%A9.txt");
         assert_eq!((both.kind(), both.parameters().get("filename").as_deref()), ("attachment", Some("aé.txt")));
-        assert_eq!(ContentType::parse(b"multipart/x; boundary=\"\xe9  \"").boundary(), Some(&b"\xe9"[..]));
+        assert_eq!(ContentType::parse(b"multipart/x; boundary=\"\xe9  \"").boundary().as_deref(), Some(&b"\xe9"[..]));
+        assert_eq!(ContentType::parse(b"multipart/x; boundary*0*=us-ascii''%3Da; boundary*1=b").boundary().as_deref(), Some(&b"=ab"[..]));
         assert_eq!(ContentType::parse(b"multipart/x; boundary=\"\"").boundary(), None);
     }
 

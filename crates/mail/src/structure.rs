@@ -364,7 +364,7 @@ impl Scanner {
             ("multipart", _) if content_type.boundary().is_some() => PartKind::Multipart,
             _ => PartKind::Other,
         };
-        let boundary = content_type.boundary().unwrap_or_default().to_vec();
+        let boundary = content_type.boundary().unwrap_or_default().into_owned();
         let holds_parts = matches!(open.part.kind, PartKind::Multipart | PartKind::Message);
         let beyond = depth >= MAX_DEPTH || self.parts >= MAX_PARTS || (open.part.kind == PartKind::Multipart && boundary.len() > MAX_BOUNDARY);
         if holds_parts && beyond {
