@@ -10,7 +10,7 @@ use std::time::Instant;
 use store::journal::{Begin, State};
 use store::maildir::Publish;
 use store::{
-    Database, Journal, Maildir, Message, Proof, Published, Replacer, Retired, UnixSeconds,
+    Database, Journal, Maildir, Message, Proof, Published, Replacer, Retired, UnixSeconds, Unsynced,
 };
 
 struct Compared;
@@ -91,11 +91,12 @@ fn replace(replacer: &Replacer, journal: Journal<'_>, originals: &[Message]) {
         (staging.finish().unwrap(), octets)
     });
     let written: Vec<_> = written.collect();
-    let staged: Vec<_> = written
+    let (written, octets): (Vec<_>, Vec<_>) = written.into_iter().unzip();
+    let staged = Unsynced::sync_batch(written)
         .into_iter()
-        .map(|(copy, octets)| (copy.sync().unwrap(), octets))
-        .collect();
-    let published = staged.into_iter().map(|(copy, octets)| {
+        .map(Result::unwrap)
+        .zip(octets);
+    let published = staged.map(|(copy, octets)| {
         let proven = copy.read_back(|mut file| {
             let mut back = Vec::new();
             file.read_to_end(&mut back)?;

@@ -10,7 +10,7 @@ use store::journal::{Begin, Row, RowId, State};
 use store::maildir::{Publish, Recovered, Recovery, RetireError};
 use store::{
     Database, Durable, Journal, Mailbox, Maildir, Message, Outcome, Proof, Published, Replacer,
-    Retired, UnixSeconds, recover,
+    Retired, UnixSeconds, Unsynced, recover,
 };
 
 pub(crate) const FLOW: &str = "flow";
@@ -183,9 +183,9 @@ fn replace_batch(
         forget(unsynced);
         return Vec::new();
     }
-    let staged: Vec<_> = unsynced
+    let staged: Vec<_> = Unsynced::sync_batch(unsynced)
         .into_iter()
-        .map(|copy| copy.sync().unwrap())
+        .map(Result::unwrap)
         .collect();
     if cut == Cut::Staged {
         forget(staged);
