@@ -178,7 +178,7 @@ fn blocks(octets: &[u8]) -> Result<Vec<Vec<u8>>, CertificateError> {
         return if secret {
             Err(CertificateError::Secret)
         } else {
-            Ok(vec![dearmored_packets(octets)])
+            Ok(vec![octets.to_vec()])
         };
     };
     if text.contains(SECRET_BEGIN) {
@@ -191,10 +191,6 @@ fn blocks(octets: &[u8]) -> Result<Vec<Vec<u8>>, CertificateError> {
     let ends = starts.iter().skip(1).copied().chain(std::iter::once(text.len()));
     let armored = starts.iter().zip(ends).filter_map(|(&start, end)| text.get(start..end));
     Ok(armored.map(|block| block.as_bytes().to_vec()).collect())
-}
-
-fn dearmored_packets(octets: &[u8]) -> Vec<u8> {
-    octets.to_vec()
 }
 
 /// The newest of the signatures that count at `now`: made before, not expired, not by a broken hash.
@@ -240,39 +236,22 @@ fn may_encrypt(binding: &Signature, algorithm: PublicKeyAlgorithm) -> bool {
 
 fn recipient(key: &dyn KeyDetails, name: &str) -> Result<RecipientKey, CertificateError> {
     let unsupported = |kind: &str| CertificateError::Unsupported(name.to_owned(), kind.to_owned());
-    let fingerprint = key.fingerprint().as_bytes().to_vec();
     let version = match key.version() {
         KeyVersion::V4 => 4,
         KeyVersion::V6 => 6,
         _ => return Err(unsupported("key version")),
     };
-    let ecdh = |curve, point: &[u8], hash: &HashAlgorithm, cipher: &SymmetricKeyAlgorithm| {
-        let hash = match hash {
-            HashAlgorithm::Sha256 => KdfHash::Sha256,
-            HashAlgorithm::Sha384 => KdfHash::Sha384,
-            HashAlgorithm::Sha512 => KdfHash::Sha512,
-            _ => return Err(unsupported("key derivation hash")),
-        };
-        let cipher = match cipher {
-            SymmetricKeyAlgorithm::AES128 => WrapCipher::Aes128,
-            SymmetricKeyAlgorithm::AES256 => WrapCipher::Aes256,
-            _ => return Err(unsupported("key wrap cipher")),
-        };
-        let parameters = EcdhParameters { curve, hash, cipher, fingerprint: fingerprint.clone() };
-        Ok(Parameters::Ecdh { point: point.to_vec(), parameters })
-    };
     let parameters = match key.public_params() {
-        PublicParams::ECDH(EcdhPublicParams::Curve25519Legacy { p, hash, alg_sym, .. }) => {
-            ecdh(Curve::Curve25519Legacy, p.as_bytes(), hash, alg_sym)?
-        }
-        PublicParams::ECDH(EcdhPublicParams::P256 { p, hash, alg_sym }) => {
-            ecdh(Curve::P256, &p.to_sec1_bytes(), hash, alg_sym)?
-        }
-        PublicParams::ECDH(EcdhPublicParams::P384 { p, hash, alg_sym }) => {
-            ecdh(Curve::P384, &p.to_sec1_bytes(), hash, alg_sym)?
-        }
-        PublicParams::ECDH(EcdhPublicParams::P521 { p, hash, alg_sym }) => {
-            ecdh(Curve::P521, &p.to_sec1_bytes(), hash, alg_sym)?
+        PublicParams::ECDH(public) => {
+            let point = match public {
+                EcdhPublicParams::Curve25519Legacy { p, .. } => p.as_bytes().to_vec(),
+                EcdhPublicParams::P256 { p, .. } => p.to_sec1_bytes().to_vec(),
+                EcdhPublicParams::P384 { p, .. } => p.to_sec1_bytes().to_vec(),
+                EcdhPublicParams::P521 { p, .. } => p.to_sec1_bytes().to_vec(),
+                _ => return Err(unsupported("curve")),
+            };
+            let parameters = ecdh_parameters(key).ok_or_else(|| unsupported("key derivation"))?;
+            Parameters::Ecdh { point, parameters }
         }
         PublicParams::X25519(public) => Parameters::X25519(*public.key.as_bytes()),
         PublicParams::RSA(public) => {
@@ -289,10 +268,36 @@ fn recipient(key: &dyn KeyDetails, name: &str) -> Result<RecipientKey, Certifica
         }
         PublicParams::Elgamal(_) => return Err(unsupported("Elgamal")),
         PublicParams::X448(_) => return Err(unsupported("X448")),
-        _ => return Err(unsupported("unknown algorithm or curve")),
+        _ => return Err(unsupported("unknown algorithm")),
     };
     let key_id = key.legacy_key_id().as_ref().try_into().map_err(|_| unsupported("key id"))?;
-    Ok(RecipientKey { version, fingerprint, key_id, parameters })
+    Ok(RecipientKey { version, fingerprint: key.fingerprint().as_bytes().to_vec(), key_id, parameters })
+}
+
+/// Curve, key derivation and wrap of an ECDH key (RFC 9580 §5.5.5.6); who unwraps needs the same. None for another key,
+/// or a combination that is not used.
+pub fn ecdh_parameters(key: &(impl KeyDetails + ?Sized)) -> Option<EcdhParameters> {
+    let (curve, hash, cipher) = match key.public_params() {
+        PublicParams::ECDH(EcdhPublicParams::Curve25519Legacy { hash, alg_sym, .. }) => {
+            (Curve::Curve25519Legacy, hash, alg_sym)
+        }
+        PublicParams::ECDH(EcdhPublicParams::P256 { hash, alg_sym, .. }) => (Curve::P256, hash, alg_sym),
+        PublicParams::ECDH(EcdhPublicParams::P384 { hash, alg_sym, .. }) => (Curve::P384, hash, alg_sym),
+        PublicParams::ECDH(EcdhPublicParams::P521 { hash, alg_sym, .. }) => (Curve::P521, hash, alg_sym),
+        _ => return None,
+    };
+    let hash = match hash {
+        HashAlgorithm::Sha256 => KdfHash::Sha256,
+        HashAlgorithm::Sha384 => KdfHash::Sha384,
+        HashAlgorithm::Sha512 => KdfHash::Sha512,
+        _ => return None,
+    };
+    let cipher = match cipher {
+        SymmetricKeyAlgorithm::AES128 => WrapCipher::Aes128,
+        SymmetricKeyAlgorithm::AES256 => WrapCipher::Aes256,
+        _ => return None,
+    };
+    Some(EcdhParameters { curve, hash, cipher, fingerprint: key.fingerprint().as_bytes().to_vec() })
 }
 
 fn hexadecimal(octets: &[u8]) -> String {

@@ -104,7 +104,7 @@ impl Head {
         let structure = ContentType::parse(once("Content-Type")?.value());
         let boundary = structure
             .boundary()
-            .and_then(|boundary| std::str::from_utf8(boundary).ok())
+            .and_then(|boundary| String::from_utf8(boundary.into_owned()).ok())
             .filter(|boundary| boundary.starts_with(BOUNDARY_START))
             .ok_or_else(malformed)?;
         let mut delimiter = Vec::new();
@@ -113,7 +113,7 @@ impl Head {
             return Err(malformed());
         }
         let (origin, sealer, signature) = parse_origin(once(ORIGIN)?.value()).ok_or_else(malformed)?;
-        let tail = end_of(boundary);
+        let tail = end_of(&boundary);
         Ok(Self { header, origin, sealer, signature, tail })
     }
 
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn padding_has_the_length_asked_for() {
-        for octets in [0, 1, 75, 76, 77, 1000] {
+        for octets in [0_u64, 1, 75, 76, 77, 1000] {
             let mut out = Vec::new();
             write_padding(&mut out, octets).expect("memory");
             assert_eq!(out.len() as u64, octets);

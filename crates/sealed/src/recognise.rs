@@ -174,7 +174,7 @@ impl Body {
     /// RFC 3156 §4: two parts, the first says `Version: 1`, the second is the armored message, and nothing else.
     fn shape(&self, kind: &ContentType) -> Option<Exact> {
         let boundary = kind.is("multipart", "encrypted").then(|| kind.boundary()).flatten()?;
-        let delimiter = [b"--", boundary].concat();
+        let delimiter = [b"--", boundary.as_ref()].concat();
         let mut lines = self.surroundings.before.split_inclusive(|&octet| octet == b'\n').map(<[u8]>::trim_ascii_end);
         let mut preamble: Vec<&[u8]> = Vec::new();
         loop {
