@@ -1,0 +1,101 @@
+//! What the tests of this crate share: an owner with mailbox and recovery key, a sealer, and one `seal` and one `open`
+//! with everything at its defaults.
+
+use std::io::Cursor;
+
+use open::{Algorithm, Keyring, OpenError, SecretKey};
+use seal::{Compression, Padding, Policy, SealError, Sealing, Settings, certificate::Certificate, wrap::RecipientKey};
+use sealed::{
+    identity::{AccountId, MessageId, Profile},
+    index::{Index, Way},
+    signature::{SealerKey, Trust},
+};
+
+pub(crate) struct Household {
+    pub(crate) mailbox: SecretKey,
+    pub(crate) recovery: SecretKey,
+    pub(crate) recipients: Vec<RecipientKey>,
+    pub(crate) account: AccountId,
+    pub(crate) sealer: SealerKey,
+    pub(crate) keys: Keyring,
+    pub(crate) trust: Trust,
+    pub(crate) profile: Profile,
+    pub(crate) policy: Policy,
+    pub(crate) compression: Compression,
+    pub(crate) padding: Padding,
+}
+
+pub(crate) const NOW: u64 = 1_795_424_400;
+
+pub(crate) fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+}
+
+impl Household {
+    pub(crate) fn new() -> Self {
+        Self::of(Algorithm::V4Curve25519)
+    }
+
+    pub(crate) fn of(algorithm: Algorithm) -> Self {
+        let mailbox = SecretKey::generate("alice@example.org", algorithm).unwrap();
+        let recovery = SecretKey::generate("alice@example.org", algorithm).unwrap();
+        let certificates: Vec<Certificate> =
+            [&mailbox, &recovery].iter().map(|key| key.certificate(now()).unwrap()).collect();
+        let sealer = SealerKey::generate();
+        let mut keys = Keyring::default();
+        keys.add(mailbox.unlock(None).unwrap());
+        let account = certificates[0].account();
+        Self {
+            recipients: certificates.iter().map(|certificate| certificate.recipient.clone()).collect(),
+            account,
+            trust: Trust { accounts: vec![account], sealers: vec![sealer.public().clone()] },
+            sealer,
+            keys,
+            mailbox,
+            recovery,
+            profile: if algorithm == Algorithm::V6X25519 { Profile::Pgp2 } else { Profile::Pgp1 },
+            policy: Policy::Baseline,
+            compression: Compression::Auto,
+            padding: Padding::Bucket,
+        }
+    }
+
+    pub(crate) fn settings(&self) -> Settings<'_> {
+        Settings {
+            account: self.account,
+            recipients: &self.recipients,
+            sealer: &self.sealer,
+            profile: self.profile,
+            policy: self.policy,
+            compression: self.compression,
+            padding: self.padding,
+            id: MessageId::random(),
+            sequence: 7,
+            time: NOW,
+            way: Way::Client,
+            place: seal::seal::Place::default(),
+        }
+    }
+
+    pub(crate) fn seal_to(&self, original: &[u8], out: &mut Vec<u8>) -> Result<Sealing, SealError> {
+        seal::seal(&mut Cursor::new(original), || Ok(Cursor::new(Vec::new())), out, &self.settings())
+    }
+
+    pub(crate) fn seal(&self, original: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.seal_to(original, &mut out).unwrap();
+        out
+    }
+
+    pub(crate) fn open(&self, message: &[u8]) -> Result<Vec<u8>, OpenError> {
+        let mut message = message;
+        let opened = open::open(&mut message, Cursor::new(Vec::new()), &self.keys, &self.trust)?;
+        let mut original = Vec::new();
+        opened.write(&mut original)?;
+        Ok(original)
+    }
+
+    pub(crate) fn headers(&self, message: &[u8]) -> Result<Index, OpenError> {
+        open::headers(message, &self.keys, &self.trust)
+    }
+}

@@ -1,0 +1,5 @@
+//! Tests of sealing and opening together: laws, forgeries, other programs, real mail.
+#![expect(clippy::unwrap_used, reason = "tests fail loudly")]
+
+mod household;
+mod laws;
