@@ -50,8 +50,8 @@ pub struct Settings<'a> {
     pub compression: Compression,
     /// How sizes are hidden.
     pub padding: Padding,
-    /// The sealed message's id.
-    pub id: MessageId,
+    /// How the sealed message gets its id.
+    pub id: NewId<'a>,
     /// The sealer's running number for this account; 0 = not counted.
     pub sequence: u64,
     /// Now, Unix seconds.
@@ -60,6 +60,33 @@ pub struct Settings<'a> {
     pub way: Way,
     /// Where the message lies, for the list view.
     pub place: Place,
+}
+
+/// How a sealed message gets its id.
+#[derive(Clone, Copy)]
+pub enum NewId<'a> {
+    /// A random one (delivery, single messages).
+    Random,
+    /// The one that these octets have in this place (A7), so that they cannot be sealed there twice unnoticed.
+    OfPlace {
+        /// The account's dedup secret, shared by its sealers.
+        dedup: &'a [u8; 32],
+        /// Mailbox name.
+        mailbox: &'a [u8],
+        /// UIDVALIDITY and UID, or the unique part of a Maildir name.
+        occurrence: &'a [u8],
+    },
+}
+
+impl NewId<'_> {
+    fn of(self, original: &Hash) -> MessageId {
+        match self {
+            Self::Random => MessageId::random(),
+            Self::OfPlace { dedup, mailbox, occurrence } => {
+                MessageId::of_place(dedup, mailbox, occurrence, original)
+            }
+        }
+    }
 }
 
 /// Where a message lies at sealing; information for the list view.
@@ -177,10 +204,11 @@ pub fn seal<S: Read + Write + Seek>(
     }
     let mut survey = Survey::read(original, &spool, settings.compression)?;
     let section = survey.header();
-    let outer_fields = settings.policy.outer_fields(&section, settings.id, settings.time);
+    let id = settings.id.of(&survey.hash);
+    let outer_fields = settings.policy.outer_fields(&section, id, settings.time);
     let origin = Origin {
         account: settings.account,
-        id: settings.id,
+        id,
         length: survey.length,
         hash: survey.hash,
         time: settings.time,
@@ -199,9 +227,9 @@ pub fn seal<S: Read + Write + Seek>(
     let mut content = write_content(original, &mut survey, &frame, spooled, &key, settings)?;
     let content_hash = self_check(&mut content, &key, &origin, settings.profile)?;
 
-    let blob = field_blob::seal(&index, &key, settings.profile, settings.id, &content_hash);
+    let blob = field_blob::seal(&index, &key, settings.profile, id, &content_hash);
     let expectation = Expectation {
-        id: settings.id,
+        id,
         sequence: settings.sequence,
         original: survey.hash,
         key: sha256(&wrapped),

@@ -6,7 +6,7 @@ use std::io::Cursor;
 use open::{Algorithm, Keyring, OpenError, SecretKey};
 use seal::{Compression, Padding, Policy, SealError, Sealing, Settings, certificate::Certificate, wrap::RecipientKey};
 use sealed::{
-    identity::{AccountId, MessageId, Profile},
+    identity::{AccountId, Profile},
     index::{Index, Way},
     signature::{SealerKey, Trust},
 };
@@ -69,7 +69,7 @@ impl Household {
             policy: self.policy,
             compression: self.compression,
             padding: self.padding,
-            id: MessageId::random(),
+            id: seal::seal::NewId::Random,
             sequence: 7,
             time: NOW,
             way: Way::Client,
