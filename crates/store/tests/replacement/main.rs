@@ -3,6 +3,7 @@
 
 mod scene;
 
+mod between;
 mod crash;
 mod full;
 mod kill;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use store::Outcome;
@@ -62,33 +62,44 @@ fn no_flag_is_lost_and_no_message_doubled() {
     }
 }
 
-/// Sets one letter after another on whatever file it finds, and remembers for each message which were set.
+/// Sets one letter after another, mostly on originals whose copies are there already, and remembers for each message which
+/// were set. There are only so many letters, so others get one but now and then.
 fn set_flags(mail: &Path, over: &AtomicBool) -> BTreeMap<String, BTreeSet<char>> {
     let mut set: BTreeMap<String, BTreeSet<char>> = BTreeMap::new();
-    let mut letters = ('A'..='Z')
-        .chain('a'..='z')
-        .filter(|letter| *letter != 'T')
-        .cycle();
-    while !over.load(Ordering::Relaxed) {
+    for round in 0u32.. {
+        if over.load(Ordering::Relaxed) {
+            break;
+        }
+        let mut found: BTreeMap<String, Vec<(u64, PathBuf)>> = BTreeMap::new();
         for place in ["new", "cur"] {
             for entry in fs::read_dir(mail.join(place)).unwrap() {
                 let path = entry.unwrap().path();
-                let name = path.file_name().unwrap().to_str().unwrap();
                 let Ok(octets) = fs::read_to_string(&path) else {
                     continue;
                 };
-                let id = octets.split(':').nth(1).unwrap().to_owned();
-                let (unique, flags) = name.split_once(":2,").unwrap_or((name, ""));
-                let letter = letters.next().unwrap();
-                if flags.contains(letter) {
-                    continue;
-                }
-                if fs::rename(&path, mail.join(format!("cur/{unique}:2,{flags}{letter}"))).is_ok() {
-                    set.entry(id).or_default().insert(letter);
-                }
+                let mut parts = octets.split(':');
+                let generation = parts.next().unwrap().parse().unwrap();
+                let id = parts.next().unwrap().to_owned();
+                found.entry(id).or_default().push((generation, path));
             }
         }
-        std::thread::sleep(std::time::Duration::from_micros(300));
+        for (id, mut files) in found {
+            files.sort();
+            if files.len() < 2 && round % 100 != 0 {
+                continue;
+            }
+            let path = &files[0].1;
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let (unique, flags) = name.split_once(":2,").unwrap_or((name, ""));
+            let letters = set.entry(id).or_default();
+            let mut free = ('A'..='Z')
+                .chain('a'..='z')
+                .filter(|letter| *letter != 'T' && !letters.contains(letter));
+            let Some(letter) = free.next() else { continue };
+            if fs::rename(path, mail.join(format!("cur/{unique}:2,{flags}{letter}"))).is_ok() {
+                letters.insert(letter);
+            }
+        }
     }
     set
 }
