@@ -8,6 +8,7 @@ const AUTH_ENVELOPED: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 
 
 const INTEGER: u8 = 0x02;
 const OCTET_STRING: u8 = 0x04;
+const CONSTRUCTED_STRING: u8 = 0x24;
 const OID: u8 = 0x06;
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
@@ -27,11 +28,12 @@ fn whole(octets: &[u8]) -> Option<bool> {
         return None;
     }
     let (kind, rest) = element(info.body)?;
-    let (content, _) = element(rest)?;
-    if kind.tag != OID || !(kind.body == ENVELOPED || kind.body == AUTH_ENVELOPED) || content.tag != CONTEXT_0 {
+    let content = only(rest)?;
+    let authenticated = kind.body == AUTH_ENVELOPED;
+    if kind.tag != OID || !(kind.body == ENVELOPED || authenticated) || content.tag != CONTEXT_0 {
         return None;
     }
-    let (enveloped, _) = element(content.body)?;
+    let enveloped = only(content.body)?;
     let (version, mut rest) = element(enveloped.body)?;
     if enveloped.tag != SEQUENCE || version.tag != INTEGER {
         return None;
@@ -45,20 +47,48 @@ fn whole(octets: &[u8]) -> Option<bool> {
     if next.tag != SET || next.body.is_empty() {
         return None;
     }
-    let (encrypted, _) = element(after)?;
+    let (encrypted, after) = element(after)?;
     let (content_type, rest) = element(encrypted.body)?;
     let (algorithm, rest) = element(rest)?;
-    let (ciphertext, _) = element(rest)?;
+    let ciphertext = only(rest)?;
     let well_formed = encrypted.tag == SEQUENCE && content_type.tag == OID && algorithm.tag == SEQUENCE;
-    Some(well_formed && holds_octets(&ciphertext, 0))
+    Some(well_formed && octets_held(&ciphertext, 0)? > 0 && ends_well(after, authenticated)?)
 }
 
-/// `encryptedContent [0] IMPLICIT OCTET STRING`, in one piece or in several.
-fn holds_octets(element_: &Element<'_>, depth: usize) -> bool {
-    match element_.tag {
-        CONTEXT_0_PRIMITIVE | OCTET_STRING => !element_.body.is_empty(),
-        _ if depth < MAX_DEPTH => element(element_.body).is_some_and(|(piece, _)| holds_octets(&piece, depth + 1)),
-        _ => false,
+/// What follows the ciphertext: nothing, or the authentication tag. Attributes that are not encrypted could carry a text,
+/// and no mail program writes any.
+fn ends_well(after: &[u8], authenticated: bool) -> Option<bool> {
+    if !authenticated {
+        return Some(after.is_empty());
+    }
+    let tag = only(after)?;
+    Some(tag.tag == OCTET_STRING && (MIN_TAG..=MAX_TAG).contains(&tag.body.len()))
+}
+
+/// Octets of an authentication tag (RFC 5084 §3.2).
+const MIN_TAG: usize = 12;
+const MAX_TAG: usize = 16;
+
+/// One element and nothing behind it.
+fn only(octets: &[u8]) -> Option<Element<'_>> {
+    let (element, rest) = element(octets)?;
+    rest.is_empty().then_some(element)
+}
+
+/// `encryptedContent [0] IMPLICIT OCTET STRING`, in one piece or in several: how many octets. None when it is another type.
+fn octets_held(string: &Element<'_>, depth: usize) -> Option<usize> {
+    match string.tag {
+        CONTEXT_0_PRIMITIVE | OCTET_STRING => Some(string.body.len()),
+        CONTEXT_0 | CONSTRUCTED_STRING if depth < MAX_DEPTH => {
+            let (mut rest, mut octets) = (string.body, 0);
+            while !rest.is_empty() {
+                let (piece, after) = element(rest)?;
+                octets += octets_held(&piece, depth + 1)?;
+                rest = after;
+            }
+            Some(octets)
+        }
+        _ => None,
     }
 }
 
@@ -115,7 +145,8 @@ mod tests {
 
     fn message(kind: &[u8], recipients: &[u8], ciphertext: &[u8]) -> Vec<u8> {
         let encrypted = [der(OID, &[0x2a]), der(SEQUENCE, &[]), der(CONTEXT_0_PRIMITIVE, ciphertext)].concat();
-        let body = [der(INTEGER, &[0]), der(SET, recipients), der(SEQUENCE, &encrypted)].concat();
+        let tag = if kind == AUTH_ENVELOPED { der(OCTET_STRING, &[1; 16]) } else { Vec::new() };
+        let body = [der(INTEGER, &[0]), der(SET, recipients), der(SEQUENCE, &encrypted), tag].concat();
         der(SEQUENCE, &[der(OID, kind), der(CONTEXT_0, &der(SEQUENCE, &body))].concat())
     }
 
