@@ -1,6 +1,6 @@
 //! Unlocked decryption keys, and session keys unwrapped with them: bodies of PKESK packets in (RFC 9580 §5.1), a session
-//! key out. The private-key step runs on aws-lc, in constant time. Key packets are tried by their key id or fingerprint;
-//! anonymous recipients are not tried (format §2.1: several programs refuse them, so nothing of ours has them).
+//! key out. The private-key step runs on aws-lc, in constant time. Key packets are tried by their key id or fingerprint; one
+//! that names no key (RFC 9580 §5.1.8), which no writer of ours makes, is tried with every key.
 
 use aws_lc_rs::{
     agreement::{ECDH_P256, ECDH_P384, ECDH_P521, PrivateKey, UnparsedPublicKey, X25519, agree},
@@ -82,10 +82,16 @@ impl DecryptionKey {
     fn unwrap(&self, body: &[u8], profile: Profile) -> Option<Option<SessionKey>> {
         let (rest, cipher) = match profile {
             Profile::Pgp1 => {
-                let rest = body.strip_prefix(&[3])?.strip_prefix(&self.key_id)?;
-                (rest, Some(AES_256_ID))
+                let rest = body.strip_prefix(&[3])?;
+                if let Some(rest) = rest.strip_prefix(&[0; 8]) {
+                    return self.unwrap_fields(rest, Some(AES_256_ID)).map(Some);
+                }
+                (rest.strip_prefix(&self.key_id)?, Some(AES_256_ID))
             }
             Profile::Pgp2 => {
+                if let Some(rest) = body.strip_prefix(&[6, 0]) {
+                    return self.unwrap_fields(rest, None).map(Some);
+                }
                 let head = [6, self.fingerprint.len() as u8 + 1, self.version];
                 (body.strip_prefix(&head)?.strip_prefix(self.fingerprint.as_slice())?, None)
             }

@@ -212,6 +212,11 @@ impl ArmorScanner {
         if self.state == State::After { Ok(self.surroundings) } else { Err(ArmorError::Truncated) }
     }
 
+    /// Has the begin line been seen?
+    pub fn has_begun(&self) -> bool {
+        self.state != State::Before
+    }
+
     /// All text that was fed, when no armored message began in it.
     pub fn into_unarmored(mut self) -> Option<Vec<u8>> {
         self.surroundings.before.append(&mut self.line);

@@ -15,6 +15,7 @@ pub mod index;
 pub mod field_blob;
 pub mod packet;
 pub mod armor;
+mod transfer;
 pub mod session;
 pub mod key_wrap;
 pub mod content;

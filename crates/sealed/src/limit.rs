@@ -25,3 +25,5 @@ pub const MAX_COMPRESSION_RATIO: u64 = 100;
 pub const STORE_ABOVE_RATIO: u64 = 50;
 /// Octets around the armored message (preamble, part headers, epilogue) that a reader keeps to judge the shape.
 pub const MAX_SURROUNDINGS: usize = 8 * 1024;
+/// Octets of one line of a part in a transfer encoding (RFC 2045 §6.7, §6.8 allow 76; servers that re-encode keep to it).
+pub const MAX_ENCODED_LINE: usize = 4 * 1024;

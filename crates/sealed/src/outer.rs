@@ -12,6 +12,7 @@ use crate::{
     identity::{Hash, random},
     limit,
     packet::{Length, PacketError, PacketHeader, tag},
+    transfer::TolerantScanner,
 };
 
 /// The line before the first part, for people whose mail program knows no MIME.
@@ -96,12 +97,13 @@ pub enum OuterError {
 }
 
 impl Outer {
-    /// Reads a whole message; C goes to `content`.
+    /// Reads a whole message; C goes to `content`. Tolerant of what servers make of the outside (format A8, "Mangled by a
+    /// server"): any MIME structure, other parts beside it, a transfer encoding around the armor.
     pub fn read(from: &mut impl BufRead, content: &mut impl Write) -> Result<Self, OuterError> {
         let (header, rest) = read_header_section(from)?.ok_or(OuterError::HeaderTooLarge)?;
         let fields = SealedFields::parse(&HeaderSection::parse(&header))?;
         let mut packets = PacketSplitter::new();
-        let surroundings = scan_body(rest, from, &mut |octets| packets.take(octets, content))?;
+        let surroundings = read_tolerantly(&rest, from, &mut |octets| packets.take(octets, content))?;
         let parts = packets.finish().ok_or(OuterError::Packets)?;
         if parts.key != fields.key {
             return Err(OuterError::OtherKey);
@@ -156,14 +158,37 @@ pub fn scan_body(
     }
 }
 
+/// The same for a reader: also through a transfer encoding.
+fn read_tolerantly(
+    rest: &[u8],
+    from: &mut impl BufRead,
+    sink: &mut impl FnMut(&[u8]) -> io::Result<()>,
+) -> Result<Surroundings, ArmorError> {
+    let mut scanner = TolerantScanner::new();
+    scanner.feed(rest, sink)?;
+    loop {
+        let more = from.fill_buf().map_err(ArmorError::Sink)?;
+        if more.is_empty() {
+            return scanner.finish(sink);
+        }
+        let count = more.len();
+        scanner.feed(more, sink)?;
+        from.consume(count);
+    }
+}
+
 /// Splits the octets of an OpenPGP message into key material and content as they come. Whatever is not one or more
 /// session key packets and then exactly one encrypted packet of definite length makes it invalid.
 pub struct PacketSplitter {
     key: Vec<u8>,
     pending: Vec<u8>,
     content: Option<Content>,
+    marker: bool,
     invalid: bool,
 }
+
+/// The marker packet.
+const MARKER: &[u8] = &[0xca, 3, b'P', b'G', b'P'];
 
 struct Content {
     hash: digest::Context,
@@ -179,6 +204,8 @@ pub struct Parts {
     pub content_hash: Hash,
     /// Octets of C.
     pub content_length: u64,
+    /// A marker packet stood before K: a reader tolerates one (format §4.8), a writer never writes one.
+    pub marker: bool,
 }
 
 impl Default for PacketSplitter {
@@ -190,7 +217,7 @@ impl Default for PacketSplitter {
 impl PacketSplitter {
     /// Nothing taken yet.
     pub fn new() -> Self {
-        Self { key: Vec::new(), pending: Vec::new(), content: None, invalid: false }
+        Self { key: Vec::new(), pending: Vec::new(), content: None, marker: false, invalid: false }
     }
 
     /// Takes more octets; those of C are written to `to`.
@@ -205,6 +232,20 @@ impl PacketSplitter {
         loop {
             match PacketHeader::parse(&self.pending) {
                 Err(PacketError::Truncated) => break,
+                Ok(PacketHeader { tag: tag::MARKER, .. }) if !self.marker && self.key.is_empty() => {
+                    // RFC 9580 §5.8: three octets, always the same.
+                    match self.pending.get(..MARKER.len()) {
+                        None => break,
+                        Some(packet) if packet == MARKER => {
+                            self.marker = true;
+                            self.pending.drain(..MARKER.len());
+                        }
+                        Some(_) => {
+                            self.invalid = true;
+                            break;
+                        }
+                    }
+                }
                 Ok(PacketHeader { tag: tag::PKESK, header, body: Length::Definite(body) }) => {
                     let whole = usize::try_from(body).unwrap_or(usize::MAX).saturating_add(header);
                     if whole > limit::MAX_KEY_MATERIAL - self.key.len() {
@@ -237,7 +278,7 @@ impl PacketSplitter {
     pub fn finish(self) -> Option<Parts> {
         let content = self.content.filter(|content| content.left == 0 && !self.invalid)?;
         let content_hash = content.hash.finish().as_ref().try_into().ok()?;
-        Some(Parts { key: self.key, content_hash, content_length: content.length })
+        Some(Parts { key: self.key, content_hash, content_length: content.length, marker: self.marker })
     }
 }
 

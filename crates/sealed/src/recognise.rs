@@ -5,7 +5,7 @@
 use std::io::{self, BufRead, Read};
 
 use base64_simd::STANDARD;
-use mail::{ContentType, HeaderSection};
+use mail::{ContentType, ContentDisposition, HeaderField, HeaderSection, Parameters};
 
 use crate::{
     armor::{ArmorError, Surroundings},
@@ -79,6 +79,7 @@ pub fn recognise(message: &mut impl BufRead, trust: &Trust) -> io::Result<What> 
     if claims_sealed || encrypted {
         let body = Body::scan(rest, message)?;
         let exact = content_type.as_ref().zip(body.as_ref()).and_then(|(kind, body)| body.shape(kind));
+        let exact = exact.filter(|_| fields_only(&section) && is_as_it_is(&section));
         let label = if claims_sealed { ForgedLabel::SealedFields } else { ForgedLabel::MultipartEncrypted };
         let forged = What::Plain(Some(label));
         let (Some(body), Some(exact)) = (body, exact) else { return Ok(forged) };
@@ -130,7 +131,7 @@ fn sealed(section: &HeaderSection<'_>, body: Body, exact: Exact) -> Option<Seale
     let fields = SealedFields::parse(section).ok()?;
     let parts = body.own.finish()?;
     let own_shape = exact.own_preamble && body.surroundings.armor_headers.is_empty();
-    if !own_shape || parts.key != fields.key || parts.content_hash != fields.mark.content_hash {
+    if !own_shape || parts.key != fields.key || parts.content_hash != fields.mark.content_hash || parts.marker {
         return None;
     }
     Some(Sealed {
@@ -199,18 +200,20 @@ impl Body {
         let after: Vec<&[u8]> = after.filter(|line| !line.is_empty()).collect();
         let blank_to_armor = lines.all(<[u8]>::is_empty);
         let known_preamble = preamble.iter().all(|line| is_known_preamble(line));
-        let armor_headers = self.surroundings.armor_headers.len() <= MAX_ARMOR_HEADERS;
-        let exact = version == [b"Version: 1"] && after == [closing] && blank_to_armor && known_preamble && armor_headers;
+        let armor_headers = self.surroundings.armor_headers.split(|&octet| octet == b'\n').map(<[u8]>::trim_ascii_end);
+        let known_armor = armor_headers.filter(|line| !line.is_empty()).all(is_known_armor_header);
+        let exact = version == [b"Version: 1"] && after == [closing] && blank_to_armor && known_preamble && known_armor;
         exact.then(|| Exact { own_preamble: preamble.is_empty() || preamble == [PREAMBLE.as_bytes()] })
     }
 }
 
-/// Octets that a part's header may have: more could carry a text.
+/// Octets that a part's header may have.
 const MAX_PART_HEADER: usize = 1024;
-/// Octets that armor headers (`Version:`, `Comment:`) may have.
-const MAX_ARMOR_HEADERS: usize = 256;
+/// Octets that the value of one field in it may have: a file name and little else.
+const MAX_PART_FIELD: usize = 160;
 
-/// A part's header: `Content-*` fields only, of the given type, small, without transfer encoding.
+/// A part's header: of the given type, without transfer encoding, and nothing in it that could carry a text. Senders write
+/// these fields, and a mail program may show them.
 fn part_header<'a>(lines: &mut impl Iterator<Item = &'a [u8]>, kind: &str, subtype: &str) -> Option<()> {
     let mut header = Vec::new();
     loop {
@@ -225,20 +228,98 @@ fn part_header<'a>(lines: &mut impl Iterator<Item = &'a [u8]>, kind: &str, subty
         }
     }
     let section = HeaderSection::parse(&header);
-    let content_only = section
-        .fields()
-        .iter()
-        .all(|field| field.name().get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"Content-")));
-    let encoding = section.first("Content-Transfer-Encoding").map(|field| field.unfolded());
-    let as_it_is = encoding.is_none_or(|encoding| {
-        [&b"7bit"[..], b"8bit", b"binary"].iter().any(|known| encoding.trim_ascii().eq_ignore_ascii_case(known))
-    });
+    let mut fields = section.fields().iter();
+    let harmless = fields.all(|field| is_harmless(field) && section.all(&name_of(field)).count() == 1);
     let fits = ContentType::parse(section.first("Content-Type")?.value()).is(kind, subtype);
-    (content_only && as_it_is && fits).then_some(())
+    (fields_only(&section) && harmless && is_as_it_is(&section) && fits).then_some(())
+}
+
+fn name_of(field: &HeaderField<'_>) -> String {
+    String::from_utf8_lossy(field.name()).into_owned()
+}
+
+/// A field of a part that says nothing but what kind of part it is.
+fn is_harmless(field: &HeaderField<'_>) -> bool {
+    let value = field.unfolded();
+    // A comment (RFC 5322 §3.2.2) is text that the parsers below drop.
+    if value.len() > MAX_PART_FIELD || value.contains(&b'(') {
+        return false;
+    }
+    // No white space but between parameters: a file name cannot be a sentence, and nothing stands there unparsed.
+    let tight = value.split(|&octet| octet == b';').all(|part| !part.trim_ascii().iter().any(u8::is_ascii_whitespace));
+    let only = |parameters: &Parameters, allowed: &[&str]| {
+        tight && !parameters.over_limit() && parameters.iter().all(|parameter| allowed.contains(&parameter.name()))
+    };
+    match name_of(field).to_ascii_lowercase().as_str() {
+        "content-type" => only(ContentType::parse(field.value()).parameters(), &["name", "charset"]),
+        "content-disposition" => {
+            let disposition = ContentDisposition::parse(field.value());
+            ["inline", "attachment"].contains(&disposition.kind()) && only(disposition.parameters(), &["filename"])
+        }
+        "content-description" => is_one_of(value.trim_ascii(), &KNOWN_DESCRIPTIONS),
+        "content-id" => !value.trim_ascii().iter().any(u8::is_ascii_whitespace),
+        "content-transfer-encoding" => true,
+        _ => false,
+    }
+}
+
+/// Nothing in the section but fields. Programs that end the header at the first other line would show what follows.
+fn fields_only(section: &HeaderSection<'_>) -> bool {
+    let fields: usize = section.fields().iter().map(|field| field.raw().len()).sum();
+    // quirk: mbox and Sendmail put an envelope line at the very top.
+    let first = section.fields().first().map_or(section.octets().len(), |field| field.offset());
+    let top = section.octets().get(..first).unwrap_or_default();
+    let envelope = top.starts_with(b"From ") || top.starts_with(b">From ");
+    let envelope_line = if envelope && top.iter().filter(|&&octet| octet == b'\n').count() == 1 { top.len() } else { 0 };
+    !section.over_limit() && fields + envelope_line == section.octets().len()
+}
+
+/// No transfer encoding: what is decoded is what stands there.
+fn is_as_it_is(section: &HeaderSection<'_>) -> bool {
+    section.all("Content-Transfer-Encoding").all(|field| is_one_of(field.unfolded().trim_ascii(), &["7bit", "8bit", "binary"]))
+}
+
+fn is_one_of(value: &[u8], known: &[&str]) -> bool {
+    known.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(value))
+}
+
+/// What well-known programs write; any other text there is readable mail.
+const KNOWN_DESCRIPTIONS: [&str; 4] = [
+    "PGP/MIME version identification",
+    "PGP/MIME Versions Identification",
+    "OpenPGP encrypted message",
+    "OpenPGP encrypted data",
+];
+
+/// Armor headers of well-known programs (RFC 9580 §6.2.2). A comment of any other wording is readable mail.
+fn is_known_armor_header(line: &[u8]) -> bool {
+    const MAX_VERSION: usize = 48;
+    let Some((key, value)) = std::str::from_utf8(line).ok().and_then(|line| line.split_once(": ")) else { return false };
+    let programs = ["GnuPG v", "GnuPG/MacGPG2 v", "OpenPGP.js v", "Mailvelope v", "BCPG v", "ProtonMail", "PGP ", "APG v"];
+    let comments = [
+        "Using GnuPG with Mozilla - http://enigmail.mozdev.org/",
+        "Using GnuPG with Mozilla - https://enigmail.mozdev.org/",
+        "Using GnuPG with Thunderbird - http://www.enigmail.net/",
+        "Using GnuPG with Thunderbird - https://www.enigmail.net/",
+        "Using GnuPG with Icedove - http://www.enigmail.net/",
+        "GPGTools - http://gpgtools.org",
+        "GPGTools - https://gpgtools.org",
+        "http://openpgpjs.org",
+        "https://openpgpjs.org",
+        "https://www.mailvelope.com",
+        "https://protonmail.com",
+    ];
+    match key {
+        "Version" => value.len() <= MAX_VERSION && programs.iter().any(|program| value.starts_with(program)),
+        "Comment" => comments.contains(&value),
+        "Charset" => is_one_of(value.as_bytes(), &["us-ascii", "utf-8", "iso-8859-1", "iso-8859-15", "windows-1252"]),
+        _ => false,
+    }
 }
 
 /// Preambles of well-known programs; any other text there is readable mail.
 fn is_known_preamble(line: &[u8]) -> bool {
+    // quirk: Enigmail, Mutt, Apple Mail and others each have their own.
     let known = [
         PREAMBLE,
         "This is an OpenPGP/MIME encrypted message (RFC 4880 and 3156)",
