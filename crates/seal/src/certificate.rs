@@ -89,6 +89,16 @@ impl Certificate {
         if certificates.is_empty() { Err(CertificateError::Unparsable) } else { Ok(certificates) }
     }
 
+    /// The account that a file's first certificate names, whatever became of the certificate since: old mail must open
+    /// after its certificate expired.
+    pub fn account_named_in(octets: &[u8]) -> Result<AccountId, CertificateError> {
+        let block = blocks(octets)?.into_iter().next().ok_or(CertificateError::Unparsable)?;
+        let (mut keys, _) =
+            SignedPublicKey::from_reader_many(Cursor::new(&block)).map_err(|_| CertificateError::Unparsable)?;
+        let key = keys.next().and_then(Result::ok).ok_or(CertificateError::Unparsable)?;
+        Ok(AccountId::of_openpgp(key.primary_key.fingerprint().as_bytes()))
+    }
+
     /// The account that this certificate is the mailbox certificate of (A1).
     pub fn account(&self) -> AccountId {
         AccountId::of_openpgp(&self.fingerprint)

@@ -1,0 +1,288 @@
+//! The command line as it is typed. What is meant is worked out by the commands.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Your mail stays on their server; only you can read it.
+#[derive(Parser, Debug)]
+#[command(name = "sealpost", version, about, max_term_width = 100, propagate_version = true)]
+pub struct Arguments {
+    /// Where config, keys and state are [default: $SEALPOST_HOME, then the XDG config directory]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub home: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Show the whole story on this machine: sample mail sealed, listed and opened again
+    #[cfg(feature = "open")]
+    Demo(Demo),
+    /// Make keys and a config
+    Init(Init),
+    /// Seal one message, or every file of a folder
+    Seal(Seal),
+    /// Open one sealed message, or every file of a folder
+    #[cfg(feature = "open")]
+    Open(Open),
+    /// Show the protected header fields of a sealed message; its header section is enough
+    #[cfg(feature = "open")]
+    Headers(Headers),
+    /// Say what a message is, without any secret
+    Inspect(Json),
+    /// Show what a sweep would do, without doing it
+    Plan(FlowJson),
+    /// Seal the existing mail of a flow, once
+    Sweep(FlowJson),
+    /// Show what is sealed, left, skipped and failed
+    Status(StatusArguments),
+    /// Open every sealed message of a flow and report what does not hold
+    #[cfg(feature = "open")]
+    Verify(FlowSecret),
+    /// The way out: put the originals of a flow back and seal nothing more
+    #[cfg(feature = "open")]
+    Undo(FlowSecret),
+    /// List, export, import and trust keys
+    #[command(subcommand)]
+    Key(Key),
+    /// Look at config, keys and mailboxes; say what is wrong and what to do
+    Check(Check),
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the man pages into a directory
+    #[command(hide = true)]
+    Man {
+        /// Where
+        directory: PathBuf,
+    },
+}
+
+#[derive(Args, Debug)]
+pub struct Demo {
+    /// Keep everything here [default: a temporary directory that is kept]
+    pub directory: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct Init {
+    /// The owner's address
+    #[arg(long, required_unless_present = "sealer")]
+    pub address: Option<String>,
+    /// A home for a machine that only seals: no secret of the owner
+    #[arg(long, conflicts_with_all = ["address", "recovery"])]
+    pub sealer: bool,
+    /// Write the recovery key to this file, outside the home [default: print it once]
+    #[arg(long, value_name = "FILE")]
+    pub recovery: Option<PathBuf>,
+    /// Keys in the newer format (RFC 9580), which many mail programs cannot read yet
+    #[arg(long)]
+    pub v6: bool,
+    #[command(flatten)]
+    pub passphrase: NewPassphrase,
+}
+
+#[derive(Args, Debug)]
+pub struct NewPassphrase {
+    /// A file whose first line is the passphrase
+    #[arg(long, value_name = "FILE", conflicts_with = "no_passphrase")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Leave the secret unprotected
+    #[arg(long)]
+    pub no_passphrase: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Passphrase {
+    /// A file whose first line is the passphrase [default: ask on the terminal]
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct Json {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Seal {
+    /// A certificate or enrolment to seal to; may be repeated [default: the owner in the home]
+    #[arg(long = "cert", value_name = "FILE")]
+    pub certificates: Vec<PathBuf>,
+    /// Which owner in the home, when there are several
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "certificates")]
+    pub to: Option<String>,
+    /// What kind of message to make
+    #[arg(long, value_enum)]
+    pub scheme: Option<Scheme>,
+    /// What stays readable outside [default: as enrolled, else baseline]
+    #[arg(long, value_enum)]
+    pub policy: Option<Policy>,
+    /// Whether mail from 256 KiB on is compressed
+    #[arg(long, value_enum, default_value_t)]
+    pub compress: Compress,
+    /// Seal every file of IN to a file of the same name in OUT
+    #[arg(long, num_args = 2, value_names = ["IN", "OUT"])]
+    pub batch: Option<Vec<PathBuf>>,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub enum Scheme {
+    /// PGP/MIME
+    Pgp,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub enum Policy {
+    /// Everything that is shown, the Subject too
+    Open,
+    /// Who and when, not what about
+    Baseline,
+    /// Addresses without names, no time zone
+    Shy,
+    /// Nothing but that there is a mail
+    Hidden,
+}
+
+#[derive(ValueEnum, Clone, Copy, Default, Debug)]
+pub enum Compress {
+    /// When it pays
+    #[default]
+    Auto,
+    /// Not at all
+    Never,
+}
+
+#[derive(Args, Debug)]
+pub struct Open {
+    /// A secret key to open with [default: the keys in the home]
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// A sealer to trust besides those in the home: the file that its `key export --sealer` printed
+    #[arg(long, value_name = "FILE")]
+    pub trust_sealer: Option<PathBuf>,
+    #[command(flatten)]
+    pub passphrase: Passphrase,
+    /// Open every file of IN to a file of the same name in OUT
+    #[arg(long, num_args = 2, value_names = ["IN", "OUT"])]
+    pub batch: Option<Vec<PathBuf>>,
+}
+
+#[derive(Args, Debug)]
+pub struct Headers {
+    /// A secret key to open with [default: the keys in the home]
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// A sealer to trust besides those in the home
+    #[arg(long, value_name = "FILE")]
+    pub trust_sealer: Option<PathBuf>,
+    #[command(flatten)]
+    pub passphrase: Passphrase,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+#[derive(Args, Debug)]
+pub struct FlowJson {
+    /// Name of the flow in config.toml
+    pub flow: String,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+#[derive(Args, Debug)]
+pub struct StatusArguments {
+    /// Name of the flow [default: all of them]
+    pub flow: Option<String>,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+#[derive(Args, Debug)]
+pub struct FlowSecret {
+    /// Name of the flow in config.toml
+    pub flow: String,
+    #[command(flatten)]
+    pub passphrase: Passphrase,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+#[derive(Args, Debug)]
+pub struct Check {
+    #[command(flatten)]
+    pub passphrase: Passphrase,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Key {
+    /// Show the keys of this home
+    List(Json),
+    /// Print the owner's certificate, secret key, or the sealer's public key
+    Export(Export),
+    /// Take in a secret key, or an owner's enrolment or certificate
+    Import(Import),
+    /// Believe a sealer: the file that its `key export --sealer` printed
+    TrustSealer {
+        /// The file; `-` for standard input
+        file: PathBuf,
+    },
+    /// Write the public file that a sealer needs
+    Enrolment(EnrolmentArguments),
+}
+
+#[derive(Args, Debug)]
+pub struct Export {
+    /// The secret key, for stock mail programs, under a passphrase of its own
+    #[cfg(feature = "open")]
+    #[arg(long, conflicts_with = "sealer")]
+    pub secret: bool,
+    /// The public half of the sealer key, for the owner to pin
+    #[arg(long)]
+    pub sealer: bool,
+    /// The passphrase that the key in the home is under [default: ask on the terminal]
+    #[cfg(feature = "open")]
+    #[arg(long, value_name = "FILE")]
+    pub old_passphrase_file: Option<PathBuf>,
+    #[cfg(feature = "open")]
+    #[command(flatten)]
+    pub passphrase: NewPassphrase,
+    /// Which owner, when there are several
+    #[arg(long, value_name = "ADDRESS")]
+    pub to: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct Import {
+    /// The file
+    pub file: PathBuf,
+    /// Under which address an owner's bare certificate is kept [default: as enrolled, else its user id]
+    #[arg(long)]
+    pub address: Option<String>,
+    /// The passphrase that the secret key is under [default: ask on the terminal]
+    #[arg(long, value_name = "FILE")]
+    pub old_passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub passphrase: NewPassphrase,
+}
+
+#[derive(Args, Debug)]
+pub struct EnrolmentArguments {
+    /// What stays readable outside
+    #[arg(long, value_enum)]
+    pub policy: Option<Policy>,
+    /// A program that the owner reads with; may be repeated
+    #[arg(long = "reader", value_name = "NAME")]
+    pub readers: Vec<String>,
+    /// Which owner, when there are several
+    #[arg(long, value_name = "ADDRESS")]
+    pub to: Option<String>,
+}

@@ -1,0 +1,15 @@
+//! Now.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Unix seconds; 0 when the clock stands before 1970.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// A moment for people: `2026-11-23 10:00 UTC`.
+pub fn shown(seconds: u64) -> String {
+    let format = time::macros::format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
+    let moment = i64::try_from(seconds).ok().and_then(|seconds| time::OffsetDateTime::from_unix_timestamp(seconds).ok());
+    moment.and_then(|moment| moment.format(&format).ok()).unwrap_or_else(|| "unknown".to_owned())
+}

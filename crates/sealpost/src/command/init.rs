@@ -1,0 +1,189 @@
+//! `init`: keys and a config. Nothing is overwritten, and nothing counts as made before a trial message was sealed to it
+//! and opened again with each key, read back from where it was written.
+
+use std::path::Path;
+
+use sealed::signature::SealerKey;
+
+use crate::{
+    args::Init,
+    failure::{Exit, Failure},
+    home::{self, Home},
+};
+
+/// Makes a home.
+pub fn run(home: &Home, init: &Init) -> Result<(), Failure> {
+    if let Some(recovery) = &init.recovery {
+        refuse_inside(home, recovery)?;
+    }
+    match &init.address {
+        None => sealer_only(home),
+        #[cfg(feature = "open")]
+        Some(address) => owner::run(home, init, address),
+        #[cfg(not(feature = "open"))]
+        Some(_) => Err(Failure::new(Exit::Usage, "this program only seals: it cannot make an owner's keys")
+            .hint("make them on the owner's machine, and here: `sealpost init --sealer`")),
+    }
+}
+
+fn sealer_only(home: &Home) -> Result<(), Failure> {
+    home.create()?;
+    home.write_sealer(&SealerKey::generate())?;
+    home::write_new(&home.config(), CONFIG.as_bytes(), 0o600)?;
+    eprintln!("Made a sealer's home in {}: it holds nothing that could open mail.", home.root().display());
+    eprintln!("Next: `sealpost key import ENROLMENT` with the owner's public file,");
+    eprintln!("and give the owner what `sealpost key export --sealer` prints, to pin.");
+    Ok(())
+}
+
+fn refuse_inside(home: &Home, recovery: &Path) -> Result<(), Failure> {
+    let parent = recovery.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = std::fs::canonicalize(parent).unwrap_or_else(|_| parent.to_path_buf());
+    let root = std::fs::canonicalize(home.root()).unwrap_or_else(|_| home.root().to_path_buf());
+    if parent.starts_with(root) {
+        return Err(Failure::new(Exit::Usage, "the recovery key must not lie in the home that it is to outlive")
+            .hint("name a file elsewhere: another disk, a USB stick; or print it"));
+    }
+    if recovery.exists() {
+        return Err(Failure::new(Exit::Usage, format_args!("{} exists already", recovery.display()))
+            .hint("it is never overwritten; name another file"));
+    }
+    Ok(())
+}
+
+/// The config that a new home gets.
+pub const CONFIG: &str = "\
+# Sealpost. One flow = take mail from a source, seal it, put it in a sink.
+# `sealpost check` says whether this file is right.
+
+# [flow.archive]
+# source = { maildir = \"/home/me/Maildir\" }        # all but drafts, junk and trash
+# seal   = { to = \"me@example.org\" }
+# sink   = \"in-place\"
+#
+# then:  sealpost plan archive   ·   sealpost sweep archive   ·   sealpost status archive
+";
+
+#[cfg(feature = "open")]
+mod owner {
+    use std::{io::Cursor, path::Path};
+
+    use open::{Algorithm, Keyring, Lock, SecretKey};
+    use seal::{Compression, Enrolment, Padding, Policy, Settings, seal::NewId};
+    use sealed::{
+        index::Way,
+        signature::{SealerKey, Trust},
+    };
+    use zeroize::Zeroizing;
+
+    use super::CONFIG;
+    use crate::{
+        args::Init,
+        clock,
+        command::print,
+        failure::{DoingWhat, Exit, Failure},
+        home::{self, Home},
+        passphrase,
+    };
+
+    pub(super) fn run(home: &Home, init: &Init, address: &str) -> Result<(), Failure> {
+        if !address.contains('@') || address.chars().any(|letter| letter.is_control() || letter.is_whitespace()) {
+            return Err(Failure::new(Exit::Usage, "this is no mail address").hint("for example: --address alice@example.org"));
+        }
+        home.owner_file(address)?;
+        home.create()?;
+        let protection = if init.passphrase.no_passphrase {
+            None
+        } else {
+            Some(passphrase::choose(init.passphrase.passphrase_file.as_deref())?)
+        };
+        let protection = protection.as_deref().map(String::as_str);
+        let algorithm = if init.v6 { Algorithm::V6X25519 } else { Algorithm::V4Curve25519 };
+        let make = || -> Result<(SecretKey, Zeroizing<String>), Failure> {
+            let key = SecretKey::generate(address, algorithm)?;
+            let locked = key.relock(None, protection.map(|passphrase| (passphrase, Lock::Argon2)))?;
+            let armored = locked.armored()?;
+            Ok((key, armored))
+        };
+        let (mailbox, mailbox_armored) = make()?;
+        let (recovery, recovery_armored) = make()?;
+        let enrolment = enrolment(address, &mailbox, &recovery)?;
+        let sealer = SealerKey::generate();
+
+        // What was written is read back: a key that exists only in memory proves nothing.
+        let recovery_kept = match &init.recovery {
+            Some(file) => {
+                home::write_new(file, recovery_armored.as_bytes(), 0o600)?;
+                read_back(file)?
+            }
+            None => recovery_armored.clone(),
+        };
+        home.write_mailbox(&mailbox_armored, address, &enrolment)?;
+        let mailbox_kept = home.secrets()?;
+        let kept = home.owner(address)?;
+        let mailbox_kept = std::str::from_utf8(mailbox_kept.first().map_or(&[][..], |octets| octets)).unwrap_or_default();
+        for secret in [mailbox_kept, &recovery_kept] {
+            trial(&kept, secret, protection, &sealer)?;
+        }
+        // The sealer key is written last: without it, the home does not count as made.
+        home.write_sealer(&sealer)?;
+        home::write_new(&home.config(), CONFIG.as_bytes(), 0o600)?;
+
+        eprintln!("Made a home in {}.", home.root().display());
+        eprintln!("A trial message was sealed and opened with the mailbox key and with the recovery key.");
+        match &init.recovery {
+            Some(file) => eprintln!("The recovery key is in {}: take it off this machine.", file.display()),
+            None => {
+                eprintln!("This is the recovery key, printed once. Keep it on paper or on a stick, not on this machine.");
+                print(&recovery_armored)?;
+            }
+        }
+        eprintln!("Without the mailbox key or the recovery key nobody can open your mail, nor can we.");
+        Ok(())
+    }
+
+    fn read_back(file: &Path) -> Result<Zeroizing<String>, Failure> {
+        std::fs::read_to_string(file).map(Zeroizing::new).doing(Exit::Temporary, "cannot read the recovery key back")
+    }
+
+    fn enrolment(address: &str, mailbox: &SecretKey, recovery: &SecretKey) -> Result<String, Failure> {
+        let armored = format!("{}{}", mailbox.certificate_armored()?, recovery.certificate_armored()?);
+        let mut enrolment = Enrolment::parse(armored.as_bytes(), clock::now())?;
+        enrolment.addresses.push(address.to_owned());
+        Ok(enrolment.write(&armored))
+    }
+
+    /// Seals a trial message to all, opens it with one.
+    fn trial(enrolment: &Enrolment, secret: &str, passphrase: Option<&str>, sealer: &SealerKey) -> Result<(), Failure> {
+        const TRIAL: &[u8] = b"From: trial@sealpost.invalid\r\nSubject: trial\r\n\r\nIt opens.\r\n";
+        let account = enrolment.account().ok_or_else(|| Failure::new(Exit::Temporary, "the enrolment was not kept"))?;
+        let recipients: Vec<_> = enrolment.certificates.iter().map(|one| one.recipient.clone()).collect();
+        let settings = Settings {
+            account,
+            recipients: &recipients,
+            sealer,
+            profile: enrolment.profile(),
+            policy: Policy::default(),
+            compression: Compression::Never,
+            padding: Padding::Bucket,
+            id: NewId::Random,
+            sequence: 0,
+            time: clock::now(),
+            way: Way::Client,
+            place: seal::seal::Place::default(),
+        };
+        let mut sealed = Vec::new();
+        seal::seal(&mut Cursor::new(TRIAL), || Ok(Cursor::new(Vec::new())), &mut sealed, &settings)?;
+        let mut keys = Keyring::default();
+        keys.add(SecretKey::parse(secret.as_bytes())?.unlock(passphrase)?);
+        let trust = Trust { accounts: vec![account], sealers: vec![sealer.public().clone()] };
+        let mut original = Vec::new();
+        open::open(&mut sealed.as_slice(), Cursor::new(Vec::new()), &keys, &trust)?.write(&mut original)?;
+        if original == TRIAL {
+            Ok(())
+        } else {
+            Err(Failure::new(Exit::Temporary, "the trial message did not come back")
+                .hint("throw this home away and try again; if it stays so, this is a bug: please report it"))
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! `key`: list, export, import, trust-sealer, enrolment.
+
+use std::path::Path;
+
+use seal::Enrolment;
+use sealed::field::encode_id;
+use serde::Serialize;
+
+use crate::{
+    args::{EnrolmentArguments, Export, Import, Key},
+    clock,
+    command::{print, print_json},
+    failure::{DoingWhat, Exit, Failure},
+    home::{self, Home, account_name},
+    keys::read_sealer,
+};
+
+/// Runs a key command.
+pub fn run(home: &Home, key: &Key) -> Result<(), Failure> {
+    match key {
+        Key::List(json) => list(home, json.json),
+        Key::Export(export) => self::export(home, export),
+        Key::Import(import) => self::import(home, import),
+        Key::TrustSealer { file } => {
+            let sealer = read_sealer(file)?;
+            home.trust_sealer(&sealer)?;
+            eprintln!("Mail sealed by {} is believed now.", encode_id(&sealer.id().0));
+            Ok(())
+        }
+        Key::Enrolment(enrolment) => self::enrolment(home, enrolment),
+    }
+}
+
+#[derive(Serialize)]
+struct Listed {
+    owners: Vec<Owner>,
+    secret_keys: Vec<Secret>,
+    trusted_sealers: Vec<String>,
+    own_sealer: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Owner {
+    address: String,
+    account: String,
+    policy: &'static str,
+    profile: &'static str,
+    certificates: Vec<Listing>,
+}
+
+#[derive(Serialize)]
+struct Listing {
+    fingerprint: String,
+    role: &'static str,
+    expires: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Secret {
+    fingerprint: String,
+    under_passphrase: bool,
+}
+
+fn list(home: &Home, json: bool) -> Result<(), Failure> {
+    let mut owners = Vec::new();
+    for address in home.owners()? {
+        match home.owner(&address) {
+            Ok(enrolment) => owners.push(owner(address, &enrolment)),
+            Err(failure) => eprintln!("sealpost: warning: {address}: {}", failure.error),
+        }
+    }
+    let own_sealer = home.sealer().ok().map(|sealer| encode_id(&sealer.public().id().0));
+    let trusted_sealers = home.trust()?.sealers.iter().map(|sealer| encode_id(&sealer.id().0)).collect();
+    let listed = Listed { owners, secret_keys: secrets(home)?, trusted_sealers, own_sealer };
+    if json { print_json(&listed) } else { print(&listed.text()) }
+}
+
+fn owner(address: String, enrolment: &Enrolment) -> Owner {
+    let listing = |(position, certificate): (usize, &seal::Certificate)| Listing {
+        fingerprint: certificate.name(),
+        role: match position {
+            0 => "mailbox",
+            1 => "recovery",
+            _ => "further",
+        },
+        expires: certificate.expires,
+    };
+    Owner {
+        account: enrolment.account().map(account_name).unwrap_or_default(),
+        policy: enrolment.policy.word(),
+        profile: enrolment.profile().word(),
+        certificates: enrolment.certificates.iter().enumerate().map(listing).collect(),
+        address,
+    }
+}
+
+#[cfg(feature = "open")]
+fn secrets(home: &Home) -> Result<Vec<Secret>, Failure> {
+    let mut secrets = Vec::new();
+    for octets in home.secrets()? {
+        let key = open::SecretKey::parse(&octets)?;
+        let fingerprint = key.fingerprint().iter().map(|octet| format!("{octet:02X}")).collect();
+        secrets.push(Secret { fingerprint, under_passphrase: key.is_locked() });
+    }
+    Ok(secrets)
+}
+
+#[cfg(not(feature = "open"))]
+fn secrets(_: &Home) -> Result<Vec<Secret>, Failure> {
+    Ok(Vec::new())
+}
+
+impl Listed {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for owner in &self.owners {
+            text.push_str(&format!("{}  (policy {}, profile {}, account {})\n", owner.address, owner.policy, owner.profile, owner.account));
+            for certificate in &owner.certificates {
+                let until = certificate.expires.map_or("does not expire".to_owned(), |end| format!("until {}", clock::shown(end)));
+                text.push_str(&format!("  {:8}  {}  {until}\n", certificate.role, certificate.fingerprint));
+            }
+        }
+        for secret in &self.secret_keys {
+            let lock = if secret.under_passphrase { "under a passphrase" } else { "NOT under a passphrase" };
+            text.push_str(&format!("secret key  {}  {lock}\n", secret.fingerprint));
+        }
+        for sealer in &self.trusted_sealers {
+            let own = if self.own_sealer.as_ref() == Some(sealer) { "  (this home)" } else { "" };
+            text.push_str(&format!("trusted sealer  {sealer}{own}\n"));
+        }
+        text
+    }
+}
+
+fn armored_enrolment(home: &Home, to: Option<&str>) -> Result<(Enrolment, String), Failure> {
+    let address = match (to, home.owners()?.as_slice()) {
+        (Some(address), _) => address.to_owned(),
+        (None, [only]) => only.clone(),
+        _ => return Err(home.only_owner().err().unwrap_or_else(|| Failure::new(Exit::Usage, "name an owner: --to ADDRESS"))),
+    };
+    let enrolment = home.owner(&address)?;
+    let text = std::fs::read_to_string(home.owner_file(&address)?).doing(Exit::Config, "cannot read the enrolment")?;
+    let armored = text.find("-----BEGIN").and_then(|start| text.get(start..)).unwrap_or_default().to_owned();
+    Ok((enrolment, armored))
+}
+
+fn export(home: &Home, export: &Export) -> Result<(), Failure> {
+    if export.sealer {
+        return print(&format!("{}\n", home::sealer_line(home.sealer()?.public())));
+    }
+    #[cfg(feature = "open")]
+    if export.secret {
+        use crate::passphrase;
+        let secrets = home.secrets()?;
+        let octets = secrets.first().ok_or_else(|| {
+            Failure::new(Exit::Config, "there is no secret key here").hint("it is on the owner's machine")
+        })?;
+        let key = open::SecretKey::parse(octets)?;
+        let old = if key.is_locked() { Some(passphrase::ask(export.old_passphrase_file.as_deref(), "the mailbox key")?) } else { None };
+        let new = if export.passphrase.no_passphrase { None } else { Some(passphrase::choose(export.passphrase.passphrase_file.as_deref())?) };
+        let new = new.as_deref().map(|passphrase| (passphrase.as_str(), open::Lock::Iterated));
+        let exported = key.relock(old.as_deref().map(String::as_str), new)?;
+        return print(&exported.armored()?);
+    }
+    let (_, armored) = armored_enrolment(home, export.to.as_deref())?;
+    let mailbox = armored.find("-----END").and_then(|end| armored.get(end..)?.find('\n').map(|line| end + line + 1));
+    print(mailbox.and_then(|end| armored.get(..end)).unwrap_or(&armored))
+}
+
+fn enrolment(home: &Home, wishes: &EnrolmentArguments) -> Result<(), Failure> {
+    let (mut enrolment, armored) = armored_enrolment(home, wishes.to.as_deref())?;
+    if let Some(policy) = wishes.policy {
+        enrolment.policy = policy.into();
+    }
+    if !wishes.readers.is_empty() {
+        enrolment.readers.clone_from(&wishes.readers);
+    }
+    print(&enrolment.write(&armored))
+}
+
+fn import(home: &Home, import: &Import) -> Result<(), Failure> {
+    let octets = std::fs::read(&import.file).doing(Exit::Config, format_args!("cannot read {}", import.file.display()))?;
+    let octets = zeroize::Zeroizing::new(octets);
+    if !home.is_initialised() {
+        return Err(Failure::new(Exit::Config, format_args!("there is no home in {}", home.root().display()))
+            .hint("make one first: `sealpost init --address YOU@EXAMPLE`, or `sealpost init --sealer`"));
+    }
+    match Enrolment::parse(&octets, clock::now()) {
+        Ok(enrolment) => import_owner(home, import, &octets, &enrolment),
+        Err(seal::EnrolmentError::Certificate(seal::CertificateError::Secret)) => import_secret(home, import, &octets),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn import_owner(home: &Home, import: &Import, octets: &[u8], enrolment: &Enrolment) -> Result<(), Failure> {
+    let from_user_id = || {
+        let user_id = enrolment.certificates.first()?.user_ids.first()?;
+        let address = user_id.rsplit_once('<').map_or(user_id.as_str(), |(_, rest)| rest.trim_end_matches('>'));
+        address.contains('@').then(|| address.to_owned())
+    };
+    let address = import.address.clone().or_else(|| enrolment.addresses.first().cloned()).or_else(from_user_id);
+    let address = address.ok_or_else(|| {
+        Failure::new(Exit::Usage, "the certificate names no address").hint("say whose it is: --address ADDRESS")
+    })?;
+    home.write_owner(&address, octets)?;
+    eprintln!("Mail for {address} can be sealed now, to:");
+    for certificate in &enrolment.certificates {
+        eprintln!("  {}", certificate.name());
+    }
+    eprintln!("Compare the fingerprints with the owner by another way.");
+    Ok(())
+}
+
+#[cfg(feature = "open")]
+fn import_secret(home: &Home, import: &Import, octets: &[u8]) -> Result<(), Failure> {
+    use crate::passphrase;
+    let key = open::SecretKey::parse(octets)?;
+    let old = if key.is_locked() { Some(passphrase::ask(import.old_passphrase_file.as_deref(), "the key to import")?) } else { None };
+    let old = old.as_deref().map(String::as_str);
+    key.unlock(old)?;
+    let new = if import.passphrase.no_passphrase { None } else { Some(passphrase::choose(import.passphrase.passphrase_file.as_deref())?) };
+    let locked = key.relock(old, new.as_deref().map(|passphrase| (passphrase.as_str(), open::Lock::Argon2)))?;
+    let name: String = key.fingerprint().iter().map(|octet| format!("{octet:02X}")).collect();
+    let path: &Path = &home.add_secret(&name, &locked.armored()?)?;
+    eprintln!("Imported {name} into {}; `open` tries it from now on.", path.display());
+    Ok(())
+}
+
+#[cfg(not(feature = "open"))]
+fn import_secret(_: &Home, _: &Import, _: &[u8]) -> Result<(), Failure> {
+    Err(Failure::new(Exit::Refused, "this is a secret key, and this program only seals")
+        .hint("import it on the owner's machine; here, import the public enrolment"))
+}

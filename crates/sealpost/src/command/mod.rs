@@ -1,0 +1,52 @@
+//! One room per command; here they are only told apart.
+
+mod init;
+mod seal;
+#[cfg(feature = "open")]
+mod open;
+mod inspect;
+mod batch;
+mod key;
+
+use clap::CommandFactory;
+
+use crate::{
+    args::{Arguments, Command},
+    failure::{DoingWhat, Exit, Failure},
+    home::Home,
+};
+
+/// Runs the command that was typed.
+pub fn run(arguments: Arguments) -> Result<(), Failure> {
+    let home = || Home::find(arguments.home.as_deref());
+    match arguments.command {
+        Command::Init(init) => init::run(&home()?, &init),
+        Command::Seal(seal) => seal::run(&home()?, &seal),
+        #[cfg(feature = "open")]
+        Command::Open(open) => open::open(&home()?, &open),
+        #[cfg(feature = "open")]
+        Command::Headers(headers) => open::headers(&home()?, &headers),
+        Command::Inspect(json) => inspect::run(&home()?, json.json),
+        Command::Key(key) => key::run(&home()?, &key),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "sealpost", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Man { directory } => clap_mangen::generate_to(Arguments::command(), &directory)
+            .doing(Exit::Temporary, format_args!("cannot write to {}", directory.display())),
+        _ => Err(Failure::new(Exit::Usage, "not yet")),
+    }
+}
+
+/// Prints a value as JSON on stdout.
+fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value).doing(Exit::Temporary, "cannot print")?;
+    print(&format!("{text}\n"))
+}
+
+/// Prints on stdout; a reader that is gone is an error, not a panic.
+fn print(text: &str) -> Result<(), Failure> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).doing(Exit::Temporary, "cannot write to standard output")
+}

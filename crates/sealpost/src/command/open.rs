@@ -1,0 +1,106 @@
+//! `open` and `headers`: a sealed message on stdin, the original or its protected header fields on stdout. On any failure
+//! nothing at all is written there.
+
+use std::{
+    io::{self, BufReader, BufWriter, Write},
+    path::Path,
+};
+
+use mail::HeaderSection;
+use sealed::index::Index;
+use serde::Serialize;
+
+use crate::{
+    args::{Headers, Open},
+    command::{batch, print, print_json},
+    failure::{DoingWhat, Exit, Failure},
+    home::Home,
+    keys::Reading,
+    spool,
+};
+
+/// Opens.
+pub fn open(home: &Home, arguments: &Open) -> Result<(), Failure> {
+    let reading = find(home, arguments.key.as_deref(), arguments.trust_sealer.as_deref(), arguments.passphrase.passphrase_file.as_deref())?;
+    match arguments.batch.as_deref() {
+        Some([from, to]) => batch::run("opening", from, to, &|from, to| {
+            one(&reading, &mut BufReader::with_capacity(64 * 1024, from), &mut BufWriter::with_capacity(64 * 1024, to))
+        }),
+        _ => one(&reading, &mut BufReader::with_capacity(64 * 1024, io::stdin().lock()), &mut io::stdout().lock()),
+    }
+}
+
+/// Shows the protected header fields.
+pub fn headers(home: &Home, arguments: &Headers) -> Result<(), Failure> {
+    let reading = find(home, arguments.key.as_deref(), arguments.trust_sealer.as_deref(), arguments.passphrase.passphrase_file.as_deref())?;
+    let mut stdin = BufReader::new(io::stdin().lock());
+    let header = sealed::outer::read_header_section(&mut stdin).doing(Exit::Temporary, "cannot read standard input")?;
+    let (header, _) = header.ok_or_else(|| Failure::new(Exit::Data, "the header section is larger than a sealed message's"))?;
+    let index = open::headers(&header, &reading.keys, &reading.trust)?;
+    if arguments.json.json {
+        return print_json(&Shown::of(&index));
+    }
+    print(&String::from_utf8_lossy(&index.fields))
+}
+
+fn find(home: &Home, key: Option<&Path>, sealer: Option<&Path>, passphrase: Option<&Path>) -> Result<Reading, Failure> {
+    Reading::find(home, key, sealer, passphrase)
+}
+
+fn one(reading: &Reading, from: &mut impl io::BufRead, to: &mut impl Write) -> Result<(), Failure> {
+    let place = spool::place().doing(Exit::Temporary, "cannot spool the ciphertext")?;
+    open::open(from, place, &reading.keys, &reading.trust)?.write(to)?;
+    to.flush().doing(Exit::Temporary, "cannot write the original")
+}
+
+/// The list view as JSON.
+#[derive(Serialize)]
+struct Shown {
+    fields: Vec<Field>,
+    length: u64,
+    sha256: String,
+    sealed_at: u64,
+    sequence: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    internal_date: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mailbox: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    flags: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_structure: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preview: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    omitted: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Field {
+    name: String,
+    /// Unfolded, encoded words decoded.
+    value: String,
+}
+
+impl Shown {
+    fn of(index: &Index) -> Self {
+        let section = HeaderSection::parse(&index.fields);
+        let field = |field: &mail::HeaderField<'_>| Field {
+            name: String::from_utf8_lossy(field.name()).into_owned(),
+            value: mail::decode_words(&field.unfolded()),
+        };
+        Self {
+            fields: section.fields().iter().map(field).collect(),
+            length: index.length,
+            sha256: index.hash.iter().map(|octet| format!("{octet:02x}")).collect(),
+            sealed_at: index.time,
+            sequence: index.sequence,
+            internal_date: index.internal_date.clone(),
+            mailbox: index.mailbox.clone(),
+            flags: index.flags.clone(),
+            body_structure: index.body_structure.clone(),
+            preview: index.preview.clone(),
+            omitted: index.omitted.clone(),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Keys put together for a command: whom to seal to, what to open with.
+
+use std::path::Path;
+
+use seal::{Enrolment, wrap::RecipientKey};
+use sealed::{identity::AccountId, signature::SealerKey};
+
+use crate::{
+    args,
+    clock,
+    failure::{DoingWhat, Exit, Failure},
+    home::Home,
+};
+
+/// Whom to seal to.
+pub struct Recipients {
+    pub enrolment: Enrolment,
+    pub keys: Vec<RecipientKey>,
+    pub account: AccountId,
+    pub sealer: SealerKey,
+}
+
+impl Recipients {
+    /// From files named on the command line, or the owner in the home.
+    pub fn find(home: &Home, files: &[std::path::PathBuf], to: Option<&str>) -> Result<Self, Failure> {
+        let enrolment = match (files, to) {
+            ([], Some(address)) => home.owner(address)?,
+            ([], None) => home.only_owner()?,
+            (files, _) => {
+                let mut all: Option<Enrolment> = None;
+                for file in files {
+                    let octets = std::fs::read(file)
+                        .doing(Exit::Config, format_args!("cannot read {}", file.display()))?;
+                    let mut enrolment = Enrolment::parse(&octets, clock::now())?;
+                    match &mut all {
+                        None => all = Some(enrolment),
+                        Some(first) => first.certificates.append(&mut enrolment.certificates),
+                    }
+                }
+                all.ok_or_else(|| Failure::new(Exit::Usage, "no certificate was named"))?
+            }
+        };
+        // Whoever has no home yet still seals, with a key for this run only: who opens must be told to trust it.
+        let sealer = if home.is_initialised() {
+            home.sealer()?
+        } else {
+            return Err(Failure::new(Exit::Config, format_args!("there is no sealer key in {}", home.root().display()))
+                .hint("make one: `sealpost init --sealer`, or `sealpost init --address YOU@EXAMPLE`"));
+        };
+        let account = enrolment.account().ok_or_else(|| Failure::new(Exit::Config, "the enrolment names no certificate"))?;
+        let keys = enrolment.certificates.iter().map(|certificate| certificate.recipient.clone()).collect();
+        Ok(Self { enrolment, keys, account, sealer })
+    }
+}
+
+impl From<args::Policy> for seal::Policy {
+    fn from(policy: args::Policy) -> Self {
+        match policy {
+            args::Policy::Open => Self::Open,
+            args::Policy::Baseline => Self::Baseline,
+            args::Policy::Shy => Self::Shy,
+            args::Policy::Hidden => Self::Hidden,
+        }
+    }
+}
+
+impl From<args::Compress> for seal::Compression {
+    fn from(compress: args::Compress) -> Self {
+        match compress {
+            args::Compress::Auto => Self::Auto,
+            args::Compress::Never => Self::Never,
+        }
+    }
+}
+
+/// What to open with.
+#[cfg(feature = "open")]
+pub struct Reading {
+    pub keys: open::Keyring,
+    pub trust: sealed::signature::Trust,
+}
+
+#[cfg(feature = "open")]
+impl Reading {
+    /// The keys of the home, or a key file; the sealers of the home, and one more.
+    pub fn find(
+        home: &Home,
+        key: Option<&Path>,
+        trust_sealer: Option<&Path>,
+        passphrase_file: Option<&Path>,
+    ) -> Result<Self, Failure> {
+        let mut trust = home.trust()?;
+        if let Some(file) = trust_sealer {
+            trust.sealers.push(read_sealer(file)?);
+        }
+        let secrets = match key {
+            Some(file) => {
+                let octets = std::fs::read(file).doing(Exit::Config, format_args!("cannot read {}", file.display()))?;
+                vec![zeroize::Zeroizing::new(octets)]
+            }
+            None => home.secrets()?,
+        };
+        if secrets.is_empty() {
+            return Err(Failure::new(Exit::Config, format_args!("there is no secret key in {}", home.root().display()))
+                .hint("name one: --key FILE; or make keys: `sealpost init --address YOU@EXAMPLE`"));
+        }
+        let mut keys = open::Keyring::default();
+        let mut passphrase = None;
+        for octets in &secrets {
+            let secret = open::SecretKey::parse(octets)?;
+            let account = AccountId::of_openpgp(&secret.fingerprint());
+            if !trust.accounts.contains(&account) {
+                trust.accounts.push(account);
+            }
+            if secret.is_locked() && passphrase.is_none() {
+                passphrase = Some(crate::passphrase::ask(passphrase_file, "the mailbox key")?);
+            }
+            keys.add(secret.unlock(passphrase.as_deref().map(String::as_str))?);
+        }
+        Ok(Self { keys, trust })
+    }
+}
+
+/// A sealer's public line, from a file or standard input (`-`).
+pub fn read_sealer(file: &Path) -> Result<sealed::signature::SealerPublic, Failure> {
+    let text = if file == Path::new("-") {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(file)
+    };
+    let text = text.doing(Exit::Config, format_args!("cannot read {}", file.display()))?;
+    text.lines().find_map(crate::home::parse_sealer).ok_or_else(|| {
+        Failure::new(Exit::Data, "no sealer key in it").hint("on the sealing machine: `sealpost key export --sealer`")
+    })
+}
+
+#[cfg(feature = "open")]
+impl From<open::KeyError> for Failure {
+    fn from(error: open::KeyError) -> Self {
+        use open::KeyError;
+        let (exit, hint) = match error {
+            KeyError::Unparsable => (Exit::Config, "export it again: `gpg --export-secret-keys --armor ADDRESS`"),
+            KeyError::Passphrase => (Exit::Refused, "try again; without the passphrase only the recovery key opens your mail"),
+            KeyError::Locked => (Exit::Config, "name a file that holds the passphrase: --passphrase-file FILE"),
+            KeyError::CannotDecrypt => (Exit::Config, "name a key that mail was sealed to"),
+            KeyError::Making => (Exit::Temporary, "try again; if it stays so, this is a bug: please report it"),
+        };
+        Self::new(exit, error).hint(hint)
+    }
+}

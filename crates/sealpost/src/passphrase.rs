@@ -1,0 +1,51 @@
+//! Where a passphrase comes from: a file that was named, or the terminal. Never an argument or an environment variable
+//! that holds it, and there is no agent.
+
+use std::{io::IsTerminal, path::Path};
+
+use zeroize::Zeroizing;
+
+use crate::failure::{DoingWhat, Exit, Failure};
+
+/// The passphrase of existing keys. `file`: as named with `--passphrase-file`.
+pub fn ask(file: Option<&Path>, what: &str) -> Result<Zeroizing<String>, Failure> {
+    match file {
+        Some(file) => from_file(file),
+        None => prompt(&format!("Passphrase for {what}: ")),
+    }
+}
+
+/// A passphrase for new keys: asked for twice.
+pub fn choose(file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
+    let passphrase = match file {
+        Some(file) => from_file(file)?,
+        None => {
+            let first = prompt("New passphrase: ")?;
+            let again = prompt("The same again: ")?;
+            if *first != *again {
+                return Err(Failure::new(Exit::Usage, "the two passphrases differ").hint("run the command again"));
+            }
+            first
+        }
+    };
+    if passphrase.is_empty() {
+        let hint = "choose one, or ask for unprotected keys in that word: --no-passphrase";
+        return Err(Failure::new(Exit::Usage, "the passphrase is empty").hint(hint));
+    }
+    Ok(passphrase)
+}
+
+/// The first line.
+fn from_file(file: &Path) -> Result<Zeroizing<String>, Failure> {
+    let text = std::fs::read_to_string(file).doing(Exit::Config, "cannot read the passphrase file")?;
+    let text = Zeroizing::new(text);
+    Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
+}
+
+fn prompt(text: &str) -> Result<Zeroizing<String>, Failure> {
+    if !std::io::stderr().is_terminal() || std::fs::File::open("/dev/tty").is_err() {
+        return Err(Failure::new(Exit::Config, "a passphrase is needed, and there is no terminal to ask on")
+            .hint("name a file that holds it: --passphrase-file FILE"));
+    }
+    rpassword::prompt_password(text).map(Zeroizing::new).doing(Exit::Config, "cannot ask for the passphrase")
+}

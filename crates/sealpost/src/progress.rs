@@ -1,0 +1,57 @@
+//! Progress of long work on stderr: a bar with rate and time left on a terminal, nothing elsewhere.
+
+use std::io::IsTerminal;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// A bar that counts messages.
+pub struct Bar {
+    bar: ProgressBar,
+}
+
+impl Bar {
+    /// `what` is being done to `total` messages.
+    pub fn new(what: &'static str, total: u64) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(total), target());
+        let template = "{prefix} {bar:30} {human_pos}/{human_len}  {per_sec}  {eta} left  {msg}";
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
+        bar.set_prefix(what);
+        Self { bar }
+    }
+
+    /// How many there are in all, once it is known.
+    pub fn total(&self, total: u64) {
+        self.bar.set_length(total);
+    }
+
+    /// One more is done.
+    pub fn one(&self) {
+        self.bar.inc(1);
+    }
+
+    /// So many are done.
+    pub fn done(&self, count: u64) {
+        self.bar.set_position(count);
+    }
+
+    /// What else there is to say.
+    pub fn note(&self, note: String) {
+        self.bar.set_message(note);
+    }
+
+    /// A line above the bar.
+    pub fn line(&self, line: &str) {
+        self.bar.suspend(|| eprintln!("{line}"));
+    }
+
+    /// All is done.
+    pub fn finish(self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn target() -> ProgressDrawTarget {
+    let quiet = !std::io::stderr().is_terminal() || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(10) }
+}
