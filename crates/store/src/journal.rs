@@ -80,6 +80,11 @@ pub struct Announced {
     copies: HashSet<Vec<u8>>,
 }
 
+/// The name under which the way back of a flow is journaled: its rows must not be mistaken for the flow's own.
+pub fn way_back(flow: &str) -> String {
+    format!("back:{flow}")
+}
+
 /// Why the journal did not do it. Nothing was changed then.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -17,7 +17,7 @@
 //! ```
 //!
 //! A caller that holds many messages at the same step shares the directory syncs and the journal's transactions between
-//! them. After a crash, or after any error from `publish` on, [`recover`] brings every unfinished replacement to its end.
+//! them; [`Batch`] does so with all of the above. After a crash, or after any error from `publish` on, [`recover`] brings every unfinished replacement to its end.
 
 pub mod clock;
 pub mod database;
@@ -28,6 +28,8 @@ pub mod special;
 
 pub mod maildir;
 
+pub mod replace;
+
 pub use clock::UnixSeconds;
 pub use database::Database;
 pub use journal::{Announced, Journal};
@@ -37,4 +39,5 @@ pub use maildir::{
     Retired, Staged, Staging, Unique, Unsynced, recover,
 };
 pub use proof::Proof;
+pub use replace::{Batch, Ending, Job, Replace, Replaced, Step};
 pub use special::SpecialUse;

@@ -197,7 +197,7 @@ impl Mailbox {
         }
     }
 
-    pub(super) fn path(&self, message: &Message) -> PathBuf {
+    pub(crate) fn path(&self, message: &Message) -> PathBuf {
         self.place(message.place).join(&message.file)
     }
 
@@ -254,6 +254,11 @@ impl Stat {
     /// When the message came in: what IMAP servers give as INTERNALDATE.
     pub fn modified(&self) -> UnixSeconds {
         UnixSeconds(self.0.mtime())
+    }
+
+    /// When the file was last renamed, linked or written. Unlike the time of arrival nobody can choose it.
+    pub fn changed(&self) -> UnixSeconds {
+        UnixSeconds(self.0.ctime())
     }
 
     /// Which file it is.
