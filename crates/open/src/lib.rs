@@ -10,4 +10,4 @@ pub mod open;
 
 pub use open::{OpenError, Opened, headers, open};
 pub use secret_key::{Algorithm, KeyError, Lock, SecretKey};
-pub use unwrap::Keyring;
+pub use unwrap::{Keyring, UnwrapError};

@@ -88,14 +88,35 @@ impl Household {
     }
 
     pub(crate) fn open(&self, message: &[u8]) -> Result<Vec<u8>, OpenError> {
-        let mut message = message;
-        let opened = open::open(&mut message, Cursor::new(Vec::new()), &self.keys, &self.trust)?;
-        let mut original = Vec::new();
-        opened.write(&mut original)?;
-        Ok(original)
+        open_with(message, &self.keys, &self.trust)
     }
 
     pub(crate) fn headers(&self, message: &[u8]) -> Result<Index, OpenError> {
         open::headers(message, &self.keys, &self.trust)
+    }
+}
+
+pub(crate) fn open_with(message: &[u8], keys: &Keyring, trust: &Trust) -> Result<Vec<u8>, OpenError> {
+    let mut message = message;
+    let opened = open::open(&mut message, Cursor::new(Vec::new()), keys, trust)?;
+    let mut original = Vec::new();
+    opened.write(&mut original)?;
+    Ok(original)
+}
+
+/// Numbers that look random and are the same in every run (xorshift64*).
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed | 1)
+    }
+
+    /// A number below `below`.
+    pub(crate) fn roll(&mut self, below: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % below
     }
 }

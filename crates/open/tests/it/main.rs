@@ -5,3 +5,4 @@ mod forged;
 mod household;
 mod laws;
 mod programs;
+mod tampering;
