@@ -9,6 +9,7 @@ pub mod enrolment;
 pub mod copies;
 pub mod policy;
 pub mod list_view;
+pub mod deflate;
 pub mod proof;
 #[expect(clippy::module_inception, reason = "the verb that the crate is named for")]
 pub mod seal;

@@ -7,7 +7,6 @@
 use std::io::{self, Read, Seek, Write};
 
 use aws_lc_rs::digest;
-use flate2::{Compress, FlushCompress, Status};
 use mail::{HeaderSection, Scanner, body_structure, header_section_end};
 use sealed::{
     armor::{ArmorWriter, Checksum},
@@ -28,7 +27,9 @@ use sealed::{
 };
 
 use crate::{
-    copies, list_view,
+    copies,
+    deflate::{self, Deflate},
+    list_view,
     policy::Policy,
     proof::{Expectation, ProofError, Proved},
     wrap::RecipientKey,
@@ -182,8 +183,6 @@ impl Sealing {
 
 /// Mail of so many octets is compressed.
 const COMPRESS_FROM: u64 = 256 * 1024;
-/// Fast, and still with the Huffman codes that base64 text needs.
-const LEVEL: u32 = 2;
 /// Octets read at a time.
 const STEP: usize = 64 * 1024;
 /// Octets at the beginning of a message in which its header section is looked for.
@@ -266,22 +265,26 @@ impl<S: Read + Write + Seek> Survey<S> {
         let compress = compression == Compression::Auto && expected >= COMPRESS_FROM;
         let mut deflate =
             if compress { Some(Deflate::new(SpoolWriter::new(spool().map_err(SealError::Spool)?))) } else { None };
-        let size = usize::try_from(expected).unwrap_or(STEP).clamp(1, STEP);
+        let most = if compress { deflate::BATCH } else { STEP };
+        let size = usize::try_from(expected).unwrap_or(most).clamp(1, most);
         let mut step = zeroize::Zeroizing::new(vec![0; size]);
         let mut prefix = Vec::with_capacity(size);
         let mut hash = digest::Context::new(&digest::SHA256);
         let mut scanner = Scanner::new();
         let mut length = 0;
         loop {
-            let count = read_some(original, &mut step).map_err(SealError::Read)?;
+            let count = fill(original, &mut step).map_err(SealError::Read)?;
             let octets = step.get(..count).unwrap_or_default();
             if octets.is_empty() {
                 break;
             }
-            hash.update(octets);
-            scanner.feed(octets);
-            if let Some(deflate) = &mut deflate {
-                deflate.write(octets).map_err(SealError::Spool)?;
+            let mut look = || {
+                hash.update(octets);
+                scanner.feed(octets);
+            };
+            match &mut deflate {
+                Some(deflate) => deflate.write(octets, look).map_err(SealError::Spool)?,
+                None => look(),
             }
             let room = MAX_HEADER - prefix.len().min(MAX_HEADER);
             prefix.extend_from_slice(octets.get(..room).unwrap_or(octets));
@@ -506,43 +509,16 @@ fn write_message(
     out.write_all(&frame.tail).map_err(SealError::Write)
 }
 
-/// Raw DEFLATE of the original into an encrypted spool, ended at an octet boundary but not finished: stored blocks follow.
-struct Deflate<S> {
-    compress: Compress,
-    buffer: Vec<u8>,
-    to: SpoolWriter<S>,
-}
-
-impl<S: Read + Write + Seek> Deflate<S> {
-    fn new(to: SpoolWriter<S>) -> Self {
-        let compress = Compress::new(flate2::Compression::new(LEVEL), false);
-        Self { compress, buffer: Vec::with_capacity(STEP), to }
-    }
-
-    fn write(&mut self, octets: &[u8]) -> io::Result<()> {
-        self.run(octets, FlushCompress::None)
-    }
-
-    fn finish(mut self) -> io::Result<sealed::spool::SpoolReader<S>> {
-        self.run(&[], FlushCompress::Full)?;
-        self.to.finish()
-    }
-
-    fn run(&mut self, octets: &[u8], flush: FlushCompress) -> io::Result<()> {
-        let mut rest = octets;
-        loop {
-            let before = self.compress.total_in();
-            self.buffer.clear();
-            let status = self.compress.compress_vec(rest, &mut self.buffer, flush)?;
-            let taken = (self.compress.total_in() - before) as usize;
-            rest = rest.get(taken..).unwrap_or_default();
-            self.to.write_all(&self.buffer)?;
-            let room = self.buffer.len() < self.buffer.capacity();
-            if rest.is_empty() && room || matches!(status, Status::BufError) {
-                return Ok(());
-            }
+/// Reads until `to` is full or the end comes.
+fn fill(from: &mut impl Read, to: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = to.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match read_some(from, rest)? {
+            0 => break,
+            count => filled += count,
         }
     }
+    Ok(filled)
 }
 
 /// One read that was not interrupted; 0 at the end.
