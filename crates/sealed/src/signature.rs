@@ -105,6 +105,13 @@ impl Trust {
 /// The exact octets that are signed.
 pub struct Transcript(Vec<u8>);
 
+impl Transcript {
+    /// As they are signed, octet by octet (format §4.4, §4.6).
+    pub fn octets(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// What `Sealed-Mail`'s signature binds together (format §4.4).
 pub struct Envelope<'a> {
     /// How the content is encrypted.

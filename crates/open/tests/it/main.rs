@@ -1,8 +1,11 @@
 //! Tests of sealing and opening together: laws, forgeries, other programs, real mail.
 #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
+mod corpus;
 mod forged;
+mod golden;
 mod household;
 mod laws;
 mod programs;
 mod tampering;
+mod vectors;
