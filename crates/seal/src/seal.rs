@@ -4,7 +4,11 @@
 //! copy of it. Memory stays constant: the ciphertext goes to a spool that the caller gives, since the header that comes
 //! first needs the hash of all that follows. The original is never changed and never written in clear.
 
-use std::io::{self, Read, Seek, Write};
+use std::{
+    io::{self, Read, Seek, Write},
+    sync::mpsc,
+    thread,
+};
 
 use aws_lc_rs::digest;
 use mail::{HeaderSection, Scanner, body_structure, header_section_end};
@@ -222,9 +226,25 @@ pub fn seal<S: Read + Write + Seek>(
     let bodies = settings.recipients.iter().map(|recipient| recipient.wrap(&key, settings.profile));
     let wrapped = join_wrapped_keys(&bodies.collect::<Result<Vec<_>, _>>()?);
 
-    let spooled = spool().map_err(SealError::Spool)?;
-    let mut content = write_content(original, &mut survey, &frame, spooled, &key, settings)?;
-    let content_hash = self_check(&mut content, &key, &origin, settings.profile)?;
+    let place = spool().map_err(SealError::Spool)?;
+    let (mut content, content_hash) = if survey.length < CHECK_MEANWHILE {
+        let mut content = write_content(original, &mut survey, &frame, place, &key, settings)?;
+        content.rewind().map_err(SealError::Spool)?;
+        let hash = self_check(&mut content, &key, &origin, settings.profile)?;
+        (content, hash)
+    } else {
+        thread::scope(|scope| {
+            let (to, from) = mpsc::sync_channel(PIECES_IN_FLIGHT);
+            let checking = scope.spawn(|| {
+                self_check(Pieces { from, piece: io::Cursor::default() }, &key, &origin, settings.profile)
+            });
+            let tee = Tee { place, to };
+            let content = write_content(original, &mut survey, &frame, tee, &key, settings);
+            let place = content.map(|tee| tee.place);
+            let hash = checking.join().unwrap_or(Err(SealError::SelfCheck));
+            Ok::<_, SealError>((place?, hash?))
+        })?
+    };
 
     let blob = field_blob::seal(&index, &key, settings.profile, id, &content_hash);
     let expectation = Expectation {
@@ -345,29 +365,29 @@ fn whole_fields(prefix: &[u8]) -> usize {
     0
 }
 
-/// Encrypts head, original, tail and padding into the spool.
-fn write_content<S: Read + Write + Seek>(
+/// Encrypts head, original, tail and padding, and gives `to` back.
+fn write_content<S: Read + Write + Seek, W: Write>(
     original: &mut (impl Read + Seek),
     survey: &mut Survey<S>,
     frame: &payload::Frame,
-    spool: S,
+    to: W,
     key: &SessionKey,
     settings: &Settings<'_>,
-) -> Result<S, SealError> {
+) -> Result<W, SealError> {
     let around = (frame.head.len() + frame.tail.len()) as u64;
     let payload = survey.length + around;
     let compressed = survey.compressed.take().filter(|deflated| {
         deflated.length().saturating_mul(limit::STORE_ABOVE_RATIO) >= survey.length
     });
     match compressed {
-        Some(deflated) => write_compressed(deflated, payload, frame, spool, key, settings),
+        Some(deflated) => write_compressed(deflated, payload, frame, to, key, settings),
         None => {
             let padded = padded(payload, settings.padding);
             let header = literal::literal_header(padded).ok_or(SealError::TooLarge)?;
             let length = header.len() as u64 + padded;
             original.rewind().map_err(SealError::Read)?;
             let mut writer =
-                ContentWriter::begin(spool, settings.profile, key, length).map_err(SealError::Spool)?;
+                ContentWriter::begin(to, settings.profile, key, length).map_err(SealError::Spool)?;
             writer.write_all(&header).map_err(SealError::Spool)?;
             writer.write_all(&frame.head).map_err(SealError::Spool)?;
             copy(original, survey.length, &mut writer)?;
@@ -380,14 +400,14 @@ fn write_content<S: Read + Write + Seek>(
 
 /// The same, compressed: stored blocks for what stands before and after, the deflated original between them, and a
 /// padding that makes the compressed size a bucket exactly (format §7.3).
-fn write_compressed<S: Read + Write + Seek>(
+fn write_compressed<S: Read + Write + Seek, W: Write>(
     mut deflated: sealed::spool::SpoolReader<S>,
     payload: u64,
     frame: &payload::Frame,
-    spool: S,
+    to: W,
     key: &SessionKey,
     settings: &Settings<'_>,
-) -> Result<S, SealError> {
+) -> Result<W, SealError> {
     let before = literal::stored_length(literal::LITERAL_HEADER + frame.head.len()) as u64 + deflated.length();
     let least = before + literal::stored_length(frame.tail.len()) as u64;
     let total = padded(least, settings.padding);
@@ -397,7 +417,7 @@ fn write_compressed<S: Read + Write + Seek>(
     let literal = literal::literal_header(payload + padding as u64).ok_or(SealError::TooLarge)?;
     let header = literal::compressed_header(total).ok_or(SealError::TooLarge)?;
 
-    let mut writer = ContentWriter::begin(spool, settings.profile, key, header.len() as u64 + total)
+    let mut writer = ContentWriter::begin(to, settings.profile, key, header.len() as u64 + total)
         .map_err(SealError::Spool)?;
     let head = [&literal[..], &frame.head].concat();
     let mut tail = frame.tail.clone();
@@ -434,20 +454,59 @@ fn copy(from: &mut impl Read, length: u64, to: &mut impl Write) -> Result<(), Se
     }
 }
 
-/// Reads C back, opens it and compares: SHA-256 of C.
-fn self_check(
-    content: &mut (impl Read + Seek),
-    key: &SessionKey,
-    origin: &Origin,
-    profile: Profile,
-) -> Result<Hash, SealError> {
-    content.rewind().map_err(SealError::Spool)?;
+/// Opens C and compares: SHA-256 of C.
+fn self_check(content: impl Read, key: &SessionKey, origin: &Origin, profile: Profile) -> Result<Hash, SealError> {
     let mut hashed = Hashed { from: content, hash: digest::Context::new(&digest::SHA256) };
     let recovered = recover(&mut hashed, profile, key, &mut io::sink()).map_err(|_| SealError::SelfCheck)?;
     if recovered.origin != *origin {
         return Err(SealError::SelfCheck);
     }
     hashed.hash.finish().as_ref().try_into().map_err(|_| SealError::SelfCheck)
+}
+
+/// From this size on, the self-check runs on another core while the rest is still being encrypted.
+const CHECK_MEANWHILE: u64 = 1024 * 1024;
+/// Pieces of ciphertext that wait for the self-check at most.
+const PIECES_IN_FLIGHT: usize = 4;
+
+/// Ciphertext to the spool and to the self-check.
+struct Tee<S> {
+    place: S,
+    to: mpsc::SyncSender<Vec<u8>>,
+}
+
+impl<S: Write> Write for Tee<S> {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.place.write_all(octets)?;
+        // The check may have ended with an error already; it tells so itself.
+        let _ = self.to.send(octets.to_vec());
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.place.flush()
+    }
+}
+
+/// The self-check's end of it.
+struct Pieces {
+    from: mpsc::Receiver<Vec<u8>>,
+    piece: io::Cursor<Vec<u8>>,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = self.piece.read(to)?;
+            if count > 0 || to.is_empty() {
+                return Ok(count);
+            }
+            match self.from.recv() {
+                Ok(piece) => self.piece = io::Cursor::new(piece),
+                Err(mpsc::RecvError) => return Ok(0),
+            }
+        }
+    }
 }
 
 struct Hashed<R> {
@@ -498,12 +557,19 @@ fn write_message(
     out.write_all(&frame.head).map_err(SealError::Write)?;
     let mut armor = ArmorWriter::begin(&mut *out, &fields.key, checksum).map_err(SealError::Write)?;
     let mut step = vec![0; STEP];
+    // What the spool gives now must still be what was checked.
+    let mut hash = digest::Context::new(&digest::SHA256);
     loop {
         let count = read_some(content, &mut step).map_err(SealError::Spool)?;
-        if count == 0 {
+        let octets = step.get(..count).unwrap_or_default();
+        if octets.is_empty() {
             break;
         }
-        armor.write(step.get(..count).unwrap_or_default()).map_err(SealError::Write)?;
+        hash.update(octets);
+        armor.write(octets).map_err(SealError::Write)?;
+    }
+    if hash.finish().as_ref() != fields.mark.content_hash {
+        return Err(SealError::SelfCheck);
     }
     let out = armor.finish().map_err(SealError::Write)?;
     out.write_all(&frame.tail).map_err(SealError::Write)
