@@ -1,0 +1,194 @@
+//! After a crash: what was begun is brought to its end, before anything new is taken.
+//!
+//! In: the journal's unfinished rows. Out: nothing left unfinished, but for what could not be decided. `store` has the rules;
+//! here is the proof that it asks for (A6): the copy is still what it was when it was opened, the original still hashes to
+//! what it was made of. Numbers that no message carries are noted as gaps (A9).
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Read};
+
+use aws_lc_rs::digest;
+use seal::{Expectation, ProofError};
+use sealed::identity::{AccountId, Hash};
+use sealed::outer::OuterError;
+use sealed::signature::SealerPublic;
+use store::journal::Row;
+use store::ledger::{LedgerError, MessageRef};
+use store::maildir::{RecoverError, Recovery};
+use store::{Database, Ledger, Outcome, Replacer, UnixSeconds, recover};
+
+use crate::reason;
+use crate::receipt::{Proved, READ_BUFFER};
+use crate::settings::Settings;
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    /// How many replacements were cut off.
+    pub(crate) rows: u64,
+    /// Mailbox and name of originals whose replacement is still under way.
+    pub(crate) underway: HashSet<(String, Vec<u8>)>,
+}
+
+/// Why a pair could not be compared. Both stay.
+#[derive(Debug, thiserror::Error)]
+pub enum Undecided {
+    /// Either cannot be read.
+    #[error("the original or its copy cannot be read")]
+    Read(#[from] io::Error),
+    /// The journal does not say, in words of this version, what the copy must be.
+    #[error("the journal does not tell what the copy must be")]
+    Unknown,
+}
+
+/// Settles the unfinished replacements of the flow.
+pub(crate) fn settle(
+    settings: &Settings,
+    replacer: &Replacer,
+    database: &Database,
+    account: AccountId,
+    now: UnixSeconds,
+) -> Result<Settled, RecoverError<Undecided>> {
+    let sealer = settings.sealer.public();
+    let recovered = recover(
+        replacer,
+        database,
+        &settings.name,
+        now,
+        |row, original, copy| prove_again(row, original, copy, account, sealer),
+    )?;
+    let mut settled = Settled::default();
+    for recovered in recovered {
+        settled.rows = settled.rows.saturating_add(1);
+        match recovered.recovery {
+            // What is not booked is a wrong count or a false alarm later, no more: no reason to fail now.
+            Ok(recovery) => drop(book(
+                settings,
+                database,
+                account,
+                &recovered.row,
+                recovery,
+                now,
+            )),
+            Err(_) => {
+                let Row {
+                    mailbox, original, ..
+                } = recovered.row;
+                settled.underway.insert((mailbox, original));
+            }
+        }
+    }
+    Ok(settled)
+}
+
+fn book(
+    settings: &Settings,
+    database: &Database,
+    account: AccountId,
+    row: &Row,
+    recovery: Recovery,
+    now: UnixSeconds,
+) -> Result<(), LedgerError> {
+    let ledger = Ledger::on(database);
+    if leaves_no_copy(recovery) {
+        let number = number_of(&row.expectation);
+        return number.map_or(Ok(()), |number| {
+            note_gap(settings, database, account, number)
+        });
+    }
+    if matches!(
+        recovery,
+        Recovery::Finished | Recovery::Settled(Outcome::Replaced)
+    ) {
+        let (flow, mailbox) = (settings.name.as_str(), row.mailbox.as_str());
+        ledger.forget(&[MessageRef {
+            flow,
+            mailbox,
+            message: &row.original,
+        }])?;
+        ledger.count(flow, &[(reason::SEALED, 1)], now)?;
+    }
+    Ok(())
+}
+
+/// What a row of the journal holds before its copy is written: the number that was reserved for it.
+pub(crate) fn note_of(number: u64) -> Vec<u8> {
+    number.to_be_bytes().to_vec()
+}
+
+/// Notes that no message carries that number.
+pub(crate) fn note_gap(
+    settings: &Settings,
+    database: &Database,
+    account: AccountId,
+    number: u64,
+) -> Result<(), LedgerError> {
+    let gap = number..number.saturating_add(1);
+    Ledger::on(database).note_gap(settings.sealer.public().octets(), &account.0, gap)
+}
+
+/// Whether a number went with its copy.
+pub(crate) fn is_gap(outcome: Outcome) -> bool {
+    matches!(
+        outcome,
+        Outcome::MovedElsewhere | Outcome::CopyGone | Outcome::BothGone
+    )
+}
+
+fn leaves_no_copy(recovery: Recovery) -> bool {
+    match recovery {
+        Recovery::BeginAnew => true,
+        Recovery::Finished => false,
+        Recovery::Settled(outcome) => is_gap(outcome),
+    }
+}
+
+/// Octets of [`note_of`].
+const NOTE: usize = 8;
+
+fn number_of(expectation: &[u8]) -> Option<u64> {
+    match expectation.try_into() {
+        Ok(octets) => Some(u64::from_be_bytes(octets)),
+        Err(_) => Some(Expectation::from_octets(expectation)?.sequence),
+    }
+}
+
+fn prove_again(
+    row: &Row,
+    original: File,
+    copy: File,
+    account: AccountId,
+    sealer: &SealerPublic,
+) -> Result<Option<Proved>, Undecided> {
+    if row.expectation.len() == NOTE {
+        // Nothing is published before the journal knows what it must be; the original is there and is sealed anew.
+        return Ok(None);
+    }
+    let expectation = Expectation::from_octets(&row.expectation).ok_or(Undecided::Unknown)?;
+    let original = hash(original)?;
+    match Proved::after_restart(&expectation, &original, copy, account, sealer) {
+        Ok(proved) => Ok(Some(proved)),
+        Err(ProofError::Outer(OuterError::Io(error)) | ProofError::Content(error)) => {
+            Err(error.into())
+        }
+        // Not what we stored: sealed anew from the original, which is there.
+        Err(_) => Ok(None),
+    }
+}
+
+fn hash(mut file: File) -> io::Result<Hash> {
+    let mut context = digest::Context::new(&digest::SHA256);
+    let mut octets = vec![0; READ_BUFFER];
+    loop {
+        match file.read(&mut octets) {
+            Ok(0) => break,
+            Ok(count) => context.update(octets.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mut hash = Hash::default();
+    hash.copy_from_slice(context.finish().as_ref());
+    Ok(hash)
+}
