@@ -304,6 +304,8 @@ pub fn ecdh_parameters(key: &(impl KeyDetails + ?Sized)) -> Option<EcdhParameter
     };
     let cipher = match cipher {
         SymmetricKeyAlgorithm::AES128 => WrapCipher::Aes128,
+        // quirk: GnuPG asks for it with P-384.
+        SymmetricKeyAlgorithm::AES192 => WrapCipher::Aes192,
         SymmetricKeyAlgorithm::AES256 => WrapCipher::Aes256,
         _ => return None,
     };

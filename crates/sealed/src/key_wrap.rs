@@ -2,7 +2,9 @@
 //! recipients (RFC 9580 §5.1.5, §5.1.6, §11.4; RFC 3394). Octets in, octets out; used the same way by who wraps and by
 //! who unwraps. No certificate, no secret key, no curve.
 
+use aes::cipher::{Block, BlockDecrypt, BlockEncrypt, KeyInit};
 use aws_lc_rs::{
+    constant_time::verify_slices_are_equal,
     digest, hkdf,
     key_wrap::{AES_128, AES_256, AesKek, KeyWrap},
 };
@@ -39,6 +41,8 @@ pub enum KdfHash {
 pub enum WrapCipher {
     /// AES-128.
     Aes128,
+    /// AES-192: what GnuPG writes for P-384.
+    Aes192,
     /// AES-256.
     Aes256,
 }
@@ -99,6 +103,7 @@ impl EcdhParameters {
         };
         let (cipher_id, length) = match self.cipher {
             WrapCipher::Aes128 => (7, 16),
+            WrapCipher::Aes192 => (8, 24),
             WrapCipher::Aes256 => (9, 32),
         };
         let oid: &[u8] = match self.curve {
@@ -181,8 +186,9 @@ fn x25519_key(ephemeral: &[u8; 32], recipient: &[u8; 32], shared_secret: &[u8]) 
 }
 
 fn wrap(cipher: WrapCipher, key: &[u8], plain: &[u8]) -> Vec<u8> {
+    let Some(kek) = kek(cipher, key) else { return wrap_192(key, plain) };
     let mut wrapped = vec![0; plain.len() + 8];
-    kek(cipher, key).wrap(plain, &mut wrapped).expect("a multiple of eight octets can be wrapped");
+    kek.wrap(plain, &mut wrapped).expect("a multiple of eight octets can be wrapped");
     wrapped
 }
 
@@ -192,16 +198,111 @@ fn unwrap(cipher: WrapCipher, key: &[u8], wrapped: &[u8]) -> Result<Zeroizing<Ve
         return Err(NotWrappedToThis);
     }
     let length = wrapped.len().checked_sub(8).ok_or(NotWrappedToThis)?;
+    let Some(kek) = kek(cipher, key) else { return unwrap_192(key, wrapped) };
     let mut plain = Zeroizing::new(vec![0; length.max(16)]);
-    let count = kek(cipher, key).unwrap(wrapped, &mut plain).map_err(|_| NotWrappedToThis)?.len();
+    let count = kek.unwrap(wrapped, &mut plain).map_err(|_| NotWrappedToThis)?.len();
     plain.truncate(count);
     Ok(plain)
 }
 
-fn kek(cipher: WrapCipher, key: &[u8]) -> AesKek {
+/// None for AES-192, which aws-lc does not offer here.
+fn kek(cipher: WrapCipher, key: &[u8]) -> Option<AesKek> {
     let cipher = match cipher {
         WrapCipher::Aes128 => &AES_128,
+        WrapCipher::Aes192 => return None,
         WrapCipher::Aes256 => &AES_256,
     };
-    AesKek::new(cipher, key).expect("the derivation gives a key of the cipher's length")
+    Some(AesKek::new(cipher, key).expect("the derivation gives a key of the cipher's length"))
+}
+
+/// RFC 3394 §2.2.1 with AES-192. `plain`: a multiple of eight octets.
+fn wrap_192(key: &[u8], plain: &[u8]) -> Vec<u8> {
+    let cipher = aes::Aes192::new_from_slice(key).expect("the derivation gives a key of the cipher's length");
+    let (halves, _) = plain.as_chunks::<8>();
+    let mut registers: Zeroizing<Vec<[u8; 8]>> = Zeroizing::new(halves.to_vec());
+    let mut check = INITIAL;
+    let mut step = 0_u64;
+    for _ in 0..ROUNDS {
+        for register in registers.iter_mut() {
+            step += 1;
+            let mut block = Block::<aes::Aes192>::default();
+            block[..8].copy_from_slice(&check);
+            block[8..].copy_from_slice(register);
+            cipher.encrypt_block(&mut block);
+            check.copy_from_slice(&block[..8]);
+            check = (u64::from_be_bytes(check) ^ step).to_be_bytes();
+            register.copy_from_slice(&block[8..]);
+        }
+    }
+    [&[check], registers.as_slice()].concat().concat()
+}
+
+/// RFC 3394 §2.2.2 with AES-192.
+fn unwrap_192(key: &[u8], wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, NotWrappedToThis> {
+    let cipher = aes::Aes192::new_from_slice(key).expect("the derivation gives a key of the cipher's length");
+    let (halves, rest) = wrapped.as_chunks::<8>();
+    let (first, registers) = halves.split_first().ok_or(NotWrappedToThis)?;
+    if !rest.is_empty() || registers.len() < 2 {
+        return Err(NotWrappedToThis);
+    }
+    let mut check = *first;
+    let mut registers: Zeroizing<Vec<[u8; 8]>> = Zeroizing::new(registers.to_vec());
+    let mut step = ROUNDS * registers.len() as u64;
+    for _ in 0..ROUNDS {
+        for register in registers.iter_mut().rev() {
+            let mut block = Block::<aes::Aes192>::default();
+            block[..8].copy_from_slice(&(u64::from_be_bytes(check) ^ step).to_be_bytes());
+            block[8..].copy_from_slice(register);
+            cipher.decrypt_block(&mut block);
+            check.copy_from_slice(&block[..8]);
+            register.copy_from_slice(&block[8..]);
+            step -= 1;
+        }
+    }
+    verify_slices_are_equal(&check, &INITIAL).map_err(|_| NotWrappedToThis)?;
+    Ok(Zeroizing::new(registers.concat()))
+}
+
+/// RFC 3394 §2.2.3.1.
+const INITIAL: [u8; 8] = [0xa6; 8];
+const ROUNDS: u64 = 6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn octets(hexadecimal: &str) -> Vec<u8> {
+        let digits = hexadecimal.as_bytes().chunks(2);
+        digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16).expect("hex")).collect()
+    }
+
+    /// RFC 3394 §4.1, §4.2, §4.3, §4.4, §4.6.
+    #[test]
+    fn test_vectors_of_the_standard() {
+        let data = "00112233445566778899AABBCCDDEEFF0001020304050607";
+        let more = "00112233445566778899AABBCCDDEEFF000102030405060708090A0B0C0D0E0F";
+        let key = "000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F";
+        let table = [
+            (WrapCipher::Aes128, &data[..32], "1FA68B0A8112B447AEF34BD8FB5A7B829D3E862371D2CFE5"),
+            (WrapCipher::Aes192, &data[..32], "96778B25AE6CA435F92B5B97C050AED2468AB8A17AD84E5D"),
+            (WrapCipher::Aes192, data, "031D33264E15D33268F24EC260743EDCE1C6C7DDEE725A936BA814915C6762D2"),
+            (WrapCipher::Aes256, more, "28C9F404C4B810F4CBCCB35CFB87F8263F5786E2D80ED326CBC7F0E71A99F43BFB988B9B7A02DD21"),
+        ];
+        for (cipher, plain, wrapped) in table {
+            let length = match cipher {
+                WrapCipher::Aes128 => 16,
+                WrapCipher::Aes192 => 24,
+                WrapCipher::Aes256 => 32,
+            };
+            let key = &octets(key)[..length];
+            assert_eq!(wrap(cipher, key, &octets(plain)), octets(wrapped), "{cipher:?}");
+            assert_eq!(unwrap(cipher, key, &octets(wrapped)).map(|plain| plain.to_vec()), Ok(octets(plain)), "{cipher:?}");
+            for at in 0..wrapped.len() / 2 {
+                let mut changed = octets(wrapped);
+                changed[at] ^= 1;
+                assert!(unwrap(cipher, key, &changed).is_err(), "{cipher:?}, octet {at}");
+                assert!(unwrap(cipher, key, &changed[..at]).is_err(), "{cipher:?}, cut at {at}");
+            }
+        }
+    }
 }
