@@ -5,6 +5,7 @@ mod corpus;
 mod forged;
 mod golden;
 mod household;
+mod interop;
 mod laws;
 mod programs;
 mod tampering;

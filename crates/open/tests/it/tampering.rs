@@ -422,3 +422,30 @@ fn a_marker_packet_in_front_is_tolerated_by_readers_only() {
         assert_eq!(matches!(what, sealed::recognise::What::Sealed(_)), front.is_empty(), "{front:?}");
     }
 }
+
+/// A key packet that names nobody (RFC 9580 §5.1.8): never written, but tried.
+#[test]
+fn anonymous_recipients_are_tried() {
+    for household in [Household::new(), Household::of(open::Algorithm::V6X25519)] {
+        let sealed = household.seal(MAIL);
+        let fields = parsed(&sealed);
+        let bodies = sealed::packet::split_wrapped_keys(&fields.key).unwrap();
+        let anonymous: Vec<Vec<u8>> = bodies
+            .iter()
+            .map(|packet| match packet.body {
+                [3, rest @ ..] => [&[3][..], &[0; 8], &rest[8..]].concat(),
+                [6, length, rest @ ..] => [&[6, 0][..], &rest[usize::from(*length)..]].concat(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        // The other recipient's packet first: it is tried in vain.
+        let key = sealed::packet::join_wrapped_keys(&[anonymous[1].clone(), anonymous[0].clone()]);
+        let alone = sealed::packet::join_wrapped_keys(&anonymous[1..]);
+        let listed = |key: Vec<u8>| {
+            let fields = signed_again(&SealedFields { key, ..fields.clone() }, household.account, &household.sealer);
+            household.headers(&with_fields(&sealed, &fields))
+        };
+        assert_eq!(listed(key).unwrap(), household.headers(&sealed).unwrap());
+        assert_eq!(refusal(listed(alone)), Refusal::Unwrap(UnwrapError::NotForUs));
+    }
+}
