@@ -1,5 +1,7 @@
 //! Sealpost: your mail stays on their server; only you can read it. Arguments in, one command run, an exit code out.
 
+#![expect(unreachable_pub, reason = "a program has no public API; `pub` marks what a module shows to the others")]
+
 #[cfg(not(target_os = "linux"))]
 compile_error!("Sealpost is made for Linux for now");
 
@@ -13,6 +15,7 @@ mod spool;
 mod config;
 mod progress;
 mod keys;
+mod flows;
 mod command;
 
 use std::process::ExitCode;

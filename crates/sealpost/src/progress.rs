@@ -30,11 +30,6 @@ impl Bar {
         self.bar.inc(1);
     }
 
-    /// So many are done.
-    pub fn done(&self, count: u64) {
-        self.bar.set_position(count);
-    }
-
     /// What else there is to say.
     pub fn note(&self, note: String) {
         self.bar.set_message(note);

@@ -7,6 +7,8 @@ mod open;
 mod inspect;
 mod batch;
 mod key;
+mod bulk;
+mod check;
 
 use clap::CommandFactory;
 
@@ -28,6 +30,10 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Headers(headers) => open::headers(&home()?, &headers),
         Command::Inspect(json) => inspect::run(&home()?, json.json),
         Command::Key(key) => key::run(&home()?, &key),
+        Command::Plan(flow) => bulk::plan(&home()?, &flow.flow, flow.json.json),
+        Command::Sweep(flow) => bulk::sweep(&home()?, &flow.flow, flow.json.json),
+        Command::Status(status) => bulk::status(&home()?, status.flow.as_deref(), status.json.json),
+        Command::Check(check) => check::run(&home()?, &check),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "sealpost", &mut std::io::stdout());
             Ok(())

@@ -1,10 +1,7 @@
 //! `seal`: one message from stdin to stdout, or every file of a folder. What is sealed or end-to-end encrypted already
 //! passes through unchanged.
 
-use std::{
-    fs::File,
-    io::{self, BufReader, BufWriter, Read, Seek, Write},
-};
+use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 
 use seal::{Padding, Settings, seal::NewId};
 use sealed::{

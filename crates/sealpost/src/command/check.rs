@@ -1,0 +1,198 @@
+//! `check`: config, keys and mailboxes; what is wrong and what to do. Everything is looked at, not only up to the first
+//! fault.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::{
+    args::Check,
+    clock,
+    command::{print, print_json},
+    config::Config,
+    failure::{Exit, Failure},
+    flows,
+    home::Home,
+};
+
+#[derive(Serialize)]
+struct Finding {
+    what: String,
+    verdict: Verdict,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+}
+
+#[derive(Serialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Good,
+    Warning,
+    Wrong,
+}
+
+/// Days before its end on which a certificate is warned about.
+const WARN_DAYS: u64 = 30;
+
+/// Looks at everything.
+pub fn run(home: &Home, arguments: &Check) -> Result<(), Failure> {
+    let mut findings = Vec::new();
+    keys(home, &mut findings);
+    #[cfg(feature = "open")]
+    secrets(home, arguments.passphrase.passphrase_file.as_deref(), &mut findings);
+    #[cfg(not(feature = "open"))]
+    let _: &Option<std::path::PathBuf> = &arguments.passphrase.passphrase_file;
+    match Config::read(home) {
+        Ok(config) => {
+            findings.push(good("config.toml", Some(format!("{} flows", config.flow.len()))));
+            for name in config.flow.keys() {
+                flow(home, &config, name, &mut findings);
+            }
+        }
+        Err(failure) => findings.push(wrong("config.toml", failure)),
+    }
+    if arguments.json.json {
+        print_json(&findings)?;
+    } else {
+        print(&text(&findings))?;
+    }
+    match findings.iter().filter(|finding| finding.verdict == Verdict::Wrong).count() {
+        0 => Ok(()),
+        count => Err(Failure::new(Exit::Config, format_args!("{count} things are wrong")).hint("each is named above, with what to do")),
+    }
+}
+
+fn keys(home: &Home, findings: &mut Vec<Finding>) {
+    if !home.is_initialised() {
+        let failure = Failure::new(Exit::Config, format_args!("there is no home in {}", home.root().display()))
+            .hint("make one: `sealpost init --address YOU@EXAMPLE`");
+        findings.push(wrong("home", failure));
+        return;
+    }
+    findings.push(good("home", Some(home.root().display().to_string())));
+    findings.push(verdict("sealer key", home.sealer().map(|_| None)));
+    findings.push(verdict("dedup secret", home.dedup().map(|_| None)));
+    findings.push(verdict("trusted sealers", home.trust().map(|trust| Some(trust.sealers.len().to_string()))));
+    for file in home.loose_permissions() {
+        findings.push(Finding {
+            what: "permissions".to_owned(),
+            verdict: Verdict::Wrong,
+            detail: Some(format!("others can read {}", file.display())),
+            hint: Some(format!("chmod 600 {}", file.display())),
+        });
+    }
+    for address in home.owners().unwrap_or_default() {
+        let what = format!("enrolment of {address}");
+        match home.owner(&address) {
+            Err(failure) => findings.push(wrong(&what, failure)),
+            Ok(enrolment) => findings.push(expiry(what, enrolment.expires())),
+        }
+    }
+}
+
+fn expiry(what: String, expires: Option<u64>) -> Finding {
+    let left = expires.map(|end| end.saturating_sub(clock::now()) / 86_400);
+    match left {
+        Some(days) if days < WARN_DAYS => Finding {
+            what,
+            verdict: Verdict::Warning,
+            detail: Some(format!("expires in {days} days")),
+            hint: Some("get a certificate with a later date, and import it".to_owned()),
+        },
+        _ => good(&what, expires.map(|end| format!("until {}", clock::shown(end)))),
+    }
+}
+
+/// The secret keys unlock, if there is a passphrase to try.
+#[cfg(feature = "open")]
+fn secrets(home: &Home, passphrase_file: Option<&Path>, findings: &mut Vec<Finding>) {
+    let secrets = match home.secrets() {
+        Ok(secrets) => secrets,
+        Err(failure) => return findings.push(wrong("secret keys", failure)),
+    };
+    for octets in secrets {
+        let key = match open::SecretKey::parse(&octets) {
+            Ok(key) => key,
+            Err(error) => {
+                findings.push(wrong("secret key", error.into()));
+                continue;
+            }
+        };
+        let fingerprint: String = key.fingerprint().iter().map(|octet| format!("{octet:02X}")).collect();
+        let what = format!("secret key {fingerprint}");
+        if key.is_locked() && passphrase_file.is_none() {
+            findings.push(good(&what, Some("under a passphrase; not tried (--passphrase-file FILE tries it)".to_owned())));
+            continue;
+        }
+        let passphrase = passphrase_file.filter(|_| key.is_locked()).map(|file| crate::passphrase::ask(Some(file), "the key"));
+        let unlocked = passphrase.transpose().and_then(|passphrase| {
+            Ok(key.unlock(passphrase.as_deref().map(String::as_str))?)
+        });
+        findings.push(match unlocked {
+            Err(failure) => wrong(&what, failure),
+            Ok(_) if key.is_locked() => good(&what, Some("the passphrase unlocks it".to_owned())),
+            Ok(_) => Finding {
+                what,
+                verdict: Verdict::Warning,
+                detail: Some("NOT under a passphrase".to_owned()),
+                hint: Some("whoever reads this disk reads your mail; `sealpost init` without --no-passphrase protects it".to_owned()),
+            },
+        });
+    }
+}
+
+fn flow(home: &Home, config: &Config, name: &str, findings: &mut Vec<Finding>) {
+    let what = format!("flow {name}");
+    let settings = match flows::settings(home, config, name) {
+        Ok(settings) => settings,
+        Err(failure) => return findings.push(wrong(&what, failure)),
+    };
+    let maildir: &Path = &settings.maildir;
+    let folders = ["cur", "new", "tmp"];
+    let missing: Vec<&str> = folders.into_iter().filter(|folder| !maildir.join(folder).is_dir()).collect();
+    if !missing.is_empty() {
+        let failure = Failure::new(Exit::Config, format_args!("{} is no Maildir: it has no {}", maildir.display(), missing.join(", ")))
+            .hint("a Maildir has the folders cur, new and tmp; correct the path in config.toml");
+        return findings.push(wrong(&what, failure));
+    }
+    if rustix::fs::access(maildir.join("tmp"), rustix::fs::Access::WRITE_OK).is_err() {
+        let failure = Failure::new(Exit::Config, format_args!("{} cannot be written", maildir.display()))
+            .hint("run it as the user who owns the mailbox");
+        return findings.push(wrong(&what, failure));
+    }
+    findings.push(good(&what, Some(maildir.display().to_string())));
+}
+
+fn text(findings: &[Finding]) -> String {
+    let mut text = String::new();
+    for finding in findings {
+        let mark = match finding.verdict {
+            Verdict::Good => "ok     ",
+            Verdict::Warning => "warning",
+            Verdict::Wrong => "WRONG  ",
+        };
+        let detail = finding.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
+        text.push_str(&format!("{mark}  {}{detail}\n", finding.what));
+        if let Some(hint) = &finding.hint {
+            text.push_str(&format!("         -> {hint}\n"));
+        }
+    }
+    text
+}
+
+fn verdict(what: &str, result: Result<Option<String>, Failure>) -> Finding {
+    match result {
+        Ok(detail) => good(what, detail),
+        Err(failure) => wrong(what, failure),
+    }
+}
+
+fn good(what: &str, detail: Option<String>) -> Finding {
+    Finding { what: what.to_owned(), verdict: Verdict::Good, detail, hint: None }
+}
+
+fn wrong(what: &str, failure: Failure) -> Finding {
+    Finding { what: what.to_owned(), verdict: Verdict::Wrong, detail: Some(failure.error), hint: failure.hint }
+}
