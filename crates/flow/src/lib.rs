@@ -6,13 +6,12 @@
 //!
 //! Start with `pump.rs`: take, seal, put, settle. The modules stand in the order of the floors.
 
-pub mod fate;
 pub mod progress;
 pub mod reason;
 pub mod settings;
 
-mod look;
 mod receipt;
+mod look;
 mod sink;
 mod source;
 
@@ -25,12 +24,11 @@ pub mod plan;
 pub mod status;
 pub mod sweep;
 
-pub use fate::Fate;
 pub use plan::{Plan, plan};
 pub use progress::Progress;
 pub use recovery::Undecided;
 pub use settings::Settings;
 pub use status::{Status, status};
-pub use store::Step;
+pub use store::{Fate, Step};
 pub use survey::{Count, LeftOut, SurveyError};
 pub use sweep::{SweepError, Swept, sweep};

@@ -14,8 +14,8 @@ use store::journal::{JournalError, RowId, State};
 use store::ledger::{Code, LedgerError, MessageRef, Verdict};
 use store::replace::ReplaceError;
 use store::{
-    Batch, Database, Ending, Job, Journal, Ledger, Mailbox, Message, Outcome, Replaced, Replacer,
-    UnixSeconds,
+    Batch, Database, Ending, Halt, Job, Journal, Ledger, Mailbox, Message, Outcome, Replaced,
+    Replacer, UnixSeconds,
 };
 
 use crate::look::{Looker, Standing};
@@ -23,7 +23,7 @@ use crate::progress::Progress;
 use crate::reason;
 use crate::recovery::{is_gap, note_gap, note_of};
 use crate::settings::Settings;
-use crate::sink::in_place::{Halt, InPlace, Stumble, Taken};
+use crate::sink::in_place::{InPlace, Stumble, Taken};
 use crate::source::maildir::Source;
 use crate::survey::Count;
 

@@ -12,10 +12,10 @@ use store::ledger::LedgerError;
 use store::maildir::{ListError, OpenMaildirError};
 use store::{Database, Ledger, Mailbox, Maildir, Message};
 
-use crate::fate::Fate;
 use crate::look::{Looker, Sight, Standing};
 use crate::settings::Settings;
 use crate::source::maildir::{NotThere, Source};
+use store::Fate;
 
 /// Messages and their octets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

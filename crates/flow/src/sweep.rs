@@ -8,21 +8,21 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
-use store::database::OpenDatabaseError;
+use store::database::{OpenDatabaseError, is_full};
 use store::journal::{JournalError, way_back};
 use store::ledger::{LedgerError, MessageRef};
 use store::maildir::{LockError, RecoverError};
 use store::replace::ReplaceError;
-use store::{Database, Journal, Ledger, Maildir, Replacer, UnixSeconds};
+use store::{Database, Halt, Journal, Ledger, Maildir, Replacer, UnixSeconds};
 
-use crate::fate::Fate;
 use crate::look::{Looker, News};
 use crate::progress::Progress;
 use crate::pump::{Moved, Pump, PumpError};
 use crate::recovery::{self, Undecided};
 use crate::settings::Settings;
-use crate::sink::in_place::{Halt, InPlace};
+use crate::sink::in_place::InPlace;
 use crate::survey::{Count, Survey, SurveyError, source_of, survey};
+use store::Fate;
 
 /// What came of a sweep.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -318,11 +318,4 @@ fn of_sqlite(error: rusqlite::Error) -> SweepError {
     } else {
         SweepError::State(error.into())
     }
-}
-
-/// SQLite has a code of its own for when not even its index of the log finds room.
-fn is_full(error: &rusqlite::Error) -> bool {
-    let code = error.sqlite_error().map(|error| error.extended_code);
-    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
-        || code == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE)
 }

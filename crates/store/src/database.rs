@@ -124,6 +124,14 @@ impl Database {
     }
 }
 
+/// Whether there was no space left.
+pub fn is_full(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    // SQLite has a code of its own for when not even its index of the log finds room.
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+        || code == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE)
+}
+
 /// "SPst": tells this database from others (SQLite file format §1.3.16).
 const APPLICATION_ID: i64 = 0x5350_7374;
 

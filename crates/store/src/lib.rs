@@ -19,6 +19,8 @@
 //! A caller that holds many messages at the same step shares the directory syncs and the journal's transactions between
 //! them; [`Batch`] does so with all of the above. After a crash, or after any error from `publish` on, [`recover`] brings every unfinished replacement to its end.
 
+pub mod fate;
+
 pub mod clock;
 pub mod database;
 pub mod journal;
@@ -32,6 +34,7 @@ pub mod replace;
 
 pub use clock::UnixSeconds;
 pub use database::Database;
+pub use fate::Fate;
 pub use journal::{Announced, Journal};
 pub use ledger::Ledger;
 pub use maildir::{
@@ -39,5 +42,5 @@ pub use maildir::{
     Retired, Staged, Staging, Unique, Unsynced, recover,
 };
 pub use proof::Proof;
-pub use replace::{Batch, Ending, Job, Replace, Replaced, Step};
+pub use replace::{Batch, Ending, Halt, Job, Replace, Replaced, Step};
 pub use special::SpecialUse;

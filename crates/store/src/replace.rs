@@ -133,6 +133,15 @@ pub enum Failure<E> {
     Publish(PublishError),
 }
 
+/// Why nothing can be written at all: what meets one message meets all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Halt {
+    /// No space left.
+    Full,
+    /// Not allowed.
+    Forbidden,
+}
+
 /// Why a batch was broken off. Nothing is lost: recover.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -143,6 +152,18 @@ pub enum ReplaceError {
     /// A directory could not be synced.
     #[error("a mailbox directory cannot be synced")]
     Sync(#[source] io::Error),
+}
+
+impl Halt {
+    /// Whether that error of writing would meet every other message too.
+    pub fn of(error: &io::Error) -> Option<Halt> {
+        use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        match error.kind() {
+            StorageFull | QuotaExceeded => Some(Halt::Full),
+            PermissionDenied | ReadOnlyFilesystem => Some(Halt::Forbidden),
+            _ => None,
+        }
+    }
 }
 
 impl<T, E> Replaced<T, E> {

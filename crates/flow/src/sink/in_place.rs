@@ -15,7 +15,7 @@ use sealed::index::Way;
 use store::ledger::Code;
 use store::maildir::{PublishError, ScanError, StageError};
 use store::replace::Failure;
-use store::{Flags, Job, Message, Replace, Staging, UnixSeconds};
+use store::{Flags, Halt, Job, Message, Replace, Staging, UnixSeconds};
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
@@ -55,15 +55,6 @@ pub(crate) enum Stumble {
     Fail(Code),
     /// Nothing can be written at all.
     Halt(Halt),
-}
-
-/// Why nothing can be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Halt {
-    /// No space left.
-    Full,
-    /// Not allowed.
-    Forbidden,
 }
 
 impl<'a> InPlace<'a> {
@@ -181,14 +172,8 @@ impl Stumble {
         }
     }
 
-    /// A full disk or a directory that may not be written meets every other message too.
-    pub(crate) fn of_writing(error: &io::Error) -> Stumble {
-        use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-        match error.kind() {
-            StorageFull | QuotaExceeded => Stumble::Halt(Halt::Full),
-            PermissionDenied | ReadOnlyFilesystem => Stumble::Halt(Halt::Forbidden),
-            _ => Stumble::Fail(reason::UNWRITABLE),
-        }
+    fn of_writing(error: &io::Error) -> Stumble {
+        Halt::of(error).map_or(Stumble::Fail(reason::UNWRITABLE), Stumble::Halt)
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn disturb(mail: &Path, over: &AtomicBool) -> u64 {
                     continue;
                 };
                 for (number, entry) in entries.flatten().enumerate() {
-                    if (number + round) % 5 != 0 {
+                    if !(number + round).is_multiple_of(5) {
                         continue;
                     }
                     let name = entry.file_name().into_string().unwrap();

@@ -428,7 +428,7 @@ fn original(number: usize) -> Vec<u8> {
         8 => format!("no header {CANARY} {number}").into_bytes(),
         9 => format!("{header}Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n{body}\r\n--b\r\n").into_bytes(),
         // Large enough to be compressed.
-        10 if number % 4 == 0 => format!("{header}\r\n{}", body.repeat(1 + 300_000 / body.len())).into_bytes(),
+        10 if number.is_multiple_of(4) => format!("{header}\r\n{}", body.repeat(1 + 300_000 / body.len())).into_bytes(),
         11 => format!("{header}Subject: =?utf-8?q?{CANARY}?= again\r\n\r\n{body}").into_bytes(),
         _ => format!("{header}\r\n{body}{}", "x".repeat(8_192)).into_bytes(),
     }

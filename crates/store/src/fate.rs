@@ -1,6 +1,6 @@
 //! What is to be done after an error: the one joint between our errors and exit codes, 4xx and 5xx, retries.
 //!
-//! In: nothing. Out: three words. Never: why.
+//! In: nothing. Out: three words, for every crate from here up. Never: why.
 
 /// What is to be done after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
