@@ -8,5 +8,6 @@ mod household;
 mod interop;
 mod laws;
 mod programs;
+mod smoke;
 mod tampering;
 mod vectors;

@@ -56,6 +56,8 @@ impl GnuPg {
         let home = tempfile::Builder::new().prefix("sp").tempdir_in("/tmp").unwrap();
         #[cfg(unix)]
         std::fs::set_permissions(home.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        // A cheap passphrase derivation: what is tested is that we read it, not what it costs.
+        std::fs::write(home.path().join("gpg-agent.conf"), "s2k-count 65536\n").unwrap();
         Self { home }
     }
 

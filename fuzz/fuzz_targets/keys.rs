@@ -1,0 +1,5 @@
+//! `targets::keys` under the fuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| sealpost_fuzz::targets::keys(octets));

@@ -1,0 +1,5 @@
+//! `targets::literal` under the fuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| sealpost_fuzz::targets::literal(octets));

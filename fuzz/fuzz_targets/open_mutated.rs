@@ -1,0 +1,5 @@
+//! `targets::open_mutated` under the fuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| sealpost_fuzz::targets::open_mutated(octets));

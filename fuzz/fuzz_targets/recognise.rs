@@ -1,0 +1,5 @@
+//! `targets::recognised` under the fuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| sealpost_fuzz::targets::recognised(octets));

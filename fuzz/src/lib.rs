@@ -1,0 +1,3 @@
+//! The laws of the format as functions over arbitrary octets; one fuzz target calls each. See README.md.
+
+pub mod targets;
