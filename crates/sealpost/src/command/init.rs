@@ -13,17 +13,36 @@ use crate::{
 
 /// Makes a home.
 pub fn run(home: &Home, init: &Init) -> Result<(), Failure> {
-    if let Some(recovery) = &init.recovery {
-        refuse_inside(home, recovery)?;
-    }
     match &init.address {
         None => sealer_only(home),
         #[cfg(feature = "open")]
-        Some(address) => owner::run(home, init, address),
+        Some(_) => {
+            let recovery = make(home, init)?;
+            eprintln!("Made a home in {}.", home.root().display());
+            eprintln!("A trial message was sealed and opened with the mailbox key and with the recovery key.");
+            match &init.recovery {
+                Some(file) => eprintln!("The recovery key is in {}: take it off this machine.", file.display()),
+                None => {
+                    eprintln!("This is the recovery key, printed once. Keep it on paper or on a stick, not on this machine.");
+                    crate::command::print(&recovery)?;
+                }
+            }
+            eprintln!("Without the mailbox key or the recovery key nobody can open your mail, nor can we.");
+            Ok(())
+        }
         #[cfg(not(feature = "open"))]
         Some(_) => Err(Failure::new(Exit::Usage, "this program only seals: it cannot make an owner's keys")
             .hint("make them on the owner's machine, and here: `sealpost init --sealer`")),
     }
+}
+
+/// An owner's home, made without a word: the recovery key, armored.
+#[cfg(feature = "open")]
+pub fn make(home: &Home, init: &Init) -> Result<zeroize::Zeroizing<String>, Failure> {
+    if let Some(recovery) = &init.recovery {
+        refuse_inside(home, recovery)?;
+    }
+    owner::make(home, init, init.address.as_deref().unwrap_or_default())
 }
 
 fn sealer_only(home: &Home) -> Result<(), Failure> {
@@ -80,13 +99,13 @@ mod owner {
     use crate::{
         args::Init,
         clock,
-        command::print,
         failure::{DoingWhat, Exit, Failure},
         home::{self, Home},
         passphrase,
     };
 
-    pub(super) fn run(home: &Home, init: &Init, address: &str) -> Result<(), Failure> {
+    /// Makes the keys, and gives the recovery key.
+    pub(super) fn make(home: &Home, init: &Init, address: &str) -> Result<Zeroizing<String>, Failure> {
         if !address.contains('@') || address.chars().any(|letter| letter.is_control() || letter.is_whitespace()) {
             return Err(Failure::new(Exit::Usage, "this is no mail address").hint("for example: --address alice@example.org"));
         }
@@ -129,17 +148,7 @@ mod owner {
         home.write_sealer(&sealer)?;
         home::write_new(&home.config(), CONFIG.as_bytes(), 0o600)?;
 
-        eprintln!("Made a home in {}.", home.root().display());
-        eprintln!("A trial message was sealed and opened with the mailbox key and with the recovery key.");
-        match &init.recovery {
-            Some(file) => eprintln!("The recovery key is in {}: take it off this machine.", file.display()),
-            None => {
-                eprintln!("This is the recovery key, printed once. Keep it on paper or on a stick, not on this machine.");
-                print(&recovery_armored)?;
-            }
-        }
-        eprintln!("Without the mailbox key or the recovery key nobody can open your mail, nor can we.");
-        Ok(())
+        Ok(recovery_armored)
     }
 
     fn read_back(file: &Path) -> Result<Zeroizing<String>, Failure> {

@@ -9,6 +9,8 @@ mod batch;
 mod key;
 mod bulk;
 mod check;
+#[cfg(feature = "open")]
+mod demo;
 
 use clap::CommandFactory;
 
@@ -22,6 +24,8 @@ use crate::{
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let home = || Home::find(arguments.home.as_deref());
     match arguments.command {
+        #[cfg(feature = "open")]
+        Command::Demo(demo) => demo::run(&demo),
         Command::Init(init) => init::run(&home()?, &init),
         Command::Seal(seal) => seal::run(&home()?, &seal),
         #[cfg(feature = "open")]
