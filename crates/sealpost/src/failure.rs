@@ -65,6 +65,30 @@ impl<T, E: std::fmt::Display> DoingWhat<T> for Result<T, E> {
     }
 }
 
+impl From<flow::Fate> for Exit {
+    fn from(fate: flow::Fate) -> Self {
+        match fate {
+            flow::Fate::Retry => Self::Temporary,
+            flow::Fate::Refuse => Self::Config,
+            flow::Fate::Stop => Self::Unavailable,
+        }
+    }
+}
+
+/// An error and what caused it, on one line.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.ends_with(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
 #[cfg(feature = "open")]
 impl From<open::OpenError> for Failure {
     fn from(error: open::OpenError) -> Self {

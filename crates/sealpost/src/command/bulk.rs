@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use flow::{Count, Fate, Plan, Progress, Status, SurveyError, SweepError, Swept, survey::Survey};
+use flow::{Count, Plan, Progress, Status, SurveyError, SweepError, Swept, survey::Survey};
 use store::ledger::Code;
 
 use crate::{
     clock,
     command::{print, print_json},
     config::Config,
-    failure::{Exit, Failure},
+    failure::{Exit, Failure, with_causes},
     flows,
     home::Home,
     progress::Bar,
@@ -211,8 +211,7 @@ fn octets(count: u64) -> String {
 
 impl From<SurveyError> for Failure {
     fn from(error: SurveyError) -> Self {
-        let exit = exit_of(error.fate());
-        Self::new(exit, with_causes(&error)).hint("`sealpost check` looks at the config and the mailbox")
+        Self::new(error.fate().into(), with_causes(&error)).hint("`sealpost check` looks at the config and the mailbox")
     }
 }
 
@@ -227,29 +226,6 @@ impl From<SweepError> for Failure {
             SweepError::Forbidden => "run it as the user who owns the mailbox",
             _ => "`sealpost check` looks at the config and the mailbox; the next sweep goes on",
         };
-        Self::new(exit_of(error.fate()), with_causes(&error)).hint(hint)
+        Self::new(error.fate().into(), with_causes(&error)).hint(hint)
     }
-}
-
-/// Fates as exit codes.
-fn exit_of(fate: Fate) -> Exit {
-    match fate {
-        Fate::Retry => Exit::Temporary,
-        Fate::Refuse => Exit::Config,
-        Fate::Stop => Exit::Unavailable,
-    }
-}
-
-/// An error and what caused it, on one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.ends_with(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    text
 }

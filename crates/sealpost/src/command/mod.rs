@@ -8,6 +8,8 @@ mod inspect;
 mod batch;
 mod key;
 mod bulk;
+#[cfg(feature = "open")]
+mod reading;
 mod check;
 #[cfg(feature = "open")]
 mod demo;
@@ -37,6 +39,10 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Plan(flow) => bulk::plan(&home()?, &flow.flow, flow.json.json),
         Command::Sweep(flow) => bulk::sweep(&home()?, &flow.flow, flow.json.json),
         Command::Status(status) => bulk::status(&home()?, status.flow.as_deref(), status.json.json),
+        #[cfg(feature = "open")]
+        Command::Verify(flow) => reading::verify(&home()?, &flow),
+        #[cfg(feature = "open")]
+        Command::Undo(flow) => reading::undo(&home()?, &flow),
         Command::Check(check) => check::run(&home()?, &check),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "sealpost", &mut std::io::stdout());
@@ -44,7 +50,6 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Man { directory } => clap_mangen::generate_to(Arguments::command(), &directory)
             .doing(Exit::Temporary, format_args!("cannot write to {}", directory.display())),
-        _ => Err(Failure::new(Exit::Usage, "not yet")),
     }
 }
 
