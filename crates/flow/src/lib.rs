@@ -10,8 +10,8 @@ pub mod progress;
 pub mod reason;
 pub mod settings;
 
-mod receipt;
 mod look;
+mod receipt;
 mod sink;
 mod source;
 

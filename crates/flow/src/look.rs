@@ -74,30 +74,18 @@ impl<'a> Looker<'a> {
     pub(crate) fn new(settings: &'a Settings, ledger: Option<Ledger<'a>>) -> Looker<'a> {
         let trust = settings.pinned();
         let trust_hash = hash_of(&trust);
-        Looker {
-            settings,
-            trust,
-            trust_hash,
-            ledger,
-        }
+        Looker { settings, trust, trust_hash, ledger }
     }
 
     /// Looks at a message; `None` if it went away.
-    pub(crate) fn look(
-        &self,
-        mailbox: &Mailbox,
-        message: &mut Message,
-    ) -> Result<Option<Sight>, LedgerError> {
+    pub(crate) fn look(&self, mailbox: &Mailbox, message: &mut Message) -> Result<Option<Sight>, LedgerError> {
         let stat = match mailbox.refresh(message) {
             Ok(Some(stat)) => stat,
             Ok(None) => return Ok(None),
             Err(_) => return Ok(Some(Sight::unreadable())),
         };
-        let subject = MessageRef {
-            flow: &self.settings.name,
-            mailbox: mailbox.name(),
-            message: message.unique().as_bytes(),
-        };
+        let subject =
+            MessageRef { flow: &self.settings.name, mailbox: mailbox.name(), message: message.unique().as_bytes() };
         let memory = match self.ledger {
             Some(ledger) => ledger.recall(subject)?,
             None => None,
@@ -113,62 +101,32 @@ impl<'a> Looker<'a> {
         } else {
             self.read(mailbox, message, &memory, size, modified)
         };
-        Ok(Some(Sight {
-            standing,
-            size,
-            modified,
-            news,
-        }))
+        Ok(Some(Sight { standing, size, modified, news }))
     }
 
     /// What the ledger keeps of a sealed message: another set of pins, or another file under its name, and it is looked at
     /// again.
     pub(crate) fn digest(&self, size: u64, modified: UnixSeconds) -> Hash {
-        sha256(
-            &[
-                &self.trust_hash[..],
-                &size.to_be_bytes(),
-                &modified.0.to_be_bytes(),
-            ]
-            .concat(),
-        )
+        sha256(&[&self.trust_hash[..], &size.to_be_bytes(), &modified.0.to_be_bytes()].concat())
     }
 
-    fn known(
-        &self,
-        memory: &Option<Memory>,
-        size: u64,
-        modified: UnixSeconds,
-        now: UnixSeconds,
-    ) -> Option<Standing> {
+    fn known(&self, memory: &Option<Memory>, size: u64, modified: UnixSeconds, now: UnixSeconds) -> Option<Standing> {
         match &memory.as_ref()?.state {
-            Remembered::Sealed(digest) if *digest == self.digest(size, modified) => {
-                Some(Standing::Sealed)
-            }
+            Remembered::Sealed(digest) if *digest == self.digest(size, modified) => Some(Standing::Sealed),
             Remembered::Skipped(reason) if reason == reason::END_TO_END.as_str() => {
                 Some(Standing::Skipped(reason::END_TO_END))
             }
-            Remembered::Failed {
-                reason, retry_at, ..
-            } if *retry_at > now => Some(Standing::Waiting(reason.clone())),
+            Remembered::Failed { reason, retry_at, .. } if *retry_at > now => Some(Standing::Waiting(reason.clone())),
             _ => None,
         }
     }
 
     fn left_alone(&self, message: &Message, stat: &Stat) -> Option<Code> {
-        if let Some(reason) = untouchable(message) {
+        if let Some(reason) = untouchable(&message.flags()) {
             Some(reason)
-        } else if self
-            .settings
-            .since
-            .is_some_and(|since| stat.modified() < since)
-        {
+        } else if self.settings.since.is_some_and(|since| stat.modified() < since) {
             Some(reason::TOO_OLD)
-        } else if self
-            .settings
-            .max_size
-            .is_some_and(|most| stat.size() > most)
-        {
+        } else if self.settings.max_size.is_some_and(|most| stat.size() > most) {
             Some(reason::TOO_LARGE)
         } else {
             None
@@ -198,16 +156,11 @@ impl<'a> Looker<'a> {
             Ok(None) => return (Standing::Skipped(reason::GONE), None),
             Err(_) => return (Standing::Failed(reason::UNREADABLE), None),
         };
-        let buffer = usize::try_from(size)
-            .unwrap_or(READ_BUFFER)
-            .clamp(512, READ_BUFFER);
+        let buffer = usize::try_from(size).unwrap_or(READ_BUFFER).clamp(512, READ_BUFFER);
         let verdict = |verdict| Some(News::Verdict(verdict));
         match recognise(&mut BufReader::with_capacity(buffer, file), &self.trust) {
             Err(_) => (Standing::Failed(reason::UNREADABLE), None),
-            Ok(What::Sealed(_)) => (
-                Standing::Sealed,
-                verdict(Verdict::Sealed(self.digest(size, modified))),
-            ),
+            Ok(What::Sealed(_)) => (Standing::Sealed, verdict(Verdict::Sealed(self.digest(size, modified)))),
             // Not remembered: its sealer may be pinned tomorrow.
             Ok(What::SealedByUnknown(_)) => (Standing::Skipped(reason::UNKNOWN_SEALER), None),
             Ok(What::EndToEnd(_)) => {
@@ -215,14 +168,8 @@ impl<'a> Looker<'a> {
                 (Standing::Skipped(reason::END_TO_END), news)
             }
             Ok(What::Plain(label)) => {
-                let mut open = Open {
-                    forged: label.is_some(),
-                    ..Open::default()
-                };
-                if let Some(Remembered::Failed {
-                    reason, attempts, ..
-                }) = memory.as_ref().map(|memory| &memory.state)
-                {
+                let mut open = Open { forged: label.is_some(), ..Open::default() };
+                if let Some(Remembered::Failed { reason, attempts, .. }) = memory.as_ref().map(|memory| &memory.state) {
                     (open.failed, open.attempts) = (Some(reason.clone()), *attempts);
                 }
                 (Standing::Open(open), None)
@@ -233,18 +180,12 @@ impl<'a> Looker<'a> {
 
 impl Sight {
     fn unreadable() -> Sight {
-        Sight {
-            standing: Standing::Failed(reason::UNREADABLE),
-            size: 0,
-            modified: UnixSeconds(0),
-            news: None,
-        }
+        Sight { standing: Standing::Failed(reason::UNREADABLE), size: 0, modified: UnixSeconds(0), news: None }
     }
 }
 
 /// Flags that keep us away (A13).
-pub(crate) fn untouchable(message: &Message) -> Option<Code> {
-    let flags = message.flags();
+pub(crate) fn untouchable(flags: &Flags) -> Option<Code> {
     if flags.contains(Flags::DRAFT) {
         Some(reason::DRAFT)
     } else if flags.contains(Flags::TRASHED) {
@@ -258,11 +199,5 @@ fn hash_of(trust: &Trust) -> Hash {
     let accounts = trust.accounts.iter().flat_map(|account| account.0);
     let sealers = trust.sealers.iter().flat_map(|sealer| *sealer.octets());
     let count = trust.accounts.len().to_be_bytes();
-    sha256(
-        &count
-            .into_iter()
-            .chain(accounts)
-            .chain(sealers)
-            .collect::<Vec<u8>>(),
-    )
+    sha256(&count.into_iter().chain(accounts).chain(sealers).collect::<Vec<u8>>())
 }

@@ -34,15 +34,9 @@ pub fn plan(settings: &Settings, progress: &mut impl Progress) -> Result<Plan, S
             octets_after = octets_after.saturating_add(sealed_size(sight.size, settings));
         }
     })?;
-    let stopped = ledger
-        .map(|ledger| ledger.stopped_since(&settings.name))
-        .transpose()?;
+    let stopped = ledger.map(|ledger| ledger.stopped_since(&settings.name)).transpose()?;
     let stopped_since = stopped.flatten().map(|since| since.0);
-    Ok(Plan {
-        found,
-        octets_after,
-        stopped_since,
-    })
+    Ok(Plan { found, octets_after, stopped_since })
 }
 
 /// What stands inside beside an original: protected copies, origin, boundaries. An average.
@@ -54,12 +48,7 @@ const COMPRESSED_FROM: u64 = 256 * 1024;
 
 fn sealed_size(original: u64, settings: &Settings) -> u64 {
     let compressed = settings.compression == Compression::Auto && original >= COMPRESSED_FROM;
-    let inside = if compressed {
-        original / 4 * 3
-    } else {
-        original
-    }
-    .saturating_add(AROUND);
+    let inside = if compressed { original / 4 * 3 } else { original }.saturating_add(AROUND);
     let padded = match settings.padding {
         seal::Padding::Bucket => sealed::payload::bucket(inside),
         seal::Padding::None => inside,

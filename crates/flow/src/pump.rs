@@ -14,8 +14,7 @@ use store::journal::{JournalError, RowId, State};
 use store::ledger::{Code, LedgerError, MessageRef, Verdict};
 use store::replace::ReplaceError;
 use store::{
-    Batch, Database, Ending, Halt, Job, Journal, Ledger, Mailbox, Message, Outcome, Replaced,
-    Replacer, UnixSeconds,
+    Batch, Database, Ending, Halt, Job, Journal, Ledger, Mailbox, Message, Outcome, Replaced, Replacer, UnixSeconds,
 };
 
 use crate::look::{Looker, Standing};
@@ -92,15 +91,8 @@ impl<'a, P: Progress> Pump<'a, P> {
     }
 
     /// Take: the message, if it lies open and nothing speaks against it.
-    fn take(
-        &mut self,
-        mailbox: &Mailbox,
-        mut original: Message,
-    ) -> Result<Option<Job<Taken>>, PumpError> {
-        let name = (
-            mailbox.name().to_owned(),
-            original.unique().as_bytes().to_vec(),
-        );
+    fn take(&mut self, mailbox: &Mailbox, mut original: Message) -> Result<Option<Job<Taken>>, PumpError> {
+        let name = (mailbox.name().to_owned(), original.unique().as_bytes().to_vec());
         if self.underway.contains(&name) {
             return Ok(None);
         }
@@ -111,18 +103,8 @@ impl<'a, P: Progress> Pump<'a, P> {
             return Ok(None);
         };
         self.underway.insert(name);
-        let item = Taken {
-            size: sight.size,
-            modified: sight.modified,
-            attempts: open.attempts,
-            sequence: 0,
-        };
-        Ok(Some(Job {
-            mailbox: mailbox.clone(),
-            original,
-            note: Vec::new(),
-            item,
-        }))
+        let item = Taken { size: sight.size, modified: sight.modified, attempts: open.attempts, sequence: 0 };
+        Ok(Some(Job { mailbox: mailbox.clone(), original, note: Vec::new(), item }))
     }
 
     /// Seal, put and settle a batch.
@@ -142,11 +124,7 @@ impl<'a, P: Progress> Pump<'a, P> {
     }
 
     /// Gives each message its running number and writes the batch into the journal, in one transaction.
-    fn begin(
-        &self,
-        mut jobs: Vec<Job<Taken>>,
-        now: UnixSeconds,
-    ) -> Result<Batch<'a, Taken>, PumpError> {
+    fn begin(&self, mut jobs: Vec<Job<Taken>>, now: UnixSeconds) -> Result<Batch<'a, Taken>, PumpError> {
         let (settings, replacer, database) = (self.settings, self.replacer, self.database);
         let sealer = settings.sealer.public().octets();
         let count = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
@@ -161,11 +139,7 @@ impl<'a, P: Progress> Pump<'a, P> {
     }
 
     /// Settle: what came of each message goes into the journal and the ledger, in one transaction.
-    fn settle(
-        &mut self,
-        replaced: Vec<Replaced<Taken, Stumble>>,
-        now: UnixSeconds,
-    ) -> Result<(), PumpError> {
+    fn settle(&mut self, replaced: Vec<Replaced<Taken, Stumble>>, now: UnixSeconds) -> Result<(), PumpError> {
         let database = self.database;
         let mut book = Book::default();
         let mut halt = None;
@@ -173,20 +147,13 @@ impl<'a, P: Progress> Pump<'a, P> {
             let Replaced { job, ending, .. } = replaced;
             if replaced.is_over() {
                 book.over.push(replaced.row);
-                self.underway.remove(&(
-                    job.mailbox.name().to_owned(),
-                    job.original.unique().as_bytes().to_vec(),
-                ));
+                self.underway.remove(&(job.mailbox.name().to_owned(), job.original.unique().as_bytes().to_vec()));
             }
             match ending {
-                Ending::Settled {
-                    outcome: Outcome::Replaced,
-                    length,
-                } => {
+                Ending::Settled { outcome: Outcome::Replaced, length } => {
                     self.moved.sealed.add(job.item.size);
                     self.progress.done(job.item.size);
-                    book.sealed
-                        .push((replaced, self.looker.digest(*length, job.item.modified)));
+                    book.sealed.push((replaced, self.looker.digest(*length, job.item.modified)));
                 }
                 Ending::Settled { outcome, .. } => {
                     if is_gap(*outcome) {
@@ -204,15 +171,12 @@ impl<'a, P: Progress> Pump<'a, P> {
                         Stumble::Leave(reason) => self.skip(reason),
                         Stumble::Halt(why) => halt = Some(why),
                         Stumble::Fail(reason) => {
-                            book.failed
-                                .push((replaced, reason, retry_at(job.item.attempts, now)));
+                            book.failed.push((replaced, reason, retry_at(job.item.attempts, now)));
                             self.fail(reason);
                         }
                     }
                 }
-                Ending::Unsettled(_) => {
-                    self.moved.unsettled = self.moved.unsettled.saturating_add(1)
-                }
+                Ending::Unsettled(_) => self.moved.unsettled = self.moved.unsettled.saturating_add(1),
             }
         }
         database.together(|| book.write(self.settings, database, self.account, now))?;
@@ -228,21 +192,13 @@ impl<'a, P: Progress> Pump<'a, P> {
     }
 
     fn skip(&mut self, reason: Code) {
-        let count = self
-            .moved
-            .skipped
-            .entry(reason.as_str().to_owned())
-            .or_default();
+        let count = self.moved.skipped.entry(reason.as_str().to_owned()).or_default();
         *count = count.saturating_add(1);
         self.progress.skipped(reason);
     }
 
     fn fail(&mut self, reason: Code) {
-        let count = self
-            .moved
-            .failed
-            .entry(reason.as_str().to_owned())
-            .or_default();
+        let count = self.moved.failed.entry(reason.as_str().to_owned()).or_default();
         *count = count.saturating_add(1);
         self.progress.failed(reason);
     }
@@ -268,58 +224,34 @@ impl Book<'_> {
         let ledger = Ledger::on(database);
         let flow = settings.name.as_str();
         Journal::on(database).advance(&self.over, State::Done, now)?;
-        let originals = self
-            .sealed
-            .iter()
-            .map(|(replaced, _)| original_of(flow, replaced));
+        let originals = self.sealed.iter().map(|(replaced, _)| original_of(flow, replaced));
         ledger.forget(&originals.collect::<Vec<_>>())?;
         let sealed = self.sealed.iter().map(|(replaced, digest)| {
             let message = replaced.copy.as_bytes();
-            let copy = MessageRef {
-                message,
-                ..original_of(flow, replaced)
-            };
+            let copy = MessageRef { message, ..original_of(flow, replaced) };
             (copy, Verdict::Sealed(*digest))
         });
-        let failed = self.failed.iter().map(|(replaced, reason, retry_at)| {
-            (
-                original_of(flow, replaced),
-                Verdict::Failed(*reason, *retry_at),
-            )
-        });
+        let failed = self
+            .failed
+            .iter()
+            .map(|(replaced, reason, retry_at)| (original_of(flow, replaced), Verdict::Failed(*reason, *retry_at)));
         ledger.remember(&sealed.chain(failed).collect::<Vec<_>>(), now)?;
         for number in &self.gaps {
             note_gap(settings, database, account, *number)?;
         }
-        let counts = [
-            (reason::SEALED, self.sealed.len()),
-            (reason::FAILED, self.failed.len()),
-        ];
-        ledger.count(
-            flow,
-            &counts.map(|(code, count)| (code, u64::try_from(count).unwrap_or(u64::MAX))),
-            now,
-        )?;
+        let counts = [(reason::SEALED, self.sealed.len()), (reason::FAILED, self.failed.len())];
+        ledger.count(flow, &counts.map(|(code, count)| (code, u64::try_from(count).unwrap_or(u64::MAX))), now)?;
         Ok(())
     }
 }
 
 fn original_of<'a>(flow: &'a str, replaced: &'a Replaced<Taken, Stumble>) -> MessageRef<'a> {
-    let Job {
-        mailbox, original, ..
-    } = &replaced.job;
-    MessageRef {
-        flow,
-        mailbox: mailbox.name(),
-        message: original.unique().as_bytes(),
-    }
+    let Job { mailbox, original, .. } = &replaced.job;
+    MessageRef { flow, mailbox: mailbox.name(), message: original.unique().as_bytes() }
 }
 
 fn has_room(batch: &[Job<Taken>], one_more: &Job<Taken>) -> bool {
-    let octets = batch
-        .iter()
-        .chain([one_more])
-        .fold(0_u64, |sum, job| sum.saturating_add(job.item.size));
+    let octets = batch.iter().chain([one_more]).fold(0_u64, |sum, job| sum.saturating_add(job.item.size));
     batch.is_empty() || (batch.len() < BATCH_MESSAGES && octets <= BATCH_OCTETS)
 }
 

@@ -24,9 +24,7 @@ impl Proved {
         copy: File,
         spool: &mut (impl Read + Write + Seek),
     ) -> Result<Proved, ProofError> {
-        sealing
-            .prove(&mut BufReader::with_capacity(READ_BUFFER, copy), spool)
-            .map(Proved)
+        sealing.prove(&mut BufReader::with_capacity(READ_BUFFER, copy), spool).map(Proved)
     }
 
     /// After a restart: the copy is, hash by hash, what was opened before it was stored, and `original` is what it was made of (A6).
@@ -38,9 +36,7 @@ impl Proved {
         sealer: &SealerPublic,
     ) -> Result<Proved, ProofError> {
         let mut copy = BufReader::with_capacity(READ_BUFFER, copy);
-        expectation
-            .prove(&mut copy, original, account, sealer)
-            .map(Proved)
+        expectation.prove(&mut copy, original, account, sealer).map(Proved)
     }
 }
 

@@ -51,30 +51,17 @@ pub(crate) fn settle(
     now: UnixSeconds,
 ) -> Result<Settled, RecoverError<Undecided>> {
     let sealer = settings.sealer.public();
-    let recovered = recover(
-        replacer,
-        database,
-        &settings.name,
-        now,
-        |row, original, copy| prove_again(row, original, copy, account, sealer),
-    )?;
+    let recovered = recover(replacer, database, &settings.name, now, |row, original, copy| {
+        prove_again(row, original, copy, account, sealer)
+    })?;
     let mut settled = Settled::default();
     for recovered in recovered {
         settled.rows = settled.rows.saturating_add(1);
         match recovered.recovery {
             // What is not booked is a wrong count or a false alarm later, no more: no reason to fail now.
-            Ok(recovery) => drop(book(
-                settings,
-                database,
-                account,
-                &recovered.row,
-                recovery,
-                now,
-            )),
+            Ok(recovery) => drop(book(settings, database, account, &recovered.row, recovery, now)),
             Err(_) => {
-                let Row {
-                    mailbox, original, ..
-                } = recovered.row;
+                let Row { mailbox, original, .. } = recovered.row;
                 settled.underway.insert((mailbox, original));
             }
         }
@@ -93,20 +80,11 @@ fn book(
     let ledger = Ledger::on(database);
     if leaves_no_copy(recovery) {
         let number = number_of(&row.expectation);
-        return number.map_or(Ok(()), |number| {
-            note_gap(settings, database, account, number)
-        });
+        return number.map_or(Ok(()), |number| note_gap(settings, database, account, number));
     }
-    if matches!(
-        recovery,
-        Recovery::Finished | Recovery::Settled(Outcome::Replaced)
-    ) {
+    if matches!(recovery, Recovery::Finished | Recovery::Settled(Outcome::Replaced)) {
         let (flow, mailbox) = (settings.name.as_str(), row.mailbox.as_str());
-        ledger.forget(&[MessageRef {
-            flow,
-            mailbox,
-            message: &row.original,
-        }])?;
+        ledger.forget(&[MessageRef { flow, mailbox, message: &row.original }])?;
         ledger.count(flow, &[(reason::SEALED, 1)], now)?;
     }
     Ok(())
@@ -130,10 +108,7 @@ pub(crate) fn note_gap(
 
 /// Whether a number went with its copy.
 pub(crate) fn is_gap(outcome: Outcome) -> bool {
-    matches!(
-        outcome,
-        Outcome::MovedElsewhere | Outcome::CopyGone | Outcome::BothGone
-    )
+    matches!(outcome, Outcome::MovedElsewhere | Outcome::CopyGone | Outcome::BothGone)
 }
 
 fn leaves_no_copy(recovery: Recovery) -> bool {
@@ -169,9 +144,7 @@ fn prove_again(
     let original = hash(original)?;
     match Proved::after_restart(&expectation, &original, copy, account, sealer) {
         Ok(proved) => Ok(Some(proved)),
-        Err(ProofError::Outer(OuterError::Io(error)) | ProofError::Content(error)) => {
-            Err(error.into())
-        }
+        Err(ProofError::Outer(OuterError::Io(error)) | ProofError::Content(error)) => Err(error.into()),
         // Not what we stored: sealed anew from the original, which is there.
         Err(_) => Ok(None),
     }

@@ -56,10 +56,7 @@ impl Settings {
         if trust.sealer(self.sealer.public().id()).is_none() {
             trust.sealers.push(self.sealer.public().clone());
         }
-        if let Some(account) = self
-            .account()
-            .filter(|account| !trust.accounts.contains(account))
-        {
+        if let Some(account) = self.account().filter(|account| !trust.accounts.contains(account)) {
             trust.accounts.push(account);
         }
         trust
@@ -73,16 +70,11 @@ impl Settings {
     /// The keys that mail is sealed to.
     pub(crate) fn recipients(&self) -> Vec<RecipientKey> {
         let certificates = self.enrolment.certificates.iter();
-        certificates
-            .map(|certificate| certificate.recipient.clone())
-            .collect()
+        certificates.map(|certificate| certificate.recipient.clone()).collect()
     }
 
     /// An empty place for ciphertext.
     pub(crate) fn spool(&self) -> io::Result<SpooledTempFile> {
-        Ok(tempfile::spooled_tempfile_in(
-            SPOOL_IN_MEMORY,
-            &self.temporary,
-        ))
+        Ok(tempfile::spooled_tempfile_in(SPOOL_IN_MEMORY, &self.temporary))
     }
 }

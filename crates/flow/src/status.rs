@@ -35,11 +35,7 @@ pub fn status(settings: &Settings) -> Result<Status, SurveyError> {
     let database = existing_state(settings)?;
     let ledger = database.as_ref().map(Ledger::on);
     let found = count_all(settings, ledger, |_| {})?;
-    let mut status = Status {
-        plaintext: plaintext(&found),
-        found,
-        ..Status::default()
-    };
+    let mut status = Status { plaintext: plaintext(&found), found, ..Status::default() };
     if let (Some(database), Some(ledger)) = (&database, ledger) {
         let activity = ledger.activity(&settings.name)?;
         let sealed_ever = activity.counters.get(reason::SEALED.as_str());
@@ -55,18 +51,11 @@ pub fn status(settings: &Settings) -> Result<Status, SurveyError> {
 
 fn plaintext(found: &Survey) -> Count {
     let encrypted = [reason::END_TO_END, reason::UNKNOWN_SEALER].map(|reason| reason.as_str());
-    let skipped = found
-        .skipped
-        .iter()
-        .filter(|(reason, _)| !encrypted.contains(&reason.as_str()));
+    let skipped = found.skipped.iter().filter(|(reason, _)| !encrypted.contains(&reason.as_str()));
     let unreadable = found.failed.get(reason::UNREADABLE.as_str());
-    let counts = skipped
-        .map(|(_, count)| count)
-        .chain([&found.to_seal, &found.waiting]);
-    counts
-        .chain(unreadable)
-        .fold(Count::default(), |sum, count| Count {
-            messages: sum.messages.saturating_add(count.messages),
-            octets: sum.octets.saturating_add(count.octets),
-        })
+    let counts = skipped.map(|(_, count)| count).chain([&found.to_seal, &found.waiting]);
+    counts.chain(unreadable).fold(Count::default(), |sum, count| Count {
+        messages: sum.messages.saturating_add(count.messages),
+        octets: sum.octets.saturating_add(count.octets),
+    })
 }

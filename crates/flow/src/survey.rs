@@ -86,9 +86,7 @@ impl SurveyError {
         match self {
             SurveyError::NoMailbox(_)
             | SurveyError::Maildir(OpenMaildirError::NotAMaildir)
-            | SurveyError::Database(OpenDatabaseError::Newer { .. } | OpenDatabaseError::Foreign) => {
-                Fate::Refuse
-            }
+            | SurveyError::Database(OpenDatabaseError::Newer { .. } | OpenDatabaseError::Foreign) => Fate::Refuse,
             _ => Fate::Stop,
         }
     }
@@ -105,10 +103,7 @@ impl Count {
 impl Survey {
     /// How many are left alone for that reason.
     pub fn skipped_for(&self, reason: store::ledger::Code) -> Count {
-        self.skipped
-            .get(reason.as_str())
-            .copied()
-            .unwrap_or_default()
+        self.skipped.get(reason.as_str()).copied().unwrap_or_default()
     }
 
     /// Adds one message.
@@ -129,24 +124,15 @@ impl Survey {
                 self.failed.entry(reason.clone()).or_default().add(size);
             }
             Standing::Sealed => self.sealed.add(size),
-            Standing::Skipped(reason) => self
-                .skipped
-                .entry(reason.as_str().to_owned())
-                .or_default()
-                .add(size),
-            Standing::Failed(reason) => self
-                .failed
-                .entry(reason.as_str().to_owned())
-                .or_default()
-                .add(size),
+            Standing::Skipped(reason) => self.skipped.entry(reason.as_str().to_owned()).or_default().add(size),
+            Standing::Failed(reason) => self.failed.entry(reason.as_str().to_owned()).or_default().add(size),
         }
     }
 }
 
 /// The mailboxes of a flow.
 pub(crate) fn source_of(settings: &Settings, maildir: &Maildir) -> Result<Source, SurveyError> {
-    Source::pick(maildir.list()?, &settings.mailboxes)
-        .map_err(|NotThere(name)| SurveyError::NoMailbox(name))
+    Source::pick(maildir.list()?, &settings.mailboxes).map_err(|NotThere(name)| SurveyError::NoMailbox(name))
 }
 
 /// The state database, where there is one already: a survey makes none.
@@ -164,14 +150,10 @@ pub(crate) fn count_all(
     mut each: impl FnMut(&Sight),
 ) -> Result<Survey, SurveyError> {
     let mut source = source_of(settings, &Maildir::open(&settings.maildir)?)?;
-    survey(
-        &Looker::new(settings, ledger),
-        &mut source,
-        |_, _, sight| {
-            each(sight);
-            Ok(())
-        },
-    )
+    survey(&Looker::new(settings, ledger), &mut source, |_, _, sight| {
+        each(sight);
+        Ok(())
+    })
 }
 
 /// Looks at every message and counts it.
@@ -184,11 +166,7 @@ pub(crate) fn survey(
     source.each(|mailbox, message| {
         match message {
             Err(reason) => {
-                survey
-                    .failed
-                    .entry(reason.as_str().to_owned())
-                    .or_default()
-                    .add(0);
+                survey.failed.entry(reason.as_str().to_owned()).or_default().add(0);
             }
             Ok(mut message) => {
                 if let Some(sight) = looker.look(mailbox, &mut message)? {
@@ -201,8 +179,6 @@ pub(crate) fn survey(
     })?;
     survey.mailboxes = u64::try_from(source.mailboxes.len()).unwrap_or(u64::MAX);
     let left_out = source.left_out.drain(..);
-    survey.left_out = left_out
-        .map(|(path, reason)| LeftOut { path, reason })
-        .collect();
+    survey.left_out = left_out.map(|(path, reason)| LeftOut { path, reason }).collect();
     Ok(survey)
 }

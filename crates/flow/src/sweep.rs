@@ -86,11 +86,7 @@ pub enum SweepError {
 }
 
 /// Seals everything that lies open. `stop` is looked at between batches.
-pub fn sweep(
-    settings: &Settings,
-    progress: &mut impl Progress,
-    stop: &AtomicBool,
-) -> Result<Swept, SweepError> {
+pub fn sweep(settings: &Settings, progress: &mut impl Progress, stop: &AtomicBool) -> Result<Swept, SweepError> {
     let account = settings.account().ok_or(SweepError::NoCertificate)?;
     let maildir = Maildir::open(&settings.maildir).map_err(SurveyError::from)?;
     let database = Database::open(&settings.state)?;
@@ -99,11 +95,7 @@ pub fn sweep(
     refuse_if_stopped(settings, &database)?;
 
     let settled = recovery::settle(settings, &replacer, &database, account, UnixSeconds::now())?;
-    let mut swept = Swept {
-        recovered: settled.rows,
-        unsettled: count_of(settled.underway.len()),
-        ..Swept::default()
-    };
+    let mut swept = Swept { recovered: settled.rows, unsettled: count_of(settled.underway.len()), ..Swept::default() };
 
     let looker = Looker::new(settings, Some(Ledger::on(&database)));
     swept.found = look_at_all(settings, &database, &replacer, &looker, progress)?;
@@ -127,26 +119,13 @@ pub fn sweep(
     ended?;
     if moved.unsettled > 0 {
         // Others were faster than we; by now they have done what they wanted.
-        let settled =
-            recovery::settle(settings, &replacer, &database, account, UnixSeconds::now())?;
+        let settled = recovery::settle(settings, &replacer, &database, account, UnixSeconds::now())?;
         swept.unsettled = count_of(settled.underway.len());
     }
     // What is done is of no use to anybody, and says which mail there was.
     Journal::on(&database).prune(UnixSeconds(now.0.saturating_add(1)))?;
-    let Moved {
-        sealed,
-        skipped,
-        failed,
-        interrupted,
-        ..
-    } = moved;
-    Ok(Swept {
-        sealed,
-        skipped,
-        failed,
-        interrupted,
-        ..swept
-    })
+    let Moved { sealed, skipped, failed, interrupted, .. } = moved;
+    Ok(Swept { sealed, skipped, failed, interrupted, ..swept })
 }
 
 impl SweepError {
@@ -154,13 +133,9 @@ impl SweepError {
     pub fn fate(&self) -> Fate {
         match self {
             SweepError::Busy | SweepError::Recover(_) => Fate::Retry,
-            SweepError::Stopped | SweepError::UndoUnfinished | SweepError::NoCertificate => {
-                Fate::Refuse
-            }
+            SweepError::Stopped | SweepError::UndoUnfinished | SweepError::NoCertificate => Fate::Refuse,
             SweepError::Survey(error) => error.fate(),
-            SweepError::Database(OpenDatabaseError::Newer { .. } | OpenDatabaseError::Foreign) => {
-                Fate::Refuse
-            }
+            SweepError::Database(OpenDatabaseError::Newer { .. } | OpenDatabaseError::Foreign) => Fate::Refuse,
             _ => Fate::Stop,
         }
     }
@@ -203,30 +178,15 @@ fn look_at_all(
 
 type Learned = ((String, store::Unique), Option<store::ledger::Verdict>);
 
-fn remember(
-    settings: &Settings,
-    database: &Database,
-    learned: &mut Vec<Learned>,
-) -> Result<(), LedgerError> {
+fn remember(settings: &Settings, database: &Database, learned: &mut Vec<Learned>) -> Result<(), LedgerError> {
     let (ledger, now) = (Ledger::on(database), UnixSeconds::now());
     let flow = settings.name.as_str();
-    let of = |(mailbox, unique): &'_ (String, store::Unique)| {
-        (mailbox.clone(), unique.as_bytes().to_vec())
-    };
+    let of = |(mailbox, unique): &'_ (String, store::Unique)| (mailbox.clone(), unique.as_bytes().to_vec());
     let names: Vec<(String, Vec<u8>)> = learned.iter().map(|(name, _)| of(name)).collect();
-    let subjects = names.iter().map(|(mailbox, message)| MessageRef {
-        flow,
-        mailbox,
-        message,
-    });
+    let subjects = names.iter().map(|(mailbox, message)| MessageRef { flow, mailbox, message });
     let both = || subjects.clone().zip(learned.iter());
-    let seen: Vec<_> = both()
-        .filter(|(_, (_, verdict))| verdict.is_none())
-        .map(|(subject, _)| subject)
-        .collect();
-    let verdicts: Vec<_> = both()
-        .filter_map(|(subject, (_, verdict))| Some((subject, (*verdict)?)))
-        .collect();
+    let seen: Vec<_> = both().filter(|(_, (_, verdict))| verdict.is_none()).map(|(subject, _)| subject).collect();
+    let verdicts: Vec<_> = both().filter_map(|(subject, (_, verdict))| Some((subject, (*verdict)?))).collect();
     database.together(|| {
         ledger.note_seen(&seen, now)?;
         ledger.remember(&verdicts, now)
@@ -237,17 +197,11 @@ fn remember(
 
 /// Also while we waited for the lock an undo may have begun.
 fn refuse_if_stopped(settings: &Settings, database: &Database) -> Result<(), SweepError> {
-    if Ledger::on(database)
-        .stopped_since(&settings.name)?
-        .is_some()
-    {
+    if Ledger::on(database).stopped_since(&settings.name)?.is_some() {
         return Err(SweepError::Stopped);
     }
     // A restored message beside its sealed one would be sealed as if it had just come.
-    match Journal::on(database)
-        .unfinished(&way_back(&settings.name))?
-        .as_slice()
-    {
+    match Journal::on(database).unfinished(&way_back(&settings.name))?.as_slice() {
         [] => Ok(()),
         _ => Err(SweepError::UndoUnfinished),
     }
@@ -313,9 +267,5 @@ impl From<OpenDatabaseError> for SweepError {
 }
 
 fn of_sqlite(error: rusqlite::Error) -> SweepError {
-    if is_full(&error) {
-        SweepError::Full
-    } else {
-        SweepError::State(error.into())
-    }
+    if is_full(&error) { SweepError::Full } else { SweepError::State(error.into()) }
 }

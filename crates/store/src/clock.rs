@@ -11,8 +11,7 @@ pub struct UnixSeconds(pub i64);
 impl UnixSeconds {
     /// What the system's clock says.
     pub fn now() -> UnixSeconds {
-        let since =
-            |passed: std::time::Duration| i64::try_from(passed.as_secs()).unwrap_or(i64::MAX);
+        let since = |passed: std::time::Duration| i64::try_from(passed.as_secs()).unwrap_or(i64::MAX);
         match SystemTime::now().duration_since(UNIX_EPOCH) {
             Ok(after) => UnixSeconds(since(after)),
             Err(before) => UnixSeconds(since(before.duration()).saturating_neg()),

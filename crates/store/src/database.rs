@@ -27,9 +27,7 @@ pub enum OpenDatabaseError {
     #[error("the state database cannot be created")]
     File(#[source] std::io::Error),
     /// A later version of the program wrote it.
-    #[error(
-        "the state database has schema {found}, written by a newer version; this version knows up to {known}"
-    )]
+    #[error("the state database has schema {found}, written by a newer version; this version knows up to {known}")]
     Newer {
         /// The schema on disk.
         found: i64,
@@ -51,14 +49,11 @@ impl Database {
     /// Opens the file, making it (mode 0600) or migrating it if need be.
     pub fn open(path: &Path) -> Result<Database, OpenDatabaseError> {
         make_private(path).map_err(OpenDatabaseError::File)?;
-        let connection = Connection::open_with_flags(
-            path,
-            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-        )?;
+        let connection =
+            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         refuse_what_is_not_ours(&connection)?;
-        let mode: String =
-            connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+        let mode: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
         if !mode.eq_ignore_ascii_case("wal") {
             return Err(OpenDatabaseError::NoWriteAheadLog);
         }
@@ -73,10 +68,7 @@ impl Database {
     /// Runs `work` in one transaction: one sync for everything inside, all of it or nothing.
     ///
     /// What `work` calls on [`Journal`](crate::Journal) and [`Ledger`](crate::Ledger) of this database joins in.
-    pub fn together<T, E: From<rusqlite::Error>>(
-        &self,
-        work: impl FnOnce() -> Result<T, E>,
-    ) -> Result<T, E> {
+    pub fn together<T, E: From<rusqlite::Error>>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         self.write(|_| work())
     }
 
@@ -89,8 +81,7 @@ impl Database {
             return self.write_nested(work);
         }
         // Immediate: a deferred transaction that starts by reading fails with "busy" at its first write, timeout or not.
-        let transaction =
-            Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
+        let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
         let value = work(&self.connection)?;
         transaction.commit()?;
         Ok(value)
@@ -116,8 +107,7 @@ impl Database {
                 Ok(value)
             }
             Err(error) => {
-                self.connection
-                    .execute_batch("ROLLBACK TO nested; RELEASE nested")?;
+                self.connection.execute_batch("ROLLBACK TO nested; RELEASE nested")?;
                 Err(error)
             }
         }
@@ -192,12 +182,7 @@ const MIGRATIONS: &[&str] = &["
 
 /// SQLite gives its `-wal` and `-shm` files the mode of the main file, so this one call covers all three.
 fn make_private(path: &Path) -> std::io::Result<()> {
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(path)?;
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
     if file.metadata()?.permissions().mode() & 0o077 != 0 {
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     }
@@ -208,17 +193,13 @@ fn make_private(path: &Path) -> std::io::Result<()> {
 fn refuse_what_is_not_ours(connection: &Connection) -> Result<(), OpenDatabaseError> {
     let version = schema(connection)?;
     let id: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let tables: i64 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if id != APPLICATION_ID && (id != 0 || version != 0 || tables != 0) {
         return Err(OpenDatabaseError::Foreign);
     }
     match usize::try_from(version) {
         Ok(known) if known <= MIGRATIONS.len() => Ok(()),
-        _ => Err(OpenDatabaseError::Newer {
-            found: version,
-            known: newest(),
-        }),
+        _ => Err(OpenDatabaseError::Newer { found: version, known: newest() }),
     }
 }
 
@@ -229,13 +210,8 @@ fn migrate(database: &Database) -> Result<(), OpenDatabaseError> {
     database.write(|connection| {
         // Read again under the write lock: another process may have migrated while we waited.
         let version = schema(connection)?;
-        let steps = usize::try_from(version)
-            .ok()
-            .and_then(|done| MIGRATIONS.get(done..));
-        for step in steps.ok_or(OpenDatabaseError::Newer {
-            found: version,
-            known: newest(),
-        })? {
+        let steps = usize::try_from(version).ok().and_then(|done| MIGRATIONS.get(done..));
+        for step in steps.ok_or(OpenDatabaseError::Newer { found: version, known: newest() })? {
             connection.execute_batch(step)?;
         }
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -266,17 +242,11 @@ mod tests {
         let first = Database::open(&path).unwrap();
         let second = Database::open(&path).unwrap();
         for name in ["state.db", "state.db-wal", "state.db-shm"] {
-            let mode = fs::metadata(home.path().join(name))
-                .unwrap()
-                .permissions()
-                .mode();
+            let mode = fs::metadata(home.path().join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");
         }
         for database in [&first, &second] {
-            let full: i64 = database
-                .read()
-                .pragma_query_value(None, "synchronous", |row| row.get(0))
-                .unwrap();
+            let full: i64 = database.read().pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
             assert_eq!(full, 2);
             assert_eq!(schema(database.read()).unwrap(), newest());
         }
@@ -287,31 +257,18 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("state.db");
         drop(Database::open(&path).unwrap());
-        let change = |name: &str, value: i64| {
-            Connection::open(&path)
-                .unwrap()
-                .pragma_update(None, name, value)
-                .unwrap()
-        };
+        let change =
+            |name: &str, value: i64| Connection::open(&path).unwrap().pragma_update(None, name, value).unwrap();
         change("user_version", newest() + 1);
         let newer = Database::open(&path).unwrap_err();
         assert!(matches!(newer, OpenDatabaseError::Newer { found, known } if found == known + 1));
         change("user_version", -1);
-        assert!(matches!(
-            Database::open(&path).unwrap_err(),
-            OpenDatabaseError::Newer { found: -1, .. }
-        ));
+        assert!(matches!(Database::open(&path).unwrap_err(), OpenDatabaseError::Newer { found: -1, .. }));
         change("user_version", newest());
         change("application_id", 7);
-        assert!(matches!(
-            Database::open(&path).unwrap_err(),
-            OpenDatabaseError::Foreign
-        ));
+        assert!(matches!(Database::open(&path).unwrap_err(), OpenDatabaseError::Foreign));
         fs::write(&path, [b'x'; 4096]).unwrap();
-        assert!(matches!(
-            Database::open(&path).unwrap_err(),
-            OpenDatabaseError::Sqlite(_)
-        ));
+        assert!(matches!(Database::open(&path).unwrap_err(), OpenDatabaseError::Sqlite(_)));
     }
 
     #[test]
@@ -319,29 +276,19 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let database = Database::open(&home.path().join("state.db")).unwrap();
         let put = |flow: &'static str| {
-            move |connection: &Connection| {
-                connection
-                    .execute("INSERT INTO stop VALUES (?1, 1)", [flow])
-                    .map(drop)
-            }
+            move |connection: &Connection| connection.execute("INSERT INTO stop VALUES (?1, 1)", [flow]).map(drop)
         };
         let fail = |_: &Connection| Err::<(), _>(rusqlite::Error::InvalidQuery);
         let swallowed = database.together(|| {
             database.write(put("a"))?;
-            let _ =
-                database.write(|connection| put("b")(connection).and_then(|()| fail(connection)));
+            let _ = database.write(|connection| put("b")(connection).and_then(|()| fail(connection)));
             Ok::<_, rusqlite::Error>(())
         });
         assert!(swallowed.is_ok());
-        let failed =
-            database.together(|| database.write(put("c")).and_then(|()| database.write(fail)));
+        let failed = database.together(|| database.write(put("c")).and_then(|()| database.write(fail)));
         assert!(failed.is_err());
         let mut rows = database.read().prepare("SELECT flow FROM stop").unwrap();
-        let flows: Vec<String> = rows
-            .query_map([], |row| row.get(0))
-            .unwrap()
-            .map(Result::unwrap)
-            .collect();
+        let flows: Vec<String> = rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
         assert_eq!(flows, ["a"]);
     }
 }

@@ -116,12 +116,7 @@ impl<'d> Journal<'d> {
     }
 
     /// Writes down what is about to be staged; the ids come in the order of `batch`.
-    pub fn begin(
-        &self,
-        flow: &str,
-        batch: &[Begin<'_>],
-        now: UnixSeconds,
-    ) -> Result<Vec<RowId>, JournalError> {
+    pub fn begin(&self, flow: &str, batch: &[Begin<'_>], now: UnixSeconds) -> Result<Vec<RowId>, JournalError> {
         self.database.write(|connection| {
             let unfinished: i64 = connection
                 .prepare_cached("SELECT count(*) FROM replacement WHERE flow = ?1 AND state < 3")?
@@ -160,9 +155,8 @@ impl<'d> Journal<'d> {
     /// Moves rows forward; all of them or, on an error, none.
     pub fn advance(&self, rows: &[RowId], to: State, now: UnixSeconds) -> Result<(), JournalError> {
         self.database.write(|connection| {
-            let mut update = connection.prepare_cached(
-                "UPDATE replacement SET state = ?2, changed = ?3 WHERE id = ?1 AND state < ?2",
-            )?;
+            let mut update = connection
+                .prepare_cached("UPDATE replacement SET state = ?2, changed = ?3 WHERE id = ?1 AND state < ?2")?;
             for id in rows {
                 one_row(update.execute(params![id.0, to.number(), now.0])?)?;
             }
@@ -182,9 +176,11 @@ impl<'d> Journal<'d> {
                 "UPDATE replacement SET state = ?2, changed = ?3 WHERE id = ?1 AND state <= ?2 RETURNING copy",
             )?;
             let mut one = |id: &RowId| {
-                update.query_row(params![id.0, State::Retiring.number(), now.0], |row| row.get(0)).map_err(|error| match error {
-                    rusqlite::Error::QueryReturnedNoRows => JournalError::NotForward,
-                    other => JournalError::Sqlite(other),
+                update.query_row(params![id.0, State::Retiring.number(), now.0], |row| row.get(0)).map_err(|error| {
+                    match error {
+                        rusqlite::Error::QueryReturnedNoRows => JournalError::NotForward,
+                        other => JournalError::Sqlite(other),
+                    }
                 })
             };
             rows.iter().map(&mut one).collect::<Result<HashSet<Vec<u8>>, JournalError>>()
@@ -205,10 +201,7 @@ impl<'d> Journal<'d> {
     /// Forgets rows that were done before `before`; says how many.
     pub fn prune(&self, before: UnixSeconds) -> Result<usize, JournalError> {
         self.database.write(|connection: &Connection| {
-            Ok(connection.execute(
-                "DELETE FROM replacement WHERE state = 3 AND changed < ?1",
-                [before.0],
-            )?)
+            Ok(connection.execute("DELETE FROM replacement WHERE state = 3 AND changed < ?1", [before.0])?)
         })
     }
 }
@@ -232,14 +225,9 @@ impl State {
     }
 
     fn from_number(number: i64) -> Option<State> {
-        [
-            State::Staged,
-            State::Published,
-            State::Retiring,
-            State::Done,
-        ]
-        .into_iter()
-        .find(|state| state.number() == number)
+        [State::Staged, State::Published, State::Retiring, State::Done]
+            .into_iter()
+            .find(|state| state.number() == number)
     }
 }
 
@@ -260,11 +248,7 @@ fn read_row(row: &SqlRow<'_>) -> rusqlite::Result<Option<Row>> {
 }
 
 fn one_row(changed: usize) -> Result<(), JournalError> {
-    if changed == 1 {
-        Ok(())
-    } else {
-        Err(JournalError::NotForward)
-    }
+    if changed == 1 { Ok(()) } else { Err(JournalError::NotForward) }
 }
 
 fn underway(error: rusqlite::Error) -> JournalError {
@@ -282,12 +266,7 @@ mod tests {
     const NOW: UnixSeconds = UnixSeconds(1_000);
 
     fn begin<'a>(original: &'a [u8], copy: &'a [u8]) -> Begin<'a> {
-        Begin {
-            mailbox: "INBOX",
-            original,
-            copy,
-            expectation: b"e",
-        }
+        Begin { mailbox: "INBOX", original, copy, expectation: b"e" }
     }
 
     fn with_journal(check: impl FnOnce(&Database, Journal<'_>)) {
@@ -299,23 +278,16 @@ mod tests {
     #[test]
     fn rows_survive_in_order_and_finish() {
         with_journal(|_, journal| {
-            let ids = journal
-                .begin("f", &[begin(b"a", b"A"), begin(b"b", b"B")], NOW)
-                .unwrap();
+            let ids = journal.begin("f", &[begin(b"a", b"A"), begin(b"b", b"B")], NOW).unwrap();
             journal.expect(&[(ids[0], b"hash")], NOW).unwrap();
-            journal
-                .advance(&ids[1..], State::Published, UnixSeconds(1_001))
-                .unwrap();
+            journal.advance(&ids[1..], State::Published, UnixSeconds(1_001)).unwrap();
             let rows = journal.unfinished("f").unwrap();
             assert_eq!(rows.iter().map(|row| row.id).collect::<Vec<_>>(), ids);
             assert_eq!(
                 (rows[0].state, &*rows[0].expectation, &*rows[0].copy),
                 (State::Staged, &b"hash"[..], &b"A"[..])
             );
-            assert_eq!(
-                (rows[1].state, rows[1].begun.0, rows[1].changed.0),
-                (State::Published, 1_000, 1_001)
-            );
+            assert_eq!((rows[1].state, rows[1].begun.0, rows[1].changed.0), (State::Published, 1_000, 1_001));
             assert!(journal.unfinished("g").unwrap().is_empty());
             journal.advance(&ids, State::Done, NOW).unwrap();
             assert!(journal.unfinished("f").unwrap().is_empty());
@@ -330,31 +302,20 @@ mod tests {
             let ids = journal.begin("f", &[begin(b"a", b"A")], NOW).unwrap();
             let twice = journal.begin("f", &[begin(b"b", b"B"), begin(b"a", b"C")], NOW);
             assert!(matches!(twice, Err(JournalError::AlreadyUnderway)));
-            journal
-                .begin("other flow", &[begin(b"a", b"D")], NOW)
-                .unwrap();
+            journal.begin("other flow", &[begin(b"a", b"D")], NOW).unwrap();
             let unknown = journal.advance(&[ids[0], RowId(99)], State::Done, NOW);
             assert!(matches!(unknown, Err(JournalError::NotForward)));
             assert_eq!(journal.unfinished("f").unwrap().len(), 1);
             journal.advance(&ids, State::Published, NOW).unwrap();
-            assert!(matches!(
-                journal.advance(&ids, State::Staged, NOW),
-                Err(JournalError::NotForward)
-            ));
-            assert!(matches!(
-                journal.expect(&[(ids[0], b"late")], NOW),
-                Err(JournalError::NotForward)
-            ));
+            assert!(matches!(journal.advance(&ids, State::Staged, NOW), Err(JournalError::NotForward)));
+            assert!(matches!(journal.expect(&[(ids[0], b"late")], NOW), Err(JournalError::NotForward)));
             let inside = database.together(|| journal.announce(&ids, NOW).map(drop));
             assert!(matches!(inside, Err(JournalError::NotAlone)));
             let announced = journal.announce(&ids, NOW).unwrap();
             assert!(announced.covers(b"A") && !announced.covers(b"B"));
             assert!(journal.announce(&ids, NOW).unwrap().covers(b"A"));
             journal.advance(&ids, State::Done, NOW).unwrap();
-            assert!(matches!(
-                journal.announce(&ids, NOW),
-                Err(JournalError::NotForward)
-            ));
+            assert!(matches!(journal.announce(&ids, NOW), Err(JournalError::NotForward)));
             journal.begin("f", &[begin(b"a", b"E")], NOW).unwrap();
         });
     }
@@ -362,19 +323,11 @@ mod tests {
     #[test]
     fn a_batch_without_an_end_is_refused() {
         with_journal(|_, journal| {
-            let names: Vec<_> = (0..=MAX_UNFINISHED)
-                .map(|number| number.to_string().into_bytes())
-                .collect();
+            let names: Vec<_> = (0..=MAX_UNFINISHED).map(|number| number.to_string().into_bytes()).collect();
             let rows: Vec<_> = names.iter().map(|name| begin(name, name)).collect();
-            assert!(matches!(
-                journal.begin("f", &rows, NOW),
-                Err(JournalError::TooMany)
-            ));
+            assert!(matches!(journal.begin("f", &rows, NOW), Err(JournalError::TooMany)));
             journal.begin("f", &rows[1..], NOW).unwrap();
-            assert!(matches!(
-                journal.begin("f", &rows[..1], NOW),
-                Err(JournalError::TooMany)
-            ));
+            assert!(matches!(journal.begin("f", &rows[..1], NOW), Err(JournalError::TooMany)));
         });
     }
 }

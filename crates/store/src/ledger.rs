@@ -126,15 +126,9 @@ impl Code {
     /// On any other text, which is the program's own.
     pub const fn new(code: &'static str) -> Code {
         let mut rest = code.as_bytes();
-        assert!(
-            !rest.is_empty() && rest.len() <= 32,
-            "a code has 1 to 32 octets"
-        );
+        assert!(!rest.is_empty() && rest.len() <= 32, "a code has 1 to 32 octets");
         while let [first, others @ ..] = rest {
-            assert!(
-                matches!(first, b'a'..=b'z' | b'0'..=b'9' | b'-'),
-                "a code is a-z, 0-9 and -"
-            );
+            assert!(matches!(first, b'a'..=b'z' | b'0'..=b'9' | b'-'), "a code is a-z, 0-9 and -");
             rest = others;
         }
         Code(code)
@@ -154,25 +148,16 @@ impl<'d> Ledger<'d> {
 
     /// Takes the next `count` numbers of a key and an account, from 1 up. They are gone for good when this returns: what is
     /// not used is a gap, to be told with [`note_gap`](Ledger::note_gap).
-    pub fn reserve(
-        &self,
-        key: &[u8],
-        account: &[u8],
-        count: u32,
-    ) -> Result<Range<u64>, LedgerError> {
+    pub fn reserve(&self, key: &[u8], account: &[u8], count: u32) -> Result<Range<u64>, LedgerError> {
         self.database.write(|connection| {
             let next: Option<i64> = connection
                 .prepare_cached("SELECT next FROM sequence WHERE key = ?1 AND account = ?2")?
                 .query_row(params![key, account], |row| row.get(0))
                 .optional()?;
             let first = next.unwrap_or(1);
-            let after = first
-                .checked_add(i64::from(count))
-                .ok_or(LedgerError::UsedUp)?;
+            let after = first.checked_add(i64::from(count)).ok_or(LedgerError::UsedUp)?;
             connection
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO sequence (key, account, next) VALUES (?1, ?2, ?3)",
-                )?
+                .prepare_cached("INSERT OR REPLACE INTO sequence (key, account, next) VALUES (?1, ?2, ?3)")?
                 .execute(params![key, account, after])?;
             Ok(unsigned(first)?..unsigned(after)?)
         })
@@ -184,9 +169,7 @@ impl<'d> Ledger<'d> {
         let (first, after) = (signed(gap.start)?, signed(gap.end)?);
         self.database.write(|connection| {
             let reserved: bool = connection
-                .prepare_cached(
-                    "SELECT count(*) FROM sequence WHERE key = ?1 AND account = ?2 AND next >= ?3",
-                )?
+                .prepare_cached("SELECT count(*) FROM sequence WHERE key = ?1 AND account = ?2 AND next >= ?3")?
                 .query_row(params![key, account, after], |row| row.get(0))?;
             if gap.is_empty() || gap.start == 0 || !reserved {
                 return Err(LedgerError::NotReserved);
@@ -204,30 +187,20 @@ impl<'d> Ledger<'d> {
     /// The gaps of a key and an account, lowest first.
     pub fn gaps(&self, key: &[u8], account: &[u8]) -> Result<Vec<Range<u64>>, LedgerError> {
         let limit = i64::try_from(MAX_GAPS.saturating_add(1)).unwrap_or(i64::MAX);
-        let mut select = self.database.read().prepare_cached(
-            "SELECT first, after FROM gap WHERE key = ?1 AND account = ?2 ORDER BY first LIMIT ?3",
-        )?;
-        let rows = select.query_map(params![key, account, limit], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?;
+        let mut select = self
+            .database
+            .read()
+            .prepare_cached("SELECT first, after FROM gap WHERE key = ?1 AND account = ?2 ORDER BY first LIMIT ?3")?;
+        let rows = select.query_map(params![key, account, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let gap = |row: rusqlite::Result<(i64, i64)>| {
-            row.map_err(LedgerError::from)
-                .and_then(|(a, b)| Ok(unsigned(a)?..unsigned(b)?))
+            row.map_err(LedgerError::from).and_then(|(a, b)| Ok(unsigned(a)?..unsigned(b)?))
         };
         let gaps = rows.map(gap).collect::<Result<Vec<_>, _>>()?;
-        if gaps.len() > MAX_GAPS {
-            Err(LedgerError::TooManyGaps)
-        } else {
-            Ok(gaps)
-        }
+        if gaps.len() > MAX_GAPS { Err(LedgerError::TooManyGaps) } else { Ok(gaps) }
     }
 
     /// Notes that these messages were seen; those known already stay as they are.
-    pub fn note_seen(
-        &self,
-        subjects: &[MessageRef<'_>],
-        now: UnixSeconds,
-    ) -> Result<(), LedgerError> {
+    pub fn note_seen(&self, subjects: &[MessageRef<'_>], now: UnixSeconds) -> Result<(), LedgerError> {
         self.database.write(|connection| {
             let mut insert = connection.prepare_cached(
                 "INSERT OR IGNORE INTO memory (flow, mailbox, message, first_seen, verdict) VALUES (?1, ?2, ?3, ?4, 0)",
@@ -240,11 +213,7 @@ impl<'d> Ledger<'d> {
     }
 
     /// Notes what became of these messages.
-    pub fn remember(
-        &self,
-        verdicts: &[(MessageRef<'_>, Verdict)],
-        now: UnixSeconds,
-    ) -> Result<(), LedgerError> {
+    pub fn remember(&self, verdicts: &[(MessageRef<'_>, Verdict)], now: UnixSeconds) -> Result<(), LedgerError> {
         self.database.write(|connection| {
             let mut upsert = connection.prepare_cached(
                 "INSERT INTO memory (flow, mailbox, message, first_seen, verdict, digest, reason, attempts, retry_at)
@@ -273,10 +242,7 @@ impl<'d> Ledger<'d> {
                 "SELECT first_seen, verdict, digest, reason, attempts, retry_at FROM memory
                  WHERE flow = ?1 AND mailbox = ?2 AND message = ?3",
             )?
-            .query_row(
-                params![subject.flow, subject.mailbox, subject.message],
-                read_memory,
-            )
+            .query_row(params![subject.flow, subject.mailbox, subject.message], read_memory)
             .optional()?
             .map(|memory| memory.ok_or(LedgerError::Corrupt))
             .transpose()
@@ -285,15 +251,9 @@ impl<'d> Ledger<'d> {
     /// Forgets these messages; those that are not known do no harm.
     pub fn forget(&self, subjects: &[MessageRef<'_>]) -> Result<(), LedgerError> {
         self.database.write(|connection| {
-            let mut delete = connection.prepare_cached(
-                "DELETE FROM memory WHERE flow = ?1 AND mailbox = ?2 AND message = ?3",
-            )?;
-            for MessageRef {
-                flow,
-                mailbox,
-                message,
-            } in subjects
-            {
+            let mut delete =
+                connection.prepare_cached("DELETE FROM memory WHERE flow = ?1 AND mailbox = ?2 AND message = ?3")?;
+            for MessageRef { flow, mailbox, message } in subjects {
                 delete.execute(params![flow, mailbox, message])?;
             }
             Ok(())
@@ -302,9 +262,10 @@ impl<'d> Ledger<'d> {
 
     /// When the next failed message of a flow is due; `None` if none has failed.
     pub fn next_retry(&self, flow: &str) -> Result<Option<UnixSeconds>, LedgerError> {
-        let mut select = self.database.read().prepare_cached(
-            "SELECT min(retry_at) FROM memory WHERE flow = ?1 AND retry_at IS NOT NULL",
-        )?;
+        let mut select = self
+            .database
+            .read()
+            .prepare_cached("SELECT min(retry_at) FROM memory WHERE flow = ?1 AND retry_at IS NOT NULL")?;
         let earliest: Option<i64> = select.query_row([flow], |row| row.get(0))?;
         Ok(earliest.map(UnixSeconds))
     }
@@ -317,8 +278,7 @@ impl<'d> Ledger<'d> {
         let mut rows = select.query([flow])?;
         let mut tally = Tally::default();
         while let Some(row) = rows.next()? {
-            let (number, reason, count) =
-                (row.get::<_, i64>(0)?, row.get(1)?, unsigned(row.get(2)?)?);
+            let (number, reason, count) = (row.get::<_, i64>(0)?, row.get(1)?, unsigned(row.get(2)?)?);
             match number {
                 SEEN => tally.seen = count,
                 SEALED => tally.sealed = count,
@@ -333,24 +293,15 @@ impl<'d> Ledger<'d> {
     /// Stops a flow until [`clear_stop`](Ledger::clear_stop), restarts or not. A stop that stands keeps its date.
     pub fn stop(&self, flow: &str, now: UnixSeconds) -> Result<(), LedgerError> {
         self.database.write(|connection| {
-            connection.execute(
-                "INSERT OR IGNORE INTO stop (flow, since) VALUES (?1, ?2)",
-                params![flow, now.0],
-            )?;
+            connection.execute("INSERT OR IGNORE INTO stop (flow, since) VALUES (?1, ?2)", params![flow, now.0])?;
             Ok(())
         })
     }
 
     /// Since when a flow is stopped; `None` if it may run.
     pub fn stopped_since(&self, flow: &str) -> Result<Option<UnixSeconds>, LedgerError> {
-        let mut select = self
-            .database
-            .read()
-            .prepare_cached("SELECT since FROM stop WHERE flow = ?1")?;
-        Ok(select
-            .query_row([flow], |row| row.get(0))
-            .optional()?
-            .map(UnixSeconds))
+        let mut select = self.database.read().prepare_cached("SELECT since FROM stop WHERE flow = ?1")?;
+        Ok(select.query_row([flow], |row| row.get(0)).optional()?.map(UnixSeconds))
     }
 
     /// Lets a flow run again.
@@ -362,12 +313,7 @@ impl<'d> Ledger<'d> {
     }
 
     /// Adds to counters of a flow and notes that it was active.
-    pub fn count(
-        &self,
-        flow: &str,
-        counts: &[(Code, u64)],
-        now: UnixSeconds,
-    ) -> Result<(), LedgerError> {
+    pub fn count(&self, flow: &str, counts: &[(Code, u64)], now: UnixSeconds) -> Result<(), LedgerError> {
         self.database.write(|connection| {
             let mut upsert = connection.prepare_cached(
                 "INSERT INTO counter (flow, name, value) VALUES (?1, ?2, ?3)
@@ -389,17 +335,12 @@ impl<'d> Ledger<'d> {
         let connection = self.database.read();
         let mut select = connection.prepare_cached("SELECT last FROM activity WHERE flow = ?1")?;
         let last: Option<i64> = select.query_row([flow], |row| row.get(0)).optional()?;
-        let mut select =
-            connection.prepare_cached("SELECT name, value FROM counter WHERE flow = ?1")?;
+        let mut select = connection.prepare_cached("SELECT name, value FROM counter WHERE flow = ?1")?;
         let rows = select.query_map([flow], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let counter = |row: rusqlite::Result<(String, i64)>| {
-            row.map_err(LedgerError::from)
-                .and_then(|(name, value)| Ok((name, unsigned(value)?)))
+            row.map_err(LedgerError::from).and_then(|(name, value)| Ok((name, unsigned(value)?)))
         };
-        Ok(Activity {
-            last: last.map(UnixSeconds),
-            counters: rows.map(counter).collect::<Result<_, _>>()?,
-        })
+        Ok(Activity { last: last.map(UnixSeconds), counters: rows.map(counter).collect::<Result<_, _>>()? })
     }
 }
 
@@ -417,11 +358,9 @@ fn read_memory(row: &SqlRow<'_>) -> rusqlite::Result<Option<Memory>> {
             digest.try_into().ok().map(Remembered::Sealed)
         }
         SKIPPED => Some(Remembered::Skipped(row.get(3)?)),
-        FAILED => Some(Remembered::Failed {
-            reason: row.get(3)?,
-            attempts: row.get(4)?,
-            retry_at: UnixSeconds(row.get(5)?),
-        }),
+        FAILED => {
+            Some(Remembered::Failed { reason: row.get(3)?, attempts: row.get(4)?, retry_at: UnixSeconds(row.get(5)?) })
+        }
         _ => None,
     };
     let first_seen = UnixSeconds(row.get(0)?);
@@ -444,18 +383,12 @@ mod tests {
     fn across_restarts(steps: &[&dyn Fn(Ledger<'_>)]) {
         let home = tempfile::tempdir().unwrap();
         for step in steps {
-            step(Ledger::on(
-                &Database::open(&home.path().join("state.db")).unwrap(),
-            ));
+            step(Ledger::on(&Database::open(&home.path().join("state.db")).unwrap()));
         }
     }
 
     fn message(name: &[u8]) -> MessageRef<'_> {
-        MessageRef {
-            flow: "f",
-            mailbox: "INBOX",
-            message: name,
-        }
+        MessageRef { flow: "f", mailbox: "INBOX", message: name }
     }
 
     #[test]
@@ -468,32 +401,16 @@ mod tests {
                 ledger.note_gap(b"k", b"a", 2..4).unwrap();
                 ledger.note_gap(b"k", b"a", 2..4).unwrap();
                 for wrong in [4..6, 3..3, 0..2, 1..u64::MAX] {
-                    assert!(matches!(
-                        ledger.note_gap(b"k", b"a", wrong),
-                        Err(LedgerError::NotReserved)
-                    ));
+                    assert!(matches!(ledger.note_gap(b"k", b"a", wrong), Err(LedgerError::NotReserved)));
                 }
-                assert!(matches!(
-                    ledger.note_gap(b"x", b"a", 1..2),
-                    Err(LedgerError::NotReserved)
-                ));
+                assert!(matches!(ledger.note_gap(b"x", b"a", 1..2), Err(LedgerError::NotReserved)));
             },
             &|ledger| {
-                assert_eq!(
-                    ledger.gaps(b"k", b"a").unwrap(),
-                    vec![Range { start: 2, end: 4 }]
-                );
+                assert_eq!(ledger.gaps(b"k", b"a").unwrap(), vec![Range { start: 2, end: 4 }]);
                 assert!(ledger.gaps(b"k", b"b").unwrap().is_empty());
-                ledger
-                    .database
-                    .read()
-                    .execute("UPDATE sequence SET next = 9223372036854775806", [])
-                    .unwrap();
+                ledger.database.read().execute("UPDATE sequence SET next = 9223372036854775806", []).unwrap();
                 assert!(ledger.reserve(b"k", b"a", 1).is_ok());
-                assert!(matches!(
-                    ledger.reserve(b"k", b"a", 1),
-                    Err(LedgerError::UsedUp)
-                ));
+                assert!(matches!(ledger.reserve(b"k", b"a", 1), Err(LedgerError::UsedUp)));
             },
         ]);
     }
@@ -503,9 +420,7 @@ mod tests {
         let later = UnixSeconds(9);
         across_restarts(&[
             &|ledger| {
-                ledger
-                    .note_seen(&[message(b"1"), message(b"2")], UnixSeconds(5))
-                    .unwrap();
+                ledger.note_seen(&[message(b"1"), message(b"2")], UnixSeconds(5)).unwrap();
                 let verdicts = [
                     (message(b"1"), Verdict::Failed(BROKEN, UnixSeconds(60))),
                     (message(b"1"), Verdict::Failed(BROKEN, UnixSeconds(70))),
@@ -518,11 +433,7 @@ mod tests {
                 ledger.note_seen(&[message(b"4")], UnixSeconds(99)).unwrap();
             },
             &|ledger| {
-                let failed = Remembered::Failed {
-                    reason: "too-large".into(),
-                    attempts: 2,
-                    retry_at: UnixSeconds(70),
-                };
+                let failed = Remembered::Failed { reason: "too-large".into(), attempts: 2, retry_at: UnixSeconds(70) };
                 let table = [
                     (&b"1"[..], Some((5, failed))),
                     (b"2", Some((5, Remembered::Seen))),
@@ -532,10 +443,8 @@ mod tests {
                     (b"6", None),
                 ];
                 for (name, expected) in table {
-                    let expected = expected.map(|(first_seen, state)| Memory {
-                        first_seen: UnixSeconds(first_seen),
-                        state,
-                    });
+                    let expected =
+                        expected.map(|(first_seen, state)| Memory { first_seen: UnixSeconds(first_seen), state });
                     assert_eq!(ledger.recall(message(name)).unwrap(), expected);
                 }
                 assert_eq!(ledger.next_retry("f").unwrap(), Some(UnixSeconds(70)));
@@ -545,15 +454,8 @@ mod tests {
                 ledger.forget(&[message(b"1"), message(b"nobody")]).unwrap();
                 assert_eq!(ledger.recall(message(b"1")).unwrap(), None);
                 assert_eq!(ledger.next_retry("f").unwrap(), None);
-                ledger
-                    .database
-                    .read()
-                    .execute("UPDATE memory SET digest = x'00'", [])
-                    .unwrap();
-                assert!(matches!(
-                    ledger.recall(message(b"4")),
-                    Err(LedgerError::Corrupt)
-                ));
+                ledger.database.read().execute("UPDATE memory SET digest = x'00'", []).unwrap();
+                assert!(matches!(ledger.recall(message(b"4")), Err(LedgerError::Corrupt)));
             },
         ]);
     }
@@ -564,22 +466,15 @@ mod tests {
             &|ledger| {
                 ledger.stop("f", UnixSeconds(3)).unwrap();
                 ledger.stop("f", UnixSeconds(4)).unwrap();
-                ledger
-                    .count("f", &[(DRAFT, 2), (BROKEN, u64::MAX)], UnixSeconds(5))
-                    .unwrap();
-                ledger
-                    .count("f", &[(DRAFT, 1), (BROKEN, 1)], UnixSeconds(6))
-                    .unwrap();
+                ledger.count("f", &[(DRAFT, 2), (BROKEN, u64::MAX)], UnixSeconds(5)).unwrap();
+                ledger.count("f", &[(DRAFT, 1), (BROKEN, 1)], UnixSeconds(6)).unwrap();
             },
             &|ledger| {
                 assert_eq!(ledger.stopped_since("f").unwrap(), Some(UnixSeconds(3)));
                 assert_eq!(ledger.stopped_since("g").unwrap(), None);
                 ledger.clear_stop("f").unwrap();
                 let activity = ledger.activity("f").unwrap();
-                assert_eq!(
-                    (activity.last, activity.counters["draft"]),
-                    (Some(UnixSeconds(6)), 3)
-                );
+                assert_eq!((activity.last, activity.counters["draft"]), (Some(UnixSeconds(6)), 3));
                 assert_eq!(activity.counters["too-large"], i64::MAX.unsigned_abs());
                 assert_eq!(ledger.activity("g").unwrap(), Activity::default());
             },
@@ -590,10 +485,7 @@ mod tests {
     #[test]
     fn codes_are_short_words() {
         for wrong in ["", "Draft", "a b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "é"] {
-            assert!(
-                std::panic::catch_unwind(|| Code::new(wrong)).is_err(),
-                "{wrong}"
-            );
+            assert!(std::panic::catch_unwind(|| Code::new(wrong)).is_err(), "{wrong}");
         }
         assert_eq!(DRAFT.as_str(), "draft");
     }

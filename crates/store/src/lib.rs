@@ -38,8 +38,8 @@ pub use fate::Fate;
 pub use journal::{Announced, Journal};
 pub use ledger::Ledger;
 pub use maildir::{
-    Durable, Flags, Mailbox, Maildir, Message, Outcome, Place, Proven, Published, Replacer,
-    Retired, Staged, Staging, Unique, Unsynced, recover,
+    Durable, Flags, Mailbox, Maildir, Message, Outcome, Place, Proven, Published, Replacer, Retired, Staged, Staging,
+    Unique, Unsynced, recover,
 };
 pub use proof::Proof;
 pub use replace::{Batch, Ending, Halt, Job, Replace, Replaced, Step};

@@ -13,8 +13,8 @@ use crate::clock::UnixSeconds;
 use crate::database::Database;
 use crate::journal::{Begin, Journal, JournalError, RowId};
 use crate::maildir::{
-    Durable, Mailbox, Message, Outcome, Proven, Publish, PublishError, Published, ReadBackError,
-    Replacer, RetireError, Retired, ScanError, StageError, Staged, Staging, Unique, Unsynced,
+    Durable, Flags, Mailbox, Message, Outcome, Proven, Publish, PublishError, Published, ReadBackError, Replacer,
+    RetireError, Retired, ScanError, StageError, Staged, Staging, Unique, Unsynced,
 };
 use crate::proof::Proof;
 
@@ -29,10 +29,12 @@ pub trait Replace: Sync {
     /// Why a copy was not made.
     type Error: Send;
 
-    /// Reads the original and writes its copy. Also gives what the journal needs to prove the copy after a crash.
+    /// Reads the original, whose flags are these now, and writes its copy. Also gives what the journal needs to prove the
+    /// copy after a crash.
     fn write(
         &self,
         job: &Job<Self::Item>,
+        flags: &Flags,
         original: File,
         to: &mut Staging,
     ) -> Result<(Self::Kept, Vec<u8>), Self::Error>;
@@ -46,7 +48,7 @@ pub trait Replace: Sync {
 pub struct Job<T> {
     /// Where it is.
     pub mailbox: Mailbox,
-    /// What it is called; brought up to date when it is opened.
+    /// What it was called when it was taken.
     pub original: Message,
     /// What the journal holds until the copy is written.
     pub note: Vec<u8>,
@@ -195,15 +197,8 @@ impl<'a, T: Send + Sync> Batch<'a, T> {
             .collect();
         let rows = Journal::on(database).begin(flow, &rows, now)?;
         let entries = jobs.into_iter().zip(copies).zip(rows);
-        let entries = entries
-            .map(|((job, copy), row)| Entry { job, copy, row })
-            .collect();
-        Ok(Batch {
-            replacer,
-            database,
-            entries,
-            now,
-        })
+        let entries = entries.map(|((job, copy), row)| Entry { job, copy, row }).collect();
+        Ok(Batch { replacer, database, entries, now })
     }
 
     /// Takes every step. The results come in the order of the jobs.
@@ -242,9 +237,7 @@ impl<'a, T: Send + Sync> Batch<'a, T> {
         journal.expect(&expected, self.now)?;
         watch(Step::Expected);
 
-        let proven = endings.sift(on_all_cores(synced, |(index, (staged, kept))| {
-            (index, prove(how, staged, kept))
-        }));
+        let proven = endings.sift(on_all_cores(synced, |(index, (staged, kept))| (index, prove(how, staged, kept))));
         watch(Step::Proven);
 
         let published = endings.sift(proven.into_iter().map(|(index, (copy, length))| {
@@ -254,17 +247,12 @@ impl<'a, T: Send + Sync> Batch<'a, T> {
             }
             (index, copy.map(|copy| (copy, length)))
         }));
-        let (places, published): (Vec<_>, Vec<_>) = published
-            .into_iter()
-            .map(|(index, (copy, length))| ((index, length), copy))
-            .unzip();
+        let (places, published): (Vec<_>, Vec<_>) =
+            published.into_iter().map(|(index, (copy, length))| ((index, length), copy)).unzip();
         let durable = Published::make_durable(published).map_err(ReplaceError::Sync)?;
         watch(Step::Durable);
 
-        let rows: Vec<RowId> = places
-            .iter()
-            .filter_map(|(index, _)| Some(entries.get(*index)?.row))
-            .collect();
+        let rows: Vec<RowId> = places.iter().filter_map(|(index, _)| Some(entries.get(*index)?.row)).collect();
         let announced = journal.announce(&rows, self.now)?;
         watch(Step::Announced);
 
@@ -275,10 +263,8 @@ impl<'a, T: Send + Sync> Batch<'a, T> {
             let retired = retired.map_err(Ending::Unsettled);
             (index, retired.map(|retired| (retired, length)))
         }));
-        let (places, retired): (Vec<_>, Vec<Retired>) = retired
-            .into_iter()
-            .map(|(index, (retired, length))| ((index, length), retired))
-            .unzip();
+        let (places, retired): (Vec<_>, Vec<Retired>) =
+            retired.into_iter().map(|(index, (retired, length))| ((index, length), retired)).unzip();
         let outcomes = Retired::make_durable(retired).map_err(ReplaceError::Sync)?;
         for ((index, length), outcome) in places.into_iter().zip(outcomes) {
             endings.set(index, Ending::Settled { outcome, length });
@@ -312,10 +298,7 @@ impl<E> Endings<E> {
     }
 
     /// Notes those that ended here; the others go on.
-    fn sift<T>(
-        &mut self,
-        results: impl IntoIterator<Item = (usize, Result<T, Ending<E>>)>,
-    ) -> Vec<(usize, T)> {
+    fn sift<T>(&mut self, results: impl IntoIterator<Item = (usize, Result<T, Ending<E>>)>) -> Vec<(usize, T)> {
         let mut on = Vec::new();
         for (index, result) in results {
             match result {
@@ -329,23 +312,12 @@ impl<E> Endings<E> {
     fn join<T>(self, entries: Vec<Entry<T>>) -> Vec<Replaced<T, E>> {
         let ended = entries.into_iter().zip(self.0);
         ended
-            .filter_map(|(Entry { job, copy, row }, ending)| {
-                Some(Replaced {
-                    job,
-                    row,
-                    copy,
-                    ending: ending?,
-                })
-            })
+            .filter_map(|(Entry { job, copy, row }, ending)| Some(Replaced { job, row, copy, ending: ending? }))
             .collect()
     }
 }
 
-fn write<R: Replace>(
-    replacer: &Replacer,
-    entry: &Entry<R::Item>,
-    how: &R,
-) -> Result<Made<R::Kept>, Ending<R::Error>> {
+fn write<R: Replace>(replacer: &Replacer, entry: &Entry<R::Item>, how: &R) -> Result<Made<R::Kept>, Ending<R::Error>> {
     let failed = |failure| Ending::Failed(failure);
     let Entry { job, copy, .. } = entry;
     // Before the original is opened: should another file take its name in between, publishing finds out.
@@ -353,15 +325,13 @@ fn write<R: Replace>(
         Err(StageError::OriginalGone) => return Err(Ending::Vanished),
         other => other.map_err(|error| failed(Failure::Stage(error)))?,
     };
-    let original = job.mailbox.open(&mut job.original.clone());
+    let mut message = job.original.clone();
+    let original = job.mailbox.open(&mut message);
     let original = original.map_err(|error| failed(Failure::Original(error)))?;
     let original = original.ok_or(Ending::Vanished)?;
-    let (kept, expectation) = how
-        .write(job, original, &mut staging)
-        .map_err(|error| failed(Failure::Refused(error)))?;
-    let unsynced = staging
-        .finish()
-        .map_err(|error| failed(Failure::Stage(error)))?;
+    let (kept, expectation) =
+        how.write(job, &message.flags(), original, &mut staging).map_err(|error| failed(Failure::Refused(error)))?;
+    let unsynced = staging.finish().map_err(|error| failed(Failure::Stage(error)))?;
     Ok((unsynced, kept, expectation))
 }
 
@@ -373,11 +343,7 @@ fn apart<K>((index, made): (usize, Made<K>)) -> (((usize, K), Unsynced), (usize,
 }
 
 #[expect(clippy::type_complexity, reason = "a result of two things")]
-fn prove<R: Replace>(
-    how: &R,
-    staged: Staged,
-    kept: R::Kept,
-) -> Result<(Proven<R::Proof>, u64), Ending<R::Error>> {
+fn prove<R: Replace>(how: &R, staged: Staged, kept: R::Kept) -> Result<(Proven<R::Proof>, u64), Ending<R::Error>> {
     let mut length = 0;
     let proven = staged.read_back(|copy| {
         length = copy.metadata().map_err(Refusal::Read)?.len();
@@ -385,9 +351,7 @@ fn prove<R: Replace>(
     });
     let proven = proven.map_err(|error| {
         Ending::Failed(match error {
-            ReadBackError::Io(error) | ReadBackError::Refused(Refusal::Read(error)) => {
-                Failure::ReadBack(error)
-            }
+            ReadBackError::Io(error) | ReadBackError::Refused(Refusal::Read(error)) => Failure::ReadBack(error),
             ReadBackError::Refused(Refusal::Caller(error)) => Failure::Refused(error),
         })
     })?;
@@ -412,19 +376,12 @@ fn on_all_cores<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = cores.min(items.len());
     let queue = Mutex::new(items.into_iter());
-    let next = || {
-        queue
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .next()
-    };
+    let next = || queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
     let share = || std::iter::from_fn(next).map(&work).collect::<Vec<R>>();
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(share)).collect();
         let results = threads.into_iter().map(|thread| thread.join());
-        results
-            .flat_map(|part| part.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
+        results.flat_map(|part| part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     })
 }
 
@@ -452,6 +409,7 @@ mod tests {
         fn write(
             &self,
             job: &Job<u8>,
+            _: &Flags,
             mut original: File,
             to: &mut Staging,
         ) -> Result<(Vec<u8>, Vec<u8>), &'static str> {
@@ -473,11 +431,7 @@ mod tests {
         fn prove(&self, kept: Vec<u8>, mut copy: File) -> Result<Compared, &'static str> {
             let mut octets = Vec::new();
             copy.read_to_end(&mut octets).unwrap();
-            if octets == kept {
-                Ok(Compared)
-            } else {
-                Err("differs")
-            }
+            if octets == kept { Ok(Compared) } else { Err("differs") }
         }
     }
 
@@ -507,29 +461,14 @@ mod tests {
         let replaced = batch.run(&Doubler, &mut |step| steps.push(step)).unwrap();
         for (index, replaced) in replaced.iter().enumerate() {
             let fits = match index {
-                0 => matches!(
-                    replaced.ending,
-                    Ending::Failed(Failure::Refused("not written"))
-                ),
+                0 => matches!(replaced.ending, Ending::Failed(Failure::Refused("not written"))),
                 1 => matches!(replaced.ending, Ending::Failed(Failure::Refused("differs"))),
                 2 => matches!(replaced.ending, Ending::Vanished),
-                _ => matches!(
-                    replaced.ending,
-                    Ending::Settled {
-                        outcome: Outcome::Replaced,
-                        length: 2
-                    }
-                ),
+                _ => matches!(replaced.ending, Ending::Settled { outcome: Outcome::Replaced, length: 2 }),
             };
-            assert!(
-                fits && replaced.is_over() && usize::from(replaced.job.item) == index,
-                "{replaced:?}"
-            );
+            assert!(fits && replaced.is_over() && usize::from(replaced.job.item) == index, "{replaced:?}");
         }
-        assert_eq!(
-            steps.iter().filter(|step| **step == Step::Retired).count(),
-            6
-        );
+        assert_eq!(steps.iter().filter(|step| **step == Step::Retired).count(), 6);
         let files = |part: &str| fs::read_dir(home.path().join(part)).unwrap().count();
         assert_eq!((replaced.len(), files("cur"), files("tmp")), (9, 8, 0));
         let rows: Vec<RowId> = replaced.iter().map(|replaced| replaced.row).collect();

@@ -32,10 +32,7 @@ impl SpecialUse {
         if first.eq_ignore_ascii_case("INBOX") {
             first = parts.next()?;
         }
-        USUAL_NAMES
-            .iter()
-            .find(|(usual, _)| first.eq_ignore_ascii_case(usual))
-            .map(|&(_, special)| special)
+        USUAL_NAMES.iter().find(|(usual, _)| first.eq_ignore_ascii_case(usual)).map(|&(_, special)| special)
     }
 }
 

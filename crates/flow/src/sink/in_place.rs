@@ -15,7 +15,7 @@ use sealed::index::Way;
 use store::ledger::Code;
 use store::maildir::{PublishError, ScanError, StageError};
 use store::replace::Failure;
-use store::{Flags, Halt, Job, Message, Replace, Staging, UnixSeconds};
+use store::{Flags, Halt, Job, Replace, Staging, UnixSeconds};
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
@@ -61,17 +61,13 @@ impl<'a> InPlace<'a> {
     /// `None` without a certificate.
     pub(crate) fn new(settings: &'a Settings, now: UnixSeconds) -> Option<InPlace<'a>> {
         let account = settings.account()?;
-        Some(InPlace {
-            settings,
-            account,
-            recipients: settings.recipients(),
-            now,
-        })
+        Some(InPlace { settings, account, recipients: settings.recipients(), now })
     }
 
     fn seal(
         &self,
         job: &Job<Taken>,
+        flags: &Flags,
         mut original: File,
         to: &mut Staging,
     ) -> Result<(Sealing, Vec<u8>), Stumble> {
@@ -94,7 +90,7 @@ impl<'a> InPlace<'a> {
             place: Place {
                 internal_date: date_time(job.item.modified),
                 mailbox: Some(job.mailbox.name().to_owned()),
-                flags: flag_names(&job.original),
+                flags: flag_names(flags),
                 ..Place::default()
             },
         };
@@ -114,23 +110,20 @@ impl Replace for InPlace<'_> {
     fn write(
         &self,
         job: &Job<Taken>,
+        flags: &Flags,
         original: File,
         to: &mut Staging,
     ) -> Result<(Sealing, Vec<u8>), Stumble> {
-        if let Some(reason) = untouchable(&job.original) {
+        if let Some(reason) = untouchable(flags) {
             return Err(Stumble::Leave(reason));
         }
-        guarded(|| self.seal(job, original, to))
+        guarded(|| self.seal(job, flags, original, to))
     }
 
     fn prove(&self, sealing: Sealing, copy: File) -> Result<Proved, Stumble> {
         guarded(|| {
-            let mut spool = self
-                .settings
-                .spool()
-                .map_err(|error| Stumble::of_writing(&error))?;
-            Proved::with_key(&sealing, copy, &mut spool)
-                .map_err(|_| Stumble::Fail(reason::NOT_PROVED))
+            let mut spool = self.settings.spool().map_err(|error| Stumble::of_writing(&error))?;
+            Proved::with_key(&sealing, copy, &mut spool).map_err(|_| Stumble::Fail(reason::NOT_PROVED))
         })
     }
 }
@@ -184,24 +177,15 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, Stumble>) -> Result<T, Stumble> {
 
 /// As IMAP writes it (RFC 9051 §9, `date-time`, without the quotes).
 fn date_time(at: UnixSeconds) -> Option<String> {
-    const FORMAT: &[BorrowedFormatItem<'_>] = format_description!(
-        "[day padding:space]-[month repr:short]-[year] [hour]:[minute]:[second] +0000"
-    );
-    OffsetDateTime::from_unix_timestamp(at.0)
-        .ok()?
-        .format(FORMAT)
-        .ok()
+    const FORMAT: &[BorrowedFormatItem<'_>] =
+        format_description!("[day padding:space]-[month repr:short]-[year] [hour]:[minute]:[second] +0000");
+    OffsetDateTime::from_unix_timestamp(at.0).ok()?.format(FORMAT).ok()
 }
 
 /// The letters that maildir(5) gives a meaning, as IMAP names them; keywords have no names here.
-fn flag_names(message: &Message) -> Vec<String> {
-    const NAMES: [(u8, &str); 4] = [
-        (b'F', "\\Flagged"),
-        (b'P', "$Forwarded"),
-        (b'R', "\\Answered"),
-        (Flags::SEEN, "\\Seen"),
-    ];
-    let flags = message.flags();
+fn flag_names(flags: &Flags) -> Vec<String> {
+    const NAMES: [(u8, &str); 4] =
+        [(b'F', "\\Flagged"), (b'P', "$Forwarded"), (b'R', "\\Answered"), (Flags::SEEN, "\\Seen")];
     let set = NAMES.iter().filter(|(letter, _)| flags.contains(*letter));
     set.map(|(_, name)| (*name).to_owned()).collect()
 }
@@ -212,10 +196,7 @@ mod tests {
 
     #[test]
     fn dates_are_written_as_imap_writes_them() {
-        let table = [
-            (0, " 1-Jan-1970 00:00:00 +0000"),
-            (1_795_424_400, "23-Nov-2026 09:00:00 +0000"),
-        ];
+        let table = [(0, " 1-Jan-1970 00:00:00 +0000"), (1_795_424_400, "23-Nov-2026 09:00:00 +0000")];
         for (seconds, text) in table {
             assert_eq!(date_time(UnixSeconds(seconds)).as_deref(), Some(text));
         }

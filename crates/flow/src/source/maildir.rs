@@ -33,21 +33,13 @@ impl Source {
         };
         let literal = patterns.iter().filter(|pattern| !pattern.contains('*'));
         for pattern in literal {
-            if !listing
-                .mailboxes
-                .iter()
-                .any(|mailbox| matches(pattern, mailbox.name()))
-            {
+            if !listing.mailboxes.iter().any(|mailbox| matches(pattern, mailbox.name())) {
                 return Err(NotThere(pattern.clone()));
             }
         }
         let left_out = listing.left_out.into_iter();
-        let left_out =
-            left_out.map(|left| (left.path.to_string_lossy().into_owned(), word(left.reason)));
-        Ok(Source {
-            left_out: left_out.collect(),
-            mailboxes: listing.mailboxes.into_iter().filter(wanted).collect(),
-        })
+        let left_out = left_out.map(|left| (left.path.to_string_lossy().into_owned(), word(left.reason)));
+        Ok(Source { left_out: left_out.collect(), mailboxes: listing.mailboxes.into_iter().filter(wanted).collect() })
     }
 
     /// Shows each message of each mailbox, or why an entry is none, until `work` breaks off.
@@ -68,9 +60,7 @@ impl Source {
             for message in messages {
                 match message {
                     Ok(message) => work(mailbox, Ok(message))?,
-                    Err(error @ ScanError::Io(_)) => {
-                        self.left_out.extend(unreadable(mailbox, &error))
-                    }
+                    Err(error @ ScanError::Io(_)) => self.left_out.extend(unreadable(mailbox, &error)),
                     Err(_) => work(mailbox, Err(reason::NO_MESSAGE))?,
                 }
             }
@@ -83,10 +73,7 @@ impl Source {
 fn unreadable(mailbox: &Mailbox, error: &ScanError) -> Option<(String, &'static str)> {
     match error {
         ScanError::Io(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        _ => Some((
-            mailbox.dir().to_string_lossy().into_owned(),
-            word(Reason::Unreadable),
-        )),
+        _ => Some((mailbox.dir().to_string_lossy().into_owned(), word(Reason::Unreadable))),
     }
 }
 
@@ -103,10 +90,7 @@ fn word(reason: Reason) -> &'static str {
 
 /// Mailboxes that only their own name takes in.
 fn is_set_apart(special: Option<SpecialUse>) -> bool {
-    matches!(
-        special,
-        Some(SpecialUse::Drafts | SpecialUse::Junk | SpecialUse::Trash)
-    )
+    matches!(special, Some(SpecialUse::Drafts | SpecialUse::Junk | SpecialUse::Trash))
 }
 
 /// `Trash/*` means what is below Trash, `*` does not.

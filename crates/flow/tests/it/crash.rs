@@ -16,11 +16,7 @@ const STEP: &str = "FLOW_TEST_CRASH_STEP";
 fn mails(scene: &Scene) -> Vec<Mail> {
     let mut mails = only(&scene.mails(8), Kind::Open);
     mails.truncate(3);
-    mails[2].original.extend(
-        format!("{CANARY} 0123456789abcdef\r\n")
-            .repeat(200_000)
-            .into_bytes(),
-    );
+    mails[2].original.extend(format!("{CANARY} 0123456789abcdef\r\n").repeat(200_000).into_bytes());
     mails
 }
 
@@ -35,10 +31,7 @@ fn death_at_every_step_loses_and_doubles_nothing() {
         scene.put(&mails);
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["crash::child", "--exact", "--ignored", "--nocapture"])
-            .envs([
-                (HOME, home.path().as_os_str()),
-                (STEP, step.to_string().as_ref()),
-            ])
+            .envs([(HOME, home.path().as_os_str()), (STEP, step.to_string().as_ref())])
             .output()
             .unwrap();
         check(&scene, &mails);
@@ -61,25 +54,16 @@ fn a_panic_at_every_step_loses_and_doubles_nothing() {
     for step in 1..=2 * 8 + 3 * 2 {
         scene.clear();
         scene.put(&mails);
-        let mut bomb = Bomb {
-            left: step,
-            blow: || panic!("as the test wants it"),
-        };
+        let mut bomb = Bomb { left: step, blow: || panic!("as the test wants it") };
         let sweep = || flow::sweep(&scene.settings(), &mut bomb, &AtomicBool::new(false));
-        assert!(
-            catch_unwind(AssertUnwindSafe(sweep)).is_err(),
-            "step {step}"
-        );
+        assert!(catch_unwind(AssertUnwindSafe(sweep)).is_err(), "step {step}");
         check(&scene, &mails);
     }
 }
 
 fn check(scene: &Scene, mails: &[Mail]) {
     let census = scene.census();
-    assert!(
-        mails.iter().all(|mail| census.contains_key(&mail.original)),
-        "lost"
-    );
+    assert!(mails.iter().all(|mail| census.contains_key(&mail.original)), "lost");
     scene.sweep();
     scene.assert_each_once(mails, true);
     assert!(holding(&scene.home, CANARY).is_empty());
@@ -90,10 +74,7 @@ fn check(scene: &Scene, mails: &[Mail]) {
 fn child() {
     let scene = Scene::at(&PathBuf::from(std::env::var_os(HOME).unwrap()));
     let left = std::env::var(STEP).unwrap().parse().unwrap();
-    let mut bomb = Bomb {
-        left,
-        blow: || std::process::abort(),
-    };
+    let mut bomb = Bomb { left, blow: || std::process::abort() };
     flow::sweep(&scene.settings(), &mut bomb, &AtomicBool::new(false)).unwrap();
 }
 

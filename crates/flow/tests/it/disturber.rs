@@ -24,12 +24,8 @@ pub(crate) fn disturb(mail: &Path, over: &AtomicBool) -> u64 {
                     }
                     let name = entry.file_name().into_string().unwrap();
                     let (unique, flags) = name.split_once(":2,").unwrap_or((&name, ""));
-                    let letters = flags
-                        .bytes()
-                        .take_while(u8::is_ascii_alphabetic)
-                        .collect::<Vec<u8>>();
-                    let mut set =
-                        [&letters[..], &[LETTERS[(number + round) % LETTERS.len()]]].concat();
+                    let letters = flags.bytes().take_while(u8::is_ascii_alphabetic).collect::<Vec<u8>>();
+                    let mut set = [&letters[..], &[LETTERS[(number + round) % LETTERS.len()]]].concat();
                     set.sort_unstable();
                     set.dedup();
                     let rest = &flags[letters.len()..];

@@ -24,11 +24,7 @@ fn a_full_disk_stops_the_sweep_and_loses_nothing() {
         .output();
     match output {
         Ok(output) if output.status.code() != Some(77) && !said_no(&output.stderr) => {
-            assert!(
-                output.status.success(),
-                "{}",
-                String::from_utf8_lossy(&output.stderr)
-            );
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         }
         _ => {
             eprintln!("skipped: no mount namespaces here, so there is no small file system to fill")
@@ -57,15 +53,9 @@ fn child() {
         let size = usize::try_from(free.saturating_sub(leave * 1024)).unwrap();
         fs::write(&filler, vec![1; size]).unwrap();
         let error = flow::sweep(&scene.settings(), &mut (), &AtomicBool::new(false)).unwrap_err();
-        assert!(
-            matches!(error, SweepError::Full) && error.fate() == Fate::Stop,
-            "{leave} KiB free: {error:?}"
-        );
+        assert!(matches!(error, SweepError::Full) && error.fate() == Fate::Stop, "{leave} KiB free: {error:?}");
         let census = scene.census();
-        assert!(
-            mails.iter().all(|mail| census.contains_key(&mail.original)),
-            "lost"
-        );
+        assert!(mails.iter().all(|mail| census.contains_key(&mail.original)), "lost");
         assert!(census.values().flatten().count() <= mails.len() * 2);
         fs::remove_file(&filler).unwrap();
     }
@@ -74,11 +64,7 @@ fn child() {
 }
 
 fn fs_free(home: &PathBuf) -> u64 {
-    let df = Command::new("df")
-        .args(["--output=avail", "-k"])
-        .arg(home)
-        .output()
-        .unwrap();
+    let df = Command::new("df").args(["--output=avail", "-k"]).arg(home).output().unwrap();
     let text = String::from_utf8(df.stdout).unwrap();
     text.lines().last().unwrap().trim().parse::<u64>().unwrap() * 1024
 }

@@ -15,11 +15,7 @@ const HOME: &str = "FLOW_TEST_KILL_HOME";
 
 #[test]
 fn killed_anywhere_nothing_is_lost_or_doubled() {
-    let rounds = if std::env::var_os("SEALPOST_LONG").is_some() {
-        400
-    } else {
-        60
-    };
+    let rounds = if std::env::var_os("SEALPOST_LONG").is_some() { 400 } else { 60 };
     let home = tempfile::tempdir().unwrap();
     let scene = Scene::new(home.path());
     let mails = scene.mails(300);
@@ -47,19 +43,12 @@ fn killed_anywhere_nothing_is_lost_or_doubled() {
             recovered += swept.recovered;
             over.store(true, Ordering::Relaxed);
             if let Some(program) = program {
-                assert!(
-                    program.join().unwrap() > 0,
-                    "the mail program never came to work"
-                );
+                assert!(program.join().unwrap() > 0, "the mail program never came to work");
             }
         });
         let census = scene.census();
         for mail in &open {
-            assert!(
-                census.contains_key(&mail.original),
-                "round {round}: {} is lost",
-                mail.file
-            );
+            assert!(census.contains_key(&mail.original), "round {round}: {} is lost", mail.file);
         }
         // What was renamed too fast, or failed to be read for it, is left for now: the next sweep has it.
         scene.sweep();

@@ -65,15 +65,7 @@ pub(crate) type Census = BTreeMap<Vec<u8>, Vec<Found>>;
 impl Scene {
     /// A new home.
     pub(crate) fn new(home: &Path) -> Scene {
-        for folder in [
-            "",
-            ".Archive.2024",
-            ".Sent",
-            ".Drafts",
-            ".Junk",
-            ".Trash",
-            "nested/deep",
-        ] {
+        for folder in ["", ".Archive.2024", ".Sent", ".Drafts", ".Junk", ".Trash", "nested/deep"] {
             for part in ["cur", "new", "tmp"] {
                 fs::create_dir_all(home.join("mail").join(folder).join(part)).unwrap();
             }
@@ -91,11 +83,7 @@ impl Scene {
     pub(crate) fn at(home: &Path) -> Scene {
         let key = SecretKey::parse(&fs::read(home.join("key.asc")).unwrap()).unwrap();
         let sealer_seed = fs::read(home.join("sealer")).unwrap().try_into().unwrap();
-        Scene {
-            home: home.to_path_buf(),
-            key,
-            sealer_seed,
-        }
+        Scene { home: home.to_path_buf(), key, sealer_seed }
     }
 
     pub(crate) fn mail(&self) -> PathBuf {
@@ -134,10 +122,7 @@ impl Scene {
 
     pub(crate) fn trust(&self) -> Trust {
         let account = self.settings().enrolment.account().unwrap();
-        Trust {
-            accounts: vec![account],
-            sealers: vec![self.sealer().public().clone()],
-        }
+        Trust { accounts: vec![account], sealers: vec![self.sealer().public().clone()] }
     }
 
     pub(crate) fn sweep(&self) -> flow::Swept {
@@ -146,11 +131,13 @@ impl Scene {
 
     /// A mail sealed by that sealer outside of any flow.
     pub(crate) fn seal(&self, original: &[u8], sealer: &SealerKey) -> Vec<u8> {
+        self.seal_numbered(original, sealer, 0)
+    }
+
+    pub(crate) fn seal_numbered(&self, original: &[u8], sealer: &SealerKey, sequence: u64) -> Vec<u8> {
         let settings = self.settings();
         let certificates = settings.enrolment.certificates.iter();
-        let recipients: Vec<_> = certificates
-            .map(|certificate| certificate.recipient.clone())
-            .collect();
+        let recipients: Vec<_> = certificates.map(|certificate| certificate.recipient.clone()).collect();
         let seal_settings = seal::Settings {
             account: settings.enrolment.account().unwrap(),
             recipients: &recipients,
@@ -160,7 +147,7 @@ impl Scene {
             compression: settings.compression,
             padding: settings.padding,
             id: seal::seal::NewId::Random,
-            sequence: 0,
+            sequence,
             time: now(),
             way: sealed::index::Way::Delivery,
             place: seal::seal::Place::default(),
@@ -177,12 +164,7 @@ impl Scene {
             let path = self.mail().join(&mail.file);
             fs::write(&path, mail.stored.as_ref().unwrap_or(&mail.original)).unwrap();
             let arrived = UNIX_EPOCH + Duration::new(arrival(number).unsigned_abs(), 5_000);
-            File::options()
-                .write(true)
-                .open(path)
-                .unwrap()
-                .set_modified(arrived)
-                .unwrap();
+            File::options().write(true).open(path).unwrap().set_modified(arrived).unwrap();
         }
     }
 
@@ -202,26 +184,13 @@ impl Scene {
                 original
             });
             let sealed = original.is_some();
-            let arrived =
-                fs::metadata(&file).map_or(0, |metadata| unix(metadata.modified().unwrap()));
+            let arrived = fs::metadata(&file).map_or(0, |metadata| unix(metadata.modified().unwrap()));
             let name = file.file_name().unwrap().to_str().unwrap();
             let flags = name.split_once(":2,").map_or("", |(_, flags)| flags);
-            let flags = flags
-                .chars()
-                .take_while(char::is_ascii_alphabetic)
-                .collect();
+            let flags = flags.chars().take_while(char::is_ascii_alphabetic).collect();
             let folder = file.strip_prefix(self.mail()).unwrap().parent().unwrap();
             let folder = folder.to_str().unwrap().to_owned();
-            census
-                .entry(original.unwrap_or(stored))
-                .or_default()
-                .push(Found {
-                    file,
-                    folder,
-                    flags,
-                    arrived,
-                    sealed,
-                });
+            census.entry(original.unwrap_or(stored)).or_default().push(Found { file, folder, flags, arrived, sealed });
         }
         census
     }
@@ -230,24 +199,14 @@ impl Scene {
     pub(crate) fn messages(&self) -> Vec<PathBuf> {
         files_below(&self.mail())
             .into_iter()
-            .filter(|file| {
-                matches!(
-                    file.parent().unwrap().file_name().unwrap().to_str(),
-                    Some("new" | "cur")
-                )
-            })
+            .filter(|file| matches!(file.parent().unwrap().file_name().unwrap().to_str(), Some("new" | "cur")))
             .collect()
     }
 
     /// Nothing is left in any `tmp/`.
     pub(crate) fn assert_no_litter(&self) {
         for file in files_below(&self.home) {
-            assert_ne!(
-                file.parent().unwrap().file_name().unwrap(),
-                "tmp",
-                "{}",
-                file.display()
-            );
+            assert_ne!(file.parent().unwrap().file_name().unwrap(), "tmp", "{}", file.display());
         }
     }
 
@@ -271,93 +230,44 @@ impl Scene {
             let found = census.remove(seen).unwrap_or_default();
             assert_eq!(found.len(), 1, "{} ({:?}): {found:?}", mail.file, mail.kind);
             let found = &found[0];
-            assert_eq!(
-                found.sealed,
-                sealed && mail.kind == Kind::Open || mail.kind == Kind::Sealed,
-                "{}",
-                mail.file
-            );
+            assert_eq!(found.sealed, sealed && mail.kind == Kind::Open || mail.kind == Kind::Sealed, "{}", mail.file);
             let (folder, name) = mail.file.rsplit_once('/').unwrap();
-            let box_of = |folder: &str| {
-                folder
-                    .trim_end_matches("new")
-                    .trim_end_matches("cur")
-                    .to_owned()
-            };
+            let box_of = |folder: &str| folder.trim_end_matches("new").trim_end_matches("cur").to_owned();
             assert_eq!(box_of(&found.folder), box_of(folder));
             assert_eq!(found.arrived, arrival(number), "{}", mail.file);
             let flags = name.split_once(":2,").map_or("", |(_, flags)| flags);
             let flags = flags.chars().take_while(char::is_ascii_alphabetic);
-            assert!(
-                flags.into_iter().all(|flag| found.flags.contains(flag)),
-                "{}: {found:?}",
-                mail.file
-            );
+            assert!(flags.into_iter().all(|flag| found.flags.contains(flag)), "{}: {found:?}", mail.file);
         }
-        assert!(
-            census.is_empty(),
-            "beyond what was put there: {:?}",
-            census.values()
-        );
+        assert!(census.is_empty(), "beyond what was put there: {:?}", census.values());
     }
 
     /// Mail of all kinds, about `count` of them.
     pub(crate) fn mails(&self, count: usize) -> Vec<Mail> {
         let stranger = SealerKey::generate();
-        (0..count)
-            .map(|number| self.mail_of(number, &stranger))
-            .collect()
+        (0..count).map(|number| self.mail_of(number, &stranger)).collect()
     }
 
     fn mail_of(&self, number: usize, stranger: &SealerKey) -> Mail {
         let original = original(number);
         let file = file_of(number);
         let (kind, file, stored) = match number % 40 {
-            3 => (
-                Kind::LeftAlone,
-                format!("cur/{number}.draft.host:2,DS"),
-                None,
-            ),
-            7 => (
-                Kind::LeftAlone,
-                format!("cur/{number}.gone.host:2,ST"),
-                None,
-            ),
-            11 => (
-                Kind::LeftAlone,
-                format!(".Drafts/cur/{number}.a.host:2,S"),
-                None,
-            ),
+            3 => (Kind::LeftAlone, format!("cur/{number}.draft.host:2,DS"), None),
+            7 => (Kind::LeftAlone, format!("cur/{number}.gone.host:2,ST"), None),
+            11 => (Kind::LeftAlone, format!(".Drafts/cur/{number}.a.host:2,S"), None),
             13 => (Kind::LeftAlone, format!(".Trash/new/{number}.a.host"), None),
-            17 => (
-                Kind::Sealed,
-                file,
-                Some(self.seal(&original, &self.sealer())),
-            ),
+            17 => (Kind::Sealed, file, Some(self.seal(&original, &self.sealer()))),
             19 => (Kind::Unknown, file, Some(self.seal(&original, stranger))),
-            23 => (
-                Kind::EndToEnd,
-                file,
-                Some(without_marks(&self.seal(&original, stranger))),
-            ),
+            23 => (Kind::EndToEnd, file, Some(without_marks(&self.seal(&original, stranger)))),
             _ => (Kind::Open, file, None),
         };
-        Mail {
-            kind,
-            file,
-            original,
-            stored,
-        }
+        Mail { kind, file, original, stored }
     }
 }
 
 /// Sealed mails are to be opened.
 pub(crate) fn only(mails: &[Mail], kind: Kind) -> Vec<Mail> {
-    mails
-        .iter()
-        .filter(|mail| mail.kind == kind)
-        .cloned()
-        .collect()
+    mails.iter().filter(|mail| mail.kind == kind).cloned().collect()
 }
 
 pub(crate) fn files_below(directory: &Path) -> Vec<PathBuf> {
@@ -441,11 +351,7 @@ fn without_marks(sealed: &[u8]) -> Vec<u8> {
     let mut kept = String::new();
     let mut ours = false;
     for line in header.split("\r\n") {
-        ours = if line.starts_with([' ', '\t']) {
-            ours
-        } else {
-            line.starts_with("Sealed-")
-        };
+        ours = if line.starts_with([' ', '\t']) { ours } else { line.starts_with("Sealed-") };
         if !ours {
             kept.push_str(&format!("{line}\r\n"));
         }

@@ -121,25 +121,17 @@ impl Mailbox {
             Err(error) if error.kind() == ErrorKind::NotFound => return Messages::cur(&self.dir),
             other => other?,
         };
-        Ok(Messages {
-            dir: self.dir.clone(),
-            reading: Some((Place::New, new)),
-        })
+        Ok(Messages { dir: self.dir.clone(), reading: Some((Place::New, new)) })
     }
 
     /// The message of that unique name, under whatever flags and in whichever directory it is now.
     pub fn find(&self, unique: &Unique) -> Result<Option<Message>, ScanError> {
-        Ok(self
-            .find_among(&HashSet::from([unique.clone()]))?
-            .remove(unique))
+        Ok(self.find_among(&HashSet::from([unique.clone()]))?.remove(unique))
     }
 
     /// Those of the wanted messages that are here, for the price of reading the directories once, or
     /// [`ABSENCE_PASSES`] times where some are not here.
-    pub fn find_among(
-        &self,
-        wanted: &HashSet<Unique>,
-    ) -> Result<HashMap<Unique, Message>, ScanError> {
+    pub fn find_among(&self, wanted: &HashSet<Unique>) -> Result<HashMap<Unique, Message>, ScanError> {
         let mut found = HashMap::new();
         for _ in 0..ABSENCE_PASSES {
             for message in self.messages()? {
@@ -217,11 +209,7 @@ impl Message {
     }
 
     pub(super) fn named(place: Place, name: FileName) -> Message {
-        Message {
-            place,
-            file: name.write(),
-            name,
-        }
+        Message { place, file: name.write(), name }
     }
 
     /// What stays when the message is renamed.
@@ -270,12 +258,7 @@ impl Stat {
 impl Identity {
     pub(super) fn of(metadata: &fs::Metadata) -> Identity {
         let modified = (metadata.mtime(), metadata.mtime_nsec());
-        Identity {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.len(),
-            modified,
-        }
+        Identity { device: metadata.dev(), inode: metadata.ino(), size: metadata.len(), modified }
     }
 
     pub(super) fn inode(&self) -> u64 {
@@ -295,10 +278,7 @@ impl Place {
 impl Messages {
     fn cur(dir: &Path) -> Result<Messages, ScanError> {
         let cur = fs::read_dir(dir.join(Place::Cur.directory()))?;
-        Ok(Messages {
-            dir: dir.to_path_buf(),
-            reading: Some((Place::Cur, cur)),
-        })
+        Ok(Messages { dir: dir.to_path_buf(), reading: Some((Place::Cur, cur)) })
     }
 
     /// The next message with its inode as the directory has it.
@@ -341,25 +321,15 @@ impl Iterator for Messages {
 
 fn read_entry(place: Place, entry: &fs::DirEntry) -> Result<Message, ScanError> {
     let message = Message::parse(place, entry.file_name())?;
-    if entry.file_type()?.is_file() {
-        Ok(message)
-    } else {
-        Err(ScanError::NotAFile)
-    }
+    if entry.file_type()?.is_file() { Ok(message) } else { Err(ScanError::NotAFile) }
 }
 
 /// Opens without following a link and without waiting for a pipe's other end.
 pub(super) fn open_regular(path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())
-        .open(path)?;
-    if file.metadata()?.is_file() {
-        Ok(file)
-    } else {
-        Err(io::Error::from(ErrorKind::InvalidInput))
-    }
+    let file =
+        OpenOptions::new().read(true).custom_flags(i32::try_from(flags.bits()).unwrap_or_default()).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::from(ErrorKind::InvalidInput)) }
 }
 
 /// Makes renames and removals in a directory durable.

@@ -37,12 +37,7 @@ impl Lock {
     pub(super) fn take(state: &Path, root: &Path) -> Result<Lock, LockError> {
         let root = root.metadata()?;
         let name = format!("maildir-{:x}-{:x}.lock", root.dev(), root.ino());
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(state.join(name))?;
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(state.join(name))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Lock { _file: file }),
             Err(Errno::WOULDBLOCK) => Err(LockError::Held),

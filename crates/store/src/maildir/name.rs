@@ -49,11 +49,7 @@ impl Unique {
     /// Checks that these octets can be a unique name.
     pub fn parse(octets: &[u8]) -> Result<Unique, NameError> {
         check(octets)?;
-        if octets.contains(&b':') {
-            Err(NameError::Octet)
-        } else {
-            Ok(Unique(octets.into()))
-        }
+        if octets.contains(&b':') { Err(NameError::Octet) } else { Ok(Unique(octets.into())) }
     }
 
     /// Its octets.
@@ -78,11 +74,7 @@ impl Flags {
 
     /// The letters among these octets; anything else is left out.
     pub fn from_letters(letters: &[u8]) -> Flags {
-        let mut set: Vec<u8> = letters
-            .iter()
-            .copied()
-            .filter(u8::is_ascii_alphabetic)
-            .collect();
+        let mut set: Vec<u8> = letters.iter().copied().filter(u8::is_ascii_alphabetic).collect();
         set.sort_unstable();
         set.dedup();
         Flags(set)
@@ -107,54 +99,30 @@ impl Flags {
     /// cleared there is cleared, everything else stays.
     pub fn merge(base: &Flags, theirs: &Flags, ours: &Flags) -> Flags {
         let set = theirs.0.iter().filter(|&&letter| !base.contains(letter));
-        let kept = ours
-            .0
-            .iter()
-            .filter(|&&letter| theirs.contains(letter) || !base.contains(letter));
+        let kept = ours.0.iter().filter(|&&letter| theirs.contains(letter) || !base.contains(letter));
         Flags::from_letters(&set.chain(kept).copied().collect::<Vec<u8>>())
     }
 
     /// Letters of both.
     pub fn common(&self, other: &Flags) -> Flags {
-        Flags(
-            self.0
-                .iter()
-                .copied()
-                .filter(|&letter| other.contains(letter))
-                .collect(),
-        )
+        Flags(self.0.iter().copied().filter(|&letter| other.contains(letter)).collect())
     }
 
     /// These flags without that letter.
     pub fn without(&self, letter: u8) -> Flags {
-        Flags(
-            self.0
-                .iter()
-                .copied()
-                .filter(|&other| other != letter)
-                .collect(),
-        )
+        Flags(self.0.iter().copied().filter(|&other| other != letter).collect())
     }
 }
 
 impl FileName {
     /// A name for a message in `cur/`.
     pub fn flagged(unique: Unique, flags: Flags) -> FileName {
-        FileName {
-            unique,
-            info: Info::Flags {
-                flags,
-                rest: Box::default(),
-            },
-        }
+        FileName { unique, info: Info::Flags { flags, rest: Box::default() } }
     }
 
     /// A name for a message in `new/` or `tmp/`.
     pub fn plain(unique: Unique) -> FileName {
-        FileName {
-            unique,
-            info: Info::None,
-        }
+        FileName { unique, info: Info::None }
     }
 
     /// Takes a file name apart.
@@ -170,15 +138,9 @@ impl FileName {
             Some(info) => match info.strip_prefix(b"2,") {
                 None => Info::Other(info.into()),
                 Some(fields) => {
-                    let end = fields
-                        .iter()
-                        .position(|octet| !octet.is_ascii_alphabetic())
-                        .unwrap_or(fields.len());
+                    let end = fields.iter().position(|octet| !octet.is_ascii_alphabetic()).unwrap_or(fields.len());
                     let (letters, rest) = fields.split_at_checked(end).unwrap_or((fields, &[]));
-                    Info::Flags {
-                        flags: Flags::from_letters(letters),
-                        rest: rest.into(),
-                    }
+                    Info::Flags { flags: Flags::from_letters(letters), rest: rest.into() }
                 }
             },
         };
@@ -214,10 +176,7 @@ impl FileName {
             Info::Flags { rest, .. } => rest.clone(),
             Info::None | Info::Other(_) => Box::default(),
         };
-        FileName {
-            unique: self.unique.clone(),
-            info: Info::Flags { flags, rest },
-        }
+        FileName { unique: self.unique.clone(), info: Info::Flags { flags, rest } }
     }
 }
 
@@ -255,16 +214,11 @@ mod tests {
     }
 
     fn info() -> impl Strategy<Value = Info> {
-        let letters = prop::collection::vec(any::<u8>(), 0..9)
-            .prop_map(|letters| Flags::from_letters(&letters));
+        let letters = prop::collection::vec(any::<u8>(), 0..9).prop_map(|letters| Flags::from_letters(&letters));
         let rest = "(|[^a-zA-Z/\\x00][^/\\x00]{0,8})".prop_map(|rest| rest.into_bytes().into());
-        let other = "(|[^2/\\x00][^/\\x00]{0,8}|2|2[^,/\\x00]{0,8})"
-            .prop_map(|other| Info::Other(other.into_bytes().into()));
-        prop_oneof![
-            Just(Info::None),
-            (letters, rest).prop_map(|(flags, rest)| Info::Flags { flags, rest }),
-            other
-        ]
+        let other =
+            "(|[^2/\\x00][^/\\x00]{0,8}|2|2[^,/\\x00]{0,8})".prop_map(|other| Info::Other(other.into_bytes().into()));
+        prop_oneof![Just(Info::None), (letters, rest).prop_map(|(flags, rest)| Info::Flags { flags, rest }), other]
     }
 
     proptest! {
@@ -303,10 +257,7 @@ mod tests {
             ("1.M2P3Q4.host", Ok(("1.M2P3Q4.host", "", "1.M2P3Q4.host"))),
             ("u:2,", Ok(("u", "", "u:2,"))),
             ("u:2,SRab", Ok(("u", "RSab", "u:2,RSab"))),
-            (
-                "u,S=5,W=6:2,SS,x=1",
-                Ok(("u,S=5,W=6", "S", "u,S=5,W=6:2,S,x=1")),
-            ),
+            ("u,S=5,W=6:2,SS,x=1", Ok(("u,S=5,W=6", "S", "u,S=5,W=6:2,S,x=1"))),
             ("u:1,S", Ok(("u", "", "u:1,S"))),
             ("u:b:2,S", Ok(("u", "", "u:b:2,S"))),
             ("u:", Ok(("u", "", "u:"))),
@@ -325,20 +276,11 @@ mod tests {
                     parsed.write().into_string().unwrap(),
                 )
             });
-            let expected = expected
-                .map(|(unique, letters, written)| (unique.into(), letters.into(), written.into()));
+            let expected = expected.map(|(unique, letters, written)| (unique.into(), letters.into(), written.into()));
             assert_eq!(found, expected, "{name}");
         }
         let trashed = FileName::parse(OsStr::new("u:2,aS,x")).unwrap();
-        assert_eq!(
-            trashed
-                .with_flags(trashed.flags().with(Flags::TRASHED))
-                .write(),
-            "u:2,STa,x"
-        );
-        assert_eq!(
-            FileName::parse(OsStr::new(&"x".repeat(256))),
-            Err(NameError::TooLong)
-        );
+        assert_eq!(trashed.with_flags(trashed.flags().with(Flags::TRASHED)).write(), "u:2,STa,x");
+        assert_eq!(FileName::parse(OsStr::new(&"x".repeat(256))), Err(NameError::TooLong));
     }
 }

@@ -72,11 +72,7 @@ impl<P: Proof> Proven<P> {
             _ => FileName::flagged(staged.copy, flags.clone()),
         };
         let copy = Message::named(place, name);
-        let tmp = staged
-            .litter
-            .path
-            .as_deref()
-            .ok_or_else(|| io::Error::from(ErrorKind::NotFound))?;
+        let tmp = staged.litter.path.as_deref().ok_or_else(|| io::Error::from(ErrorKind::NotFound))?;
         rename_to_free(tmp, &staged.mailbox.path(&copy))?;
         staged.litter.path = None;
         let pair = Box::new(Pair {
@@ -95,16 +91,8 @@ impl<P: Proof> Proven<P> {
 impl<P: Proof> Published<P> {
     /// Syncs each directory that the batch touches, once. After an error, drop everything and recover.
     pub fn make_durable(batch: Vec<Published<P>>) -> io::Result<Vec<Durable<P>>> {
-        sync_once(batch.iter().map(|published| {
-            published
-                .pair
-                .copy_mailbox
-                .place(published.pair.copy.place())
-        }))?;
-        Ok(batch
-            .into_iter()
-            .map(|Published { pair, proof }| Durable { pair, proof })
-            .collect())
+        sync_once(batch.iter().map(|published| published.pair.copy_mailbox.place(published.pair.copy.place())))?;
+        Ok(batch.into_iter().map(|Published { pair, proof }| Durable { pair, proof }).collect())
     }
 
     /// The caller's proof.
@@ -128,10 +116,7 @@ pub(super) struct Pair {
 
 /// Syncs each of the directories once.
 pub(super) fn sync_once(directories: impl Iterator<Item = PathBuf>) -> io::Result<()> {
-    directories
-        .collect::<BTreeSet<PathBuf>>()
-        .iter()
-        .try_for_each(|path| sync_directory(path))
+    directories.collect::<BTreeSet<PathBuf>>().iter().try_for_each(|path| sync_directory(path))
 }
 
 /// A rename that fails where the new name is taken.

@@ -104,31 +104,16 @@ pub fn recover<P: Proof, E>(
     let mut proven = Vec::new();
     for row in rows {
         match survey.settle(&row, &mut directories, &mut predicate) {
-            Ok(Step::Settled(recovery)) => results.push(Recovered {
-                row,
-                recovery: Ok(recovery),
-            }),
+            Ok(Step::Settled(recovery)) => results.push(Recovered { row, recovery: Ok(recovery) }),
             Ok(Step::Proven(pair, proof)) => proven.push((row, Published { pair, proof })),
-            Err(error) => results.push(Recovered {
-                row,
-                recovery: Err(error),
-            }),
+            Err(error) => results.push(Recovered { row, recovery: Err(error) }),
         }
     }
-    results.extend(retire_all(
-        replacer,
-        journal,
-        proven,
-        now,
-        &mut directories,
-    )?);
+    results.extend(retire_all(replacer, journal, proven, now, &mut directories)?);
     // Only what is durable on disk may be done in the journal.
     sync_once(directories.into_iter())?;
-    let done: Vec<RowId> = results
-        .iter()
-        .filter(|result| result.recovery.is_ok())
-        .map(|result| result.row.id)
-        .collect();
+    let done: Vec<RowId> =
+        results.iter().filter(|result| result.recovery.is_ok()).map(|result| result.row.id).collect();
     journal.advance(&done, State::Done, now)?;
     results.sort_by_key(|result| result.row.id);
     Ok(results)
@@ -151,33 +136,18 @@ impl Survey {
     /// Reads the mailboxes that the rows name; then all, if something was not there.
     fn of<E>(replacer: &Replacer, rows: &[Row]) -> Result<Survey, RecoverError<E>> {
         let mailboxes = replacer.maildir().list()?.mailboxes;
-        let names = |row: &Row| {
-            [
-                Unique::parse(&row.original).ok(),
-                Unique::parse(&row.copy).ok(),
-            ]
-            .into_iter()
-            .flatten()
-        };
-        let mut survey = Survey {
-            mailboxes,
-            found: HashMap::new(),
-        };
+        let names =
+            |row: &Row| [Unique::parse(&row.original).ok(), Unique::parse(&row.copy).ok()].into_iter().flatten();
+        let mut survey = Survey { mailboxes, found: HashMap::new() };
         for index in 0..survey.mailboxes.len() {
-            let own = rows.iter().filter(|row| {
-                survey
-                    .mailboxes
-                    .get(index)
-                    .is_some_and(|mailbox| mailbox.name() == row.mailbox)
-            });
+            let own = rows
+                .iter()
+                .filter(|row| survey.mailboxes.get(index).is_some_and(|mailbox| mailbox.name() == row.mailbox));
             let wanted: HashSet<Unique> = own.flat_map(names).collect();
             survey.look(index, &wanted)?;
         }
-        let missing: HashSet<Unique> = rows
-            .iter()
-            .flat_map(names)
-            .filter(|unique| !survey.found.contains_key(unique))
-            .collect();
+        let missing: HashSet<Unique> =
+            rows.iter().flat_map(names).filter(|unique| !survey.found.contains_key(unique)).collect();
         for index in 0..survey.mailboxes.len() {
             survey.look(index, &missing)?;
         }
@@ -197,13 +167,8 @@ impl Survey {
     /// A message, in the preferred mailbox if it is there.
     fn place_of(&self, unique: &Unique, preferred: &str) -> Option<(&Mailbox, &Message)> {
         let found = self.found.get(unique)?;
-        let mut places = found
-            .iter()
-            .filter_map(|(index, message)| Some((self.mailboxes.get(*index)?, message)));
-        places
-            .clone()
-            .find(|(mailbox, _)| mailbox.name() == preferred)
-            .or_else(|| places.next())
+        let mut places = found.iter().filter_map(|(index, message)| Some((self.mailboxes.get(*index)?, message)));
+        places.clone().find(|(mailbox, _)| mailbox.name() == preferred).or_else(|| places.next())
     }
 
     fn settle<P, E>(
@@ -231,10 +196,7 @@ impl Survey {
             (None, Some((mailbox, _))) if retiring => {
                 // Our removal may not have been synced before the crash.
                 directories.extend(
-                    [Place::New, Place::Cur]
-                        .map(|place| mailbox.place(place))
-                        .into_iter()
-                        .filter(|path| path.is_dir()),
+                    [Place::New, Place::Cur].map(|place| mailbox.place(place)).into_iter().filter(|path| path.is_dir()),
                 );
                 Step::Settled(Recovery::Finished)
             }
@@ -242,12 +204,8 @@ impl Survey {
                 chase(copy, |mailbox, copy| trash(mailbox, copy, directories))?;
                 Step::Settled(Recovery::Settled(Outcome::Expunged))
             }
-            (Some((there, original)), Some(copy))
-                if there.name() != row.mailbox && copy.0.name() == row.mailbox =>
-            {
-                there
-                    .refresh(&mut original.clone())?
-                    .ok_or_else(|| io::Error::from(ErrorKind::NotFound))?;
+            (Some((there, original)), Some(copy)) if there.name() != row.mailbox && copy.0.name() == row.mailbox => {
+                there.refresh(&mut original.clone())?.ok_or_else(|| io::Error::from(ErrorKind::NotFound))?;
                 chase(copy, |mailbox, copy| remove(mailbox, copy, directories))?;
                 Step::Settled(Recovery::Settled(Outcome::MovedElsewhere))
             }
@@ -258,11 +216,7 @@ impl Survey {
     /// The mailbox in whose `tmp/` the copy is. Not only its own: a mailbox may have been renamed.
     fn in_tmp(&self, copy: &Unique) -> io::Result<Option<&Mailbox>> {
         for mailbox in &self.mailboxes {
-            if mailbox
-                .tmp()
-                .join(FileName::plain(copy.clone()).write())
-                .try_exists()?
-            {
+            if mailbox.tmp().join(FileName::plain(copy.clone()).write()).try_exists()? {
                 return Ok(Some(mailbox));
             }
         }
@@ -327,10 +281,7 @@ fn retire_all<P: Proof, E>(
     let mut results = Vec::with_capacity(rows.len());
     for (row, copy) in rows.into_iter().zip(durable) {
         let recovery = match copy.retire(replacer, &announced) {
-            Ok(Retired {
-                outcome,
-                directories: touched,
-            }) => {
+            Ok(Retired { outcome, directories: touched }) => {
                 directories.extend(touched);
                 Ok(Recovery::Settled(outcome))
             }

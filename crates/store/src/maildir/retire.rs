@@ -65,11 +65,7 @@ pub enum RetireError {
 
 impl<P: Proof> Durable<P> {
     /// Removes the original under whatever name it has now, after its latest flags went over to the copy.
-    pub fn retire(
-        self,
-        replacer: &Replacer,
-        announced: &Announced,
-    ) -> Result<Retired, RetireError> {
+    pub fn retire(self, replacer: &Replacer, announced: &Announced) -> Result<Retired, RetireError> {
         let mut pair = self.pair;
         if !announced.covers(pair.copy.unique().as_bytes()) {
             return Err(RetireError::NotAnnounced);
@@ -77,10 +73,7 @@ impl<P: Proof> Durable<P> {
         let mut directories = BTreeSet::new();
         for _ in 0..CHASES {
             if let Some(outcome) = pair.attempt(replacer, &mut directories)? {
-                return Ok(Retired {
-                    outcome,
-                    directories,
-                });
+                return Ok(Retired { outcome, directories });
             }
         }
         Err(RetireError::Restless)
@@ -95,11 +88,7 @@ impl<P: Proof> Durable<P> {
 impl Retired {
     /// Syncs each directory that the batch touched, once; the outcomes come in the batch's order. Only then is a journal row done.
     pub fn make_durable(batch: Vec<Retired>) -> io::Result<Vec<Outcome>> {
-        sync_once(
-            batch
-                .iter()
-                .flat_map(|retired| retired.directories.iter().cloned()),
-        )?;
+        sync_once(batch.iter().flat_map(|retired| retired.directories.iter().cloned()))?;
         Ok(batch.into_iter().map(|retired| retired.outcome).collect())
     }
 }
@@ -121,17 +110,9 @@ impl Pair {
             return Ok(Some(Outcome::CopyGone));
         }
         let theirs = (self.original.place(), self.original.flags());
-        let (place, flags) = (
-            merge_place(theirs.0, self.copy.place()),
-            Flags::merge(&self.base.1, &theirs.1, &self.copy.flags()),
-        );
-        if !move_copy(
-            &self.copy_mailbox,
-            &mut self.copy,
-            place,
-            flags,
-            directories,
-        )? {
+        let (place, flags) =
+            (merge_place(theirs.0, self.copy.place()), Flags::merge(&self.base.1, &theirs.1, &self.copy.flags()));
+        if !move_copy(&self.copy_mailbox, &mut self.copy, place, flags, directories)? {
             return Ok(None);
         }
         self.base = theirs;
@@ -147,10 +128,8 @@ impl Pair {
         directories: &mut BTreeSet<PathBuf>,
     ) -> Result<Option<Outcome>, RetireError> {
         let unique = self.original.unique().clone();
-        let elsewhere = replacer
-            .maildir()
-            .locate(&unique, Some(self.original_file))
-            .map_err(|error| error.into_scan())?;
+        let elsewhere =
+            replacer.maildir().locate(&unique, Some(self.original_file)).map_err(|error| error.into_scan())?;
         if let Some((mailbox, message)) = &elsewhere
             && mailbox.dir() == self.mailbox.dir()
             && *message.unique() == unique
@@ -159,11 +138,7 @@ impl Pair {
         }
         if !self.find_copy(replacer)? {
             // Both went. Found elsewhere it is still one message; expunged, both were.
-            return Ok(Some(if elsewhere.is_some() {
-                Outcome::MovedElsewhere
-            } else {
-                Outcome::BothGone
-            }));
+            return Ok(Some(if elsewhere.is_some() { Outcome::MovedElsewhere } else { Outcome::BothGone }));
         }
         if elsewhere.is_some() {
             let removed = remove(&self.copy_mailbox, &self.copy, directories)?;
@@ -190,21 +165,13 @@ impl Pair {
 }
 
 /// Flags a copy as trashed; `false` if it was renamed under us.
-pub(super) fn trash(
-    mailbox: &Mailbox,
-    copy: &mut Message,
-    directories: &mut BTreeSet<PathBuf>,
-) -> io::Result<bool> {
+pub(super) fn trash(mailbox: &Mailbox, copy: &mut Message, directories: &mut BTreeSet<PathBuf>) -> io::Result<bool> {
     let flags = copy.flags().with(Flags::TRASHED);
     move_copy(mailbox, copy, Place::Cur, flags, directories)
 }
 
 /// Removes a message under exactly the name it was found by; `false` if it has another one by now.
-pub(super) fn remove(
-    mailbox: &Mailbox,
-    message: &Message,
-    directories: &mut BTreeSet<PathBuf>,
-) -> io::Result<bool> {
+pub(super) fn remove(mailbox: &Mailbox, message: &Message, directories: &mut BTreeSet<PathBuf>) -> io::Result<bool> {
     directories.insert(mailbox.place(message.place()));
     match fs::remove_file(mailbox.path(message)) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),

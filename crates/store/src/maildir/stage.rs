@@ -100,11 +100,7 @@ impl Replacer {
     /// Takes the Maildir's lock in that state directory. Call [`recover`](super::recover) before staging anything.
     pub fn open(maildir: Maildir, state: &Path) -> Result<Replacer, LockError> {
         let lock = Lock::take(state, maildir.root())?;
-        Ok(Replacer {
-            maildir,
-            host: host(),
-            _lock: lock,
-        })
+        Ok(Replacer { maildir, host: host(), _lock: lock })
     }
 
     /// The Maildir it works on.
@@ -115,9 +111,7 @@ impl Replacer {
     /// A name for a copy. To be journaled before it is used.
     pub fn new_unique(&self) -> Unique {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or(Duration::ZERO);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let (seconds, micros) = (now.as_secs(), now.subsec_micros());
         let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let name = format!("{seconds}.M{micros}P{process}Q{count}.{}", self.host);
@@ -126,16 +120,9 @@ impl Replacer {
     }
 
     /// Begins a copy of `original`, a message of `mailbox`, under a name that the journal already has.
-    pub fn stage(
-        &self,
-        mailbox: &Mailbox,
-        original: &Message,
-        copy: &Unique,
-    ) -> Result<Staging, StageError> {
+    pub fn stage(&self, mailbox: &Mailbox, original: &Message, copy: &Unique) -> Result<Staging, StageError> {
         let mut original = original.clone();
-        let stat = mailbox
-            .refresh(&mut original)?
-            .ok_or(StageError::OriginalGone)?;
+        let stat = mailbox.refresh(&mut original)?.ok_or(StageError::OriginalGone)?;
         let path = mailbox.tmp().join(FileName::plain(copy.clone()).write());
         let file = create(&path)?;
         let litter = Litter { path: Some(path) };
@@ -164,29 +151,12 @@ impl Write for Staging {
 impl Staging {
     /// Ends the copy: owner, mode and time become the original's. Nothing is synced yet.
     pub fn finish(self) -> Result<Unsynced, StageError> {
-        let Staging {
-            mailbox,
-            original,
-            original_metadata,
-            copy,
-            writer,
-            litter,
-        } = self;
+        let Staging { mailbox, original, original_metadata, copy, writer, litter } = self;
         let file = writer.into_inner().map_err(|error| error.into_error())?;
         take_after(&file, &original_metadata)?;
         let copy_file = Identity::of(&file.metadata()?);
         let original_file = Identity::of(&original_metadata);
-        Ok(Unsynced {
-            file,
-            staged: Staged {
-                mailbox,
-                original,
-                original_file,
-                copy,
-                copy_file,
-                litter,
-            },
-        })
+        Ok(Unsynced { file, staged: Staged { mailbox, original, original_file, copy, copy_file, litter } })
     }
 }
 
@@ -206,13 +176,10 @@ impl Unsynced {
             let mut threads = Vec::with_capacity(SYNC_THREADS);
             while batch.len() > 0 {
                 let part: Vec<Unsynced> = batch.by_ref().take(share).collect();
-                threads
-                    .push(scope.spawn(|| part.into_iter().map(Unsynced::sync).collect::<Vec<_>>()));
+                threads.push(scope.spawn(|| part.into_iter().map(Unsynced::sync).collect::<Vec<_>>()));
             }
             let results = threads.into_iter().map(|thread| thread.join());
-            results
-                .flat_map(|part| part.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect()
+            results.flat_map(|part| part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
         })
     }
 }
@@ -224,11 +191,7 @@ impl Staged {
         self,
         predicate: impl FnOnce(File) -> Result<P, E>,
     ) -> Result<Proven<P>, ReadBackError<E>> {
-        let path = self
-            .litter
-            .path
-            .as_deref()
-            .ok_or_else(|| io::Error::from(ErrorKind::NotFound))?;
+        let path = self.litter.path.as_deref().ok_or_else(|| io::Error::from(ErrorKind::NotFound))?;
         let file = open_regular(path)?;
         if Identity::of(&file.metadata()?) != self.copy_file {
             return Err(io::Error::from(ErrorKind::InvalidData).into());
@@ -236,10 +199,7 @@ impl Staged {
         // Clean pages are dropped from the cache, so that what is read is what the disk has. Some file systems ignore it.
         let _ = fadvise(&file, 0, None, Advice::DontNeed);
         let proof = predicate(file).map_err(ReadBackError::Refused)?;
-        Ok(Proven {
-            staged: self,
-            proof,
-        })
+        Ok(Proven { staged: self, proof })
     }
 }
 
@@ -268,13 +228,7 @@ impl Drop for Litter {
 }
 
 fn create(path: &Path) -> io::Result<File> {
-    let open = || {
-        OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-    };
+    let open = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     match (open(), path.parent()) {
         // Some programs make tmp/ only when they need it.
         (Err(error), Some(tmp)) if error.kind() == ErrorKind::NotFound => {
@@ -310,9 +264,7 @@ fn host() -> String {
     let mut host = String::new();
     for &octet in name.nodename().to_bytes() {
         let piece = match octet {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' => {
-                char::from(octet).to_string()
-            }
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' => char::from(octet).to_string(),
             other => format!("\\{other:03o}"),
         };
         if host.len().saturating_add(piece.len()) > MAX_HOST {
@@ -320,9 +272,5 @@ fn host() -> String {
         }
         host.push_str(&piece);
     }
-    if host.is_empty() {
-        "localhost".to_owned()
-    } else {
-        host
-    }
+    if host.is_empty() { "localhost".to_owned() } else { host }
 }

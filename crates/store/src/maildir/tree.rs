@@ -88,11 +88,7 @@ impl Maildir {
     /// Opens an existing Maildir.
     pub fn open(path: &Path) -> Result<Maildir, OpenMaildirError> {
         let root = fs::canonicalize(path)?;
-        if holds_cur(&root) {
-            Ok(Maildir { root })
-        } else {
-            Err(OpenMaildirError::NotAMaildir)
-        }
+        if holds_cur(&root) { Ok(Maildir { root }) } else { Err(OpenMaildirError::NotAMaildir) }
     }
 
     /// Its directory.
@@ -107,18 +103,12 @@ impl Maildir {
 
     /// All mailboxes.
     pub fn list(&self) -> Result<Listing, ListError> {
-        let mut walk = Walk {
-            found: HashMap::from([(INBOX.to_owned(), self.inbox())]),
-            left_out: Vec::new(),
-        };
+        let mut walk = Walk { found: HashMap::from([(INBOX.to_owned(), self.inbox())]), left_out: Vec::new() };
         walk.folders(&self.root, None, 0)?;
         let mut mailboxes: Vec<Mailbox> = walk.found.into_values().collect();
         mailboxes.sort_by(|a, b| (a.name() != INBOX, a.name()).cmp(&(b.name() != INBOX, b.name())));
         walk.left_out.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(Listing {
-            mailboxes,
-            left_out: walk.left_out,
-        })
+        Ok(Listing { mailboxes, left_out: walk.left_out })
     }
 
     /// The mailbox of that name, if there is one.
@@ -126,11 +116,7 @@ impl Maildir {
         if name.eq_ignore_ascii_case(INBOX) {
             return Ok(Some(self.inbox()));
         }
-        Ok(self
-            .list()?
-            .mailboxes
-            .into_iter()
-            .find(|mailbox| mailbox.name() == name))
+        Ok(self.list()?.mailboxes.into_iter().find(|mailbox| mailbox.name() == name))
     }
 
     /// A message anywhere in the tree: by its unique name or, for servers that give a moved message a new name (Dovecot
@@ -165,9 +151,7 @@ impl LocateError {
         match self {
             LocateError::Scan(error) => error,
             LocateError::List(ListError::Io(error)) => error.into(),
-            LocateError::List(ListError::TooMany) => {
-                io::Error::from(ErrorKind::QuotaExceeded).into()
-            }
+            LocateError::List(ListError::TooMany) => io::Error::from(ErrorKind::QuotaExceeded).into(),
         }
     }
 }
@@ -201,13 +185,7 @@ impl Walk {
         Ok(())
     }
 
-    fn folder(
-        &mut self,
-        path: &Path,
-        file: &OsStr,
-        parent: Option<&str>,
-        depth: usize,
-    ) -> Result<(), ListError> {
+    fn folder(&mut self, path: &Path, file: &OsStr, parent: Option<&str>, depth: usize) -> Result<(), ListError> {
         let Some(file) = file.to_str() else {
             self.leave_out(path, Reason::NotUtf8);
             return Ok(());
@@ -248,15 +226,9 @@ impl Walk {
             Entry::Vacant(free) => drop(free.insert(Mailbox::new(name, path.to_path_buf()))),
             // Which of two came first is the file system's whim: the Maildir++ one gets the name.
             Entry::Occupied(mut taken) => {
-                let plus = |path: &Path| {
-                    path.file_name()
-                        .is_some_and(|file| file.as_encoded_bytes().starts_with(b"."))
-                };
+                let plus = |path: &Path| path.file_name().is_some_and(|file| file.as_encoded_bytes().starts_with(b"."));
                 let loser = if plus(path) {
-                    taken
-                        .insert(Mailbox::new(name, path.to_path_buf()))
-                        .dir()
-                        .to_path_buf()
+                    taken.insert(Mailbox::new(name, path.to_path_buf())).dir().to_path_buf()
                 } else {
                     path.to_path_buf()
                 };
@@ -267,10 +239,7 @@ impl Walk {
     }
 
     fn leave_out(&mut self, path: &Path, reason: Reason) {
-        self.left_out.push(LeftOut {
-            path: path.to_path_buf(),
-            reason,
-        });
+        self.left_out.push(LeftOut { path: path.to_path_buf(), reason });
     }
 }
 
@@ -278,11 +247,7 @@ fn holds_cur(path: &Path) -> bool {
     fs::metadata(path.join("cur")).is_ok_and(|cur| cur.is_dir())
 }
 
-fn locate_in(
-    mailbox: &Mailbox,
-    unique: &Unique,
-    file: Option<Identity>,
-) -> Result<Option<Message>, ScanError> {
+fn locate_in(mailbox: &Mailbox, unique: &Unique, file: Option<Identity>) -> Result<Option<Message>, ScanError> {
     let mut messages = match mailbox.messages() {
         Err(ScanError::Io(error)) if error.kind() == ErrorKind::NotFound => return Ok(None),
         other => other?,
@@ -296,9 +261,9 @@ fn locate_in(
         };
         // An inode number alone may have been given away again: all else must agree too.
         let same_file = || match file {
-            Some(file) if file.inode() == inode => Ok(mailbox
-                .stat(&message)?
-                .is_some_and(|stat| stat.identity() == file)),
+            Some(file) if file.inode() == inode => {
+                Ok(mailbox.stat(&message)?.is_some_and(|stat| stat.identity() == file))
+            }
             _ => Ok::<bool, ScanError>(false),
         };
         if message.unique() == unique || same_file()? {
@@ -329,20 +294,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let root = home.path();
         let deep = "d/".repeat(MAX_DEPTH + 1);
-        make(
-            root,
-            &[
-                "",
-                ".Sent",
-                ".Work.2024",
-                "Lists/rust",
-                ".Twice.x",
-                "Twice/x",
-                ".Trash",
-                "Inbox",
-                &deep,
-            ],
-        );
+        make(root, &["", ".Sent", ".Work.2024", "Lists/rust", ".Twice.x", "Twice/x", ".Trash", "Inbox", &deep]);
         fs::create_dir_all(root.join("sieve/tmp")).unwrap();
         fs::create_dir_all(root.join("Lists/empty")).unwrap();
         fs::write(root.join("dovecot-uidlist"), b"").unwrap();
@@ -351,26 +303,11 @@ mod tests {
         let maildir = Maildir::open(root).unwrap();
         let listing = maildir.list().unwrap();
         let names: Vec<&str> = listing.mailboxes.iter().map(Mailbox::name).collect();
-        assert_eq!(
-            names,
-            [
-                "INBOX",
-                "Lists/rust",
-                "Sent",
-                "Trash",
-                "Twice/x",
-                "Work/2024"
-            ]
-        );
+        assert_eq!(names, ["INBOX", "Lists/rust", "Sent", "Trash", "Twice/x", "Work/2024"]);
         let left_out: Vec<_> = listing
             .left_out
             .iter()
-            .map(|left| {
-                (
-                    left.path.strip_prefix(maildir.root()).unwrap().to_owned(),
-                    left.reason,
-                )
-            })
+            .map(|left| (left.path.strip_prefix(maildir.root()).unwrap().to_owned(), left.reason))
             .collect();
         let path = |path: &[u8]| PathBuf::from(OsStr::from_bytes(path));
         let too_deep = path("d/".repeat(MAX_DEPTH + 1).trim_end_matches('/').as_bytes());
@@ -382,19 +319,10 @@ mod tests {
             (path(b"\xff"), Reason::NotUtf8),
         ];
         assert_eq!(left_out, expected);
-        assert_eq!(
-            maildir.mailbox("Trash").unwrap().unwrap().special_use(),
-            Some(SpecialUse::Trash)
-        );
-        assert_eq!(
-            maildir.mailbox("inbox").unwrap().unwrap().dir(),
-            maildir.root()
-        );
+        assert_eq!(maildir.mailbox("Trash").unwrap().unwrap().special_use(), Some(SpecialUse::Trash));
+        assert_eq!(maildir.mailbox("inbox").unwrap().unwrap().dir(), maildir.root());
         assert!(maildir.mailbox("Nowhere").unwrap().is_none());
-        assert!(matches!(
-            Maildir::open(&root.join("sieve")),
-            Err(OpenMaildirError::NotAMaildir)
-        ));
+        assert!(matches!(Maildir::open(&root.join("sieve")), Err(OpenMaildirError::NotAMaildir)));
     }
 
     #[test]
@@ -410,32 +338,15 @@ mod tests {
         let unique = message.unique().clone();
         fs::rename(root.join("new/1.a.h"), root.join("cur/1.a.h:2,bSX")).unwrap();
         assert_eq!(inbox.refresh(&mut message).unwrap().unwrap().size(), 3);
-        assert_eq!(
-            (message.place(), message.flags().letters()),
-            (super::super::Place::Cur, &b"SXb"[..])
-        );
+        assert_eq!((message.place(), message.flags().letters()), (super::super::Place::Cur, &b"SXb"[..]));
         // Dovecot's way of moving: a link under a new name.
-        fs::rename(
-            root.join("cur/1.a.h:2,bSX"),
-            root.join(".Archive/cur/2.b.h:2,S"),
-        )
-        .unwrap();
+        fs::rename(root.join("cur/1.a.h:2,bSX"), root.join(".Archive/cur/2.b.h:2,S")).unwrap();
         assert!(inbox.open(&mut message).unwrap().is_none());
         assert!(maildir.locate(&unique, None).unwrap().is_none());
         let (mailbox, found) = maildir.locate(&unique, Some(identity)).unwrap().unwrap();
-        assert_eq!(
-            (mailbox.name(), found.unique().as_bytes()),
-            ("Archive", &b"2.b.h"[..])
-        );
-        fs::rename(
-            root.join(".Archive/cur/2.b.h:2,S"),
-            root.join(".Archive/cur/1.a.h:2,"),
-        )
-        .unwrap();
-        assert_eq!(
-            maildir.locate(&unique, None).unwrap().unwrap().0.name(),
-            "Archive"
-        );
+        assert_eq!((mailbox.name(), found.unique().as_bytes()), ("Archive", &b"2.b.h"[..]));
+        fs::rename(root.join(".Archive/cur/2.b.h:2,S"), root.join(".Archive/cur/1.a.h:2,")).unwrap();
+        assert_eq!(maildir.locate(&unique, None).unwrap().unwrap().0.name(), "Archive");
     }
 
     #[test]
@@ -448,12 +359,8 @@ mod tests {
         fs::write(root.join("cur/:2,S"), b"").unwrap();
         fs::write(root.join("cur/.hidden"), b"").unwrap();
         fs::write(root.join("cur/1.a.h:2,S"), b"").unwrap();
-        let (good, bad): (Vec<_>, Vec<_>) = Maildir::open(root)
-            .unwrap()
-            .inbox()
-            .messages()
-            .unwrap()
-            .partition(Result::is_ok);
+        let (good, bad): (Vec<_>, Vec<_>) =
+            Maildir::open(root).unwrap().inbox().messages().unwrap().partition(Result::is_ok);
         assert_eq!((good.len(), bad.len()), (1, 3));
     }
 }

@@ -1,6 +1,6 @@
 //! Measures a sweep of a fresh Maildir under the directory given: messages a second and the most memory used.
 //!
-//! `rate DIRECTORY [MESSAGES [OCTETS]]`. Prints one line.
+//! `sweep_rate DIRECTORY [MESSAGES [OCTETS]]`. Prints one line.
 #![expect(clippy::unwrap_used, reason = "a measurement run by hand")]
 
 use std::fs;

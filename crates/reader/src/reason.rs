@@ -1,0 +1,38 @@
+//! Why a message with our label does not open, in fixed words for reports.
+//!
+//! In: errors. Out: words. Never anything of a message.
+
+use open::OpenError;
+
+/// It carries the label and is no sealed message: it lies open.
+pub const LABEL_ONLY: &str = "label-only";
+/// Sealed by a sealer that is not pinned.
+pub const UNKNOWN_SEALER: &str = "unknown-sealer";
+/// It names a pinned sealer, whose signature does not verify.
+pub const SIGNATURE: &str = "signature";
+/// Sealed to other keys, or the session key is damaged.
+pub const KEY: &str = "key";
+/// Damaged, or changed since it was sealed.
+pub const DAMAGED: &str = "damaged";
+/// Inside and outside belong to different messages.
+pub const MIXED: &str = "mixed";
+/// The file cannot be read, or there is no room for its ciphertext.
+pub const UNREADABLE: &str = "unreadable";
+/// The original cannot be written.
+pub const UNWRITABLE: &str = "unwritable";
+/// What was written, read back, is not the original.
+pub const NOT_PROVED: &str = "not-proved";
+/// Others are at work on it.
+pub const RESTLESS: &str = "restless";
+
+pub(crate) fn of(error: &OpenError) -> &'static str {
+    match error {
+        OpenError::NotSealed(_) => LABEL_ONLY,
+        OpenError::UnknownSealer => UNKNOWN_SEALER,
+        OpenError::Signature => SIGNATURE,
+        OpenError::Unwrap(_) => KEY,
+        OpenError::Damaged(_) | OpenError::Fields(_) | OpenError::Content(_) => DAMAGED,
+        OpenError::Mixed => MIXED,
+        OpenError::Io(_) => UNREADABLE,
+    }
+}
