@@ -79,6 +79,9 @@ pub struct Init {
     /// Write the recovery key to this file, outside the home [default: print it once]
     #[arg(long, value_name = "FILE")]
     pub recovery: Option<PathBuf>,
+    /// A file with another passphrase for the recovery key [default: the same]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["no_passphrase", "sealer"])]
+    pub recovery_passphrase_file: Option<PathBuf>,
     /// Keys in the newer format (RFC 9580), which many mail programs cannot read yet
     #[arg(long)]
     pub v6: bool,
@@ -248,7 +251,11 @@ pub struct Export {
     /// The public half of the sealer key, for the owner to pin
     #[arg(long)]
     pub sealer: bool,
-    /// The passphrase that the key in the home is under [default: ask on the terminal]
+    /// Another secret key than the home's: a recovery key, for example
+    #[cfg(feature = "open")]
+    #[arg(long, value_name = "FILE", requires = "secret")]
+    pub key: Option<PathBuf>,
+    /// The passphrase that the key is under now [default: ask on the terminal]
     #[cfg(feature = "open")]
     #[arg(long, value_name = "FILE")]
     pub old_passphrase_file: Option<PathBuf>,

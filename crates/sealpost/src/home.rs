@@ -11,7 +11,7 @@ use std::{
 use base64_simd::STANDARD;
 use seal::{Certificate, Enrolment};
 use sealed::{
-    field::{decode_exact, encode_id},
+    field::{decode_exact, decode_id, encode_id},
     identity::AccountId,
     signature::{SealerKey, SealerPublic, Trust},
     tag_list::TagList,
@@ -246,6 +246,25 @@ pub fn parse_sealer(line: &str) -> Option<SealerPublic> {
     let tags = TagList::parse(value.as_bytes())?;
     let sealer = SealerPublic::from_octets(decode_exact(tags.get("k")?)?);
     (tags.get("v")? == b"1" && tags.get("s")? == encode_id(&sealer.id().0).as_bytes()).then_some(sealer)
+}
+
+const RECOVERY_FIELD: &str = "Sealed-Recovery";
+
+/// What stands above the armor of a recovery key, so that the file alone opens the owner's mail: the account that it is
+/// for, and the sealer to believe. `gpg --import` passes over it.
+pub fn recovery_preface(account: AccountId, sealer: &SealerPublic) -> String {
+    format!("{RECOVERY_FIELD}: v=1; acct={}\n{}\n\n", encode_id(&account.0), sealer_line(sealer))
+}
+
+/// Accounts and sealers that a key file names above its armor.
+pub fn parse_preface(octets: &[u8]) -> Trust {
+    let text = String::from_utf8_lossy(octets);
+    let above = text.split("-----BEGIN").next().unwrap_or_default();
+    let account = |line: &str| {
+        let tags = TagList::parse(line.strip_prefix(RECOVERY_FIELD)?.strip_prefix(':')?.as_bytes())?;
+        decode_id(tags.get("acct")?).map(AccountId)
+    };
+    Trust { accounts: above.lines().filter_map(account).collect(), sealers: above.lines().filter_map(parse_sealer).collect() }
 }
 
 /// An account's short name for people.

@@ -96,6 +96,10 @@ impl Reading {
         let secrets = match key {
             Some(file) => {
                 let octets = std::fs::read(file).doing(Exit::Config, format_args!("cannot read {}", file.display()))?;
+                // A recovery key says whose mail it opens, and whom to believe.
+                let preface = crate::home::parse_preface(&octets);
+                trust.accounts.extend(preface.accounts);
+                trust.sealers.extend(preface.sealers);
                 vec![zeroize::Zeroizing::new(octets)]
             }
             None => home.secrets()?,
@@ -140,7 +144,7 @@ impl From<open::KeyError> for Failure {
         use open::KeyError;
         let (exit, hint) = match error {
             KeyError::Unparsable => (Exit::Config, "export it again: `gpg --export-secret-keys --armor ADDRESS`"),
-            KeyError::Passphrase => (Exit::Refused, "try again; without the passphrase only the recovery key opens your mail"),
+            KeyError::Passphrase => (Exit::Refused, "try again; there is no way around a lost passphrase, but the recovery key may have another one"),
             KeyError::Locked => (Exit::Config, "name a file that holds the passphrase: --passphrase-file FILE"),
             KeyError::CannotDecrypt => (Exit::Config, "name a key that mail was sealed to"),
             KeyError::Making => (Exit::Temporary, "try again; if it stays so, this is a bug: please report it"),

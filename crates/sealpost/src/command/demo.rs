@@ -127,6 +127,7 @@ impl Scene {
             address: Some(ADDRESS.to_owned()),
             sealer: false,
             recovery: Some(root.join("recovery-key.asc")),
+            recovery_passphrase_file: None,
             v6: false,
             passphrase: NewPassphrase { passphrase_file: None, no_passphrase: true },
         };

@@ -90,6 +90,7 @@ mod owner {
     use open::{Algorithm, Keyring, Lock, SecretKey};
     use seal::{Compression, Enrolment, Padding, Policy, Settings, seal::NewId};
     use sealed::{
+        identity::AccountId,
         index::Way,
         signature::{SealerKey, Trust},
     };
@@ -116,39 +117,48 @@ mod owner {
         } else {
             Some(passphrase::choose(init.passphrase.passphrase_file.as_deref())?)
         };
+        let recovery_protection = match &init.recovery_passphrase_file {
+            Some(file) => Some(passphrase::choose(Some(file))?),
+            None => protection.clone(),
+        };
         let protection = protection.as_deref().map(String::as_str);
+        let recovery_protection = recovery_protection.as_deref().map(String::as_str);
         let algorithm = if init.v6 { Algorithm::V6X25519 } else { Algorithm::V4Curve25519 };
-        let make = || -> Result<(SecretKey, Zeroizing<String>), Failure> {
+        let make = |protection: Option<&str>| -> Result<(SecretKey, Zeroizing<String>), Failure> {
             let key = SecretKey::generate(address, algorithm)?;
             let locked = key.relock(None, protection.map(|passphrase| (passphrase, Lock::Argon2)))?;
             let armored = locked.armored()?;
             Ok((key, armored))
         };
-        let (mailbox, mailbox_armored) = make()?;
-        let (recovery, recovery_armored) = make()?;
+        let (mailbox, mailbox_armored) = make(protection)?;
+        let (recovery, recovery_armored) = make(recovery_protection)?;
         let enrolment = enrolment(address, &mailbox, &recovery)?;
         let sealer = SealerKey::generate();
+        let account = AccountId::of_openpgp(&mailbox.fingerprint());
+        let recovery_text =
+            Zeroizing::new(format!("{}{}", home::recovery_preface(account, sealer.public()), *recovery_armored));
 
         // What was written is read back: a key that exists only in memory proves nothing.
         let recovery_kept = match &init.recovery {
             Some(file) => {
-                home::write_new(file, recovery_armored.as_bytes(), 0o600)?;
+                home::write_new(file, recovery_text.as_bytes(), 0o600)?;
                 read_back(file)?
             }
-            None => recovery_armored.clone(),
+            None => recovery_text.clone(),
         };
         home.write_mailbox(&mailbox_armored, address, &enrolment)?;
         let mailbox_kept = home.secrets()?;
+        let mailbox_kept = mailbox_kept.first().map_or(&[][..], |octets| octets);
         let kept = home.owner(address)?;
-        let mailbox_kept = std::str::from_utf8(mailbox_kept.first().map_or(&[][..], |octets| octets)).unwrap_or_default();
-        for secret in [mailbox_kept, &recovery_kept] {
-            trial(&kept, secret, protection, &sealer)?;
-        }
+        let of_home = Trust { accounts: vec![account], sealers: vec![sealer.public().clone()] };
+        trial(&kept, mailbox_kept, protection, &sealer, &of_home)?;
+        // The recovery key must do with what its own file says: the home may be gone.
+        let of_recovery = home::parse_preface(recovery_kept.as_bytes());
+        trial(&kept, recovery_kept.as_bytes(), recovery_protection, &sealer, &of_recovery)?;
         // The sealer key is written last: without it, the home does not count as made.
         home.write_sealer(&sealer)?;
         home::write_new(&home.config(), CONFIG.as_bytes(), 0o600)?;
-
-        Ok(recovery_armored)
+        Ok(recovery_text)
     }
 
     fn read_back(file: &Path) -> Result<Zeroizing<String>, Failure> {
@@ -163,7 +173,13 @@ mod owner {
     }
 
     /// Seals a trial message to all, opens it with one.
-    fn trial(enrolment: &Enrolment, secret: &str, passphrase: Option<&str>, sealer: &SealerKey) -> Result<(), Failure> {
+    fn trial(
+        enrolment: &Enrolment,
+        secret: &[u8],
+        passphrase: Option<&str>,
+        sealer: &SealerKey,
+        trust: &Trust,
+    ) -> Result<(), Failure> {
         const TRIAL: &[u8] = b"From: trial@sealpost.invalid\r\nSubject: trial\r\n\r\nIt opens.\r\n";
         let account = enrolment.account().ok_or_else(|| Failure::new(Exit::Temporary, "the enrolment was not kept"))?;
         let recipients: Vec<_> = enrolment.certificates.iter().map(|one| one.recipient.clone()).collect();
@@ -184,10 +200,9 @@ mod owner {
         let mut sealed = Vec::new();
         seal::seal(&mut Cursor::new(TRIAL), || Ok(Cursor::new(Vec::new())), &mut sealed, &settings)?;
         let mut keys = Keyring::default();
-        keys.add(SecretKey::parse(secret.as_bytes())?.unlock(passphrase)?);
-        let trust = Trust { accounts: vec![account], sealers: vec![sealer.public().clone()] };
+        keys.add(SecretKey::parse(secret)?.unlock(passphrase)?);
         let mut original = Vec::new();
-        open::open(&mut sealed.as_slice(), Cursor::new(Vec::new()), &keys, &trust)?.write(&mut original)?;
+        open::open(&mut sealed.as_slice(), Cursor::new(Vec::new()), &keys, trust)?.write(&mut original)?;
         if original == TRIAL {
             Ok(())
         } else {

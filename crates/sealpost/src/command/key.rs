@@ -151,11 +151,15 @@ fn export(home: &Home, export: &Export) -> Result<(), Failure> {
     #[cfg(feature = "open")]
     if export.secret {
         use crate::passphrase;
-        let secrets = home.secrets()?;
-        let octets = secrets.first().ok_or_else(|| {
-            Failure::new(Exit::Config, "there is no secret key here").hint("it is on the owner's machine")
-        })?;
-        let key = open::SecretKey::parse(octets)?;
+        let octets = match &export.key {
+            Some(file) => zeroize::Zeroizing::new(
+                std::fs::read(file).doing(Exit::Config, format_args!("cannot read {}", file.display()))?,
+            ),
+            None => home.secrets()?.into_iter().next().ok_or_else(|| {
+                Failure::new(Exit::Config, "there is no secret key here").hint("it is on the owner's machine")
+            })?,
+        };
+        let key = open::SecretKey::parse(&octets)?;
         let old = if key.is_locked() { Some(passphrase::ask(export.old_passphrase_file.as_deref(), "the mailbox key")?) } else { None };
         let new = if export.passphrase.no_passphrase { None } else { Some(passphrase::choose(export.passphrase.passphrase_file.as_deref())?) };
         let new = new.as_deref().map(|passphrase| (passphrase.as_str(), open::Lock::Iterated));
