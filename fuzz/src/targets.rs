@@ -264,11 +264,11 @@ pub fn seal_open(octets: &[u8]) {
         policy: policies[octets.len() % policies.len()],
         compression: seal::Compression::Auto,
         padding: seal::Padding::Bucket,
-        id: seal::seal::NewId::Random,
+        id: seal::NewId::Random,
         sequence: 0,
         time: 1_795_459_200,
         way: sealed::index::Way::Client,
-        place: seal::seal::Place::default(),
+        place: seal::Place::default(),
     };
     let mut out = Vec::new();
     seal::seal(&mut Cursor::new(octets), || Ok(Cursor::new(Vec::new())), &mut out, &settings).expect("anything can be sealed");

@@ -17,25 +17,25 @@ use zlib_rs::{Deflate as Encoder, DeflateConfig, DeflateFlush, Status, Strategy}
 /// Octets compressed on their own.
 const PIECE: usize = 256 * 1024;
 /// Octets that one call of [`Deflate::write`] should bring, for all cores to have work.
-pub const BATCH: usize = 8 * PIECE;
+pub(crate) const BATCH: usize = 8 * PIECE;
 /// A piece that does not get smaller grows by no more than this.
 const ROOM: usize = PIECE + PIECE / 8 + 1024;
 /// Octets looked at to tell base64 from text.
 const SAMPLE: usize = 4 * 1024;
 
 /// The compressor.
-pub struct Deflate<S> {
+pub(crate) struct Deflate<S> {
     to: SpoolWriter<S>,
 }
 
 impl<S: Read + Write + Seek> Deflate<S> {
     /// Compresses into a spool.
-    pub fn new(to: SpoolWriter<S>) -> Self {
+    pub(crate) fn new(to: SpoolWriter<S>) -> Self {
         Self { to }
     }
 
     /// Compresses some octets; `meanwhile` runs on this thread while others begin.
-    pub fn write(&mut self, octets: &[u8], meanwhile: impl FnOnce()) -> io::Result<()> {
+    pub(crate) fn write(&mut self, octets: &[u8], meanwhile: impl FnOnce()) -> io::Result<()> {
         let pieces: Vec<(&[u8], Mutex<io::Result<Vec<u8>>>)> =
             octets.chunks(PIECE).map(|piece| (piece, Mutex::new(Ok(Vec::new())))).collect();
         let next = AtomicUsize::new(0);
@@ -61,7 +61,7 @@ impl<S: Read + Write + Seek> Deflate<S> {
     }
 
     /// All octets were given.
-    pub fn finish(self) -> io::Result<SpoolReader<S>> {
+    pub(crate) fn finish(self) -> io::Result<SpoolReader<S>> {
         self.to.finish()
     }
 }

@@ -7,7 +7,7 @@ use sealed::identity::{AccountId, Profile};
 
 use crate::{
     certificate::{Certificate, CertificateError},
-    policy::Policy,
+    policy::{Policy, UnknownWord},
 };
 
 /// A checked enrolment.
@@ -135,8 +135,3 @@ impl FromStr for Scheme {
         }
     }
 }
-
-/// A word that is not one of those allowed here.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("must be one of: {0}")]
-pub struct UnknownWord(pub &'static str);

@@ -5,17 +5,23 @@
 
 pub mod wrap;
 pub mod certificate;
-pub mod enrolment;
 pub mod copies;
 pub mod policy;
+pub mod enrolment;
+pub mod settings;
+pub mod error;
 pub mod list_view;
-pub mod deflate;
+mod deflate;
+mod survey;
+mod encrypt;
 pub mod proof;
 #[expect(clippy::module_inception, reason = "the verb that the crate is named for")]
 pub mod seal;
 
 pub use certificate::{Certificate, CertificateError};
 pub use enrolment::{Enrolment, EnrolmentError, Scheme};
+pub use error::SealError;
 pub use policy::Policy;
 pub use proof::{Expectation, ProofError, Proved};
-pub use seal::{Compression, Padding, SealError, Sealing, Settings, seal};
+pub use seal::{Sealing, seal};
+pub use settings::{Compression, NewId, Padding, Place, Settings};

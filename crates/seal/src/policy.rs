@@ -7,7 +7,7 @@ use mail::HeaderSection;
 use sealed::{field::encode_id, identity::MessageId};
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
-use crate::{copies, enrolment::UnknownWord};
+use crate::copies;
 
 /// How much stays outside.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -92,6 +92,11 @@ impl FromStr for Policy {
         all.into_iter().find(|policy| policy.word() == word).ok_or(UnknownWord("open, baseline, shy, hidden"))
     }
 }
+
+/// A word that is not one of those allowed here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("must be one of: {0}")]
+pub struct UnknownWord(pub &'static str);
 
 /// The moment that a Date field names, Unix seconds. None when no date can be read from it.
 fn moment(value: &str) -> Option<u64> {

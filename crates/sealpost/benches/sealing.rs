@@ -21,7 +21,7 @@ use aws_lc_rs::{
 };
 use cfb_mode::cipher::{AsyncStreamCipher, KeyIvInit};
 use open::{Algorithm, Keyring, SecretKey};
-use seal::{Compression, Padding, Policy, Settings, seal::NewId};
+use seal::{Compression, NewId, Padding, Policy, Settings};
 use sealed::{
     identity::Profile,
     index::Way,
@@ -182,7 +182,7 @@ impl Household {
             sequence: 1,
             time: 1_795_424_400,
             way: Way::Client,
-            place: seal::seal::Place::default(),
+            place: seal::Place::default(),
         };
         let mut out = Vec::with_capacity(original.len() * 3 / 2 + 8192);
         seal::seal(&mut Cursor::new(original), || Ok(Cursor::new(Vec::new())), &mut out, &settings).unwrap();

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use seal::seal::{NewId, Place};
+use seal::{NewId, Place};
 use seal::wrap::RecipientKey;
 use seal::{SealError, Sealing};
 use sealed::identity::AccountId;

@@ -146,11 +146,11 @@ impl Scene {
             policy: settings.enrolment.policy,
             compression: settings.compression,
             padding: settings.padding,
-            id: seal::seal::NewId::Random,
+            id: seal::NewId::Random,
             sequence,
             time: now(),
             way: sealed::index::Way::Delivery,
-            place: seal::seal::Place::default(),
+            place: seal::Place::default(),
         };
         let mut out = Vec::new();
         let spool = || Ok(Cursor::new(Vec::new()));

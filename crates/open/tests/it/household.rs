@@ -69,11 +69,11 @@ impl Household {
             policy: self.policy,
             compression: self.compression,
             padding: self.padding,
-            id: seal::seal::NewId::Random,
+            id: seal::NewId::Random,
             sequence: 7,
             time: NOW,
             way: Way::Client,
-            place: seal::seal::Place::default(),
+            place: seal::Place::default(),
         }
     }
 

@@ -88,7 +88,7 @@ mod owner {
     use std::{io::Cursor, path::Path};
 
     use open::{Algorithm, Keyring, Lock, SecretKey};
-    use seal::{Compression, Enrolment, Padding, Policy, Settings, seal::NewId};
+    use seal::{Compression, Enrolment, Padding, Policy, Settings, NewId};
     use sealed::{
         identity::AccountId,
         index::Way,
@@ -195,7 +195,7 @@ mod owner {
             sequence: 0,
             time: clock::now(),
             way: Way::Client,
-            place: seal::seal::Place::default(),
+            place: seal::Place::default(),
         };
         let mut sealed = Vec::new();
         seal::seal(&mut Cursor::new(TRIAL), || Ok(Cursor::new(Vec::new())), &mut sealed, &settings)?;

@@ -3,7 +3,7 @@
 
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 
-use seal::{Padding, Settings, seal::NewId};
+use seal::{NewId, Padding, Settings};
 use sealed::{
     index::Way,
     recognise::{What, recognise},
@@ -90,7 +90,7 @@ impl Sealer {
             sequence: 0,
             time: clock::now(),
             way: Way::Delivery,
-            place: seal::seal::Place::default(),
+            place: seal::Place::default(),
         };
         seal::seal(original, spool::place, out, &settings)?;
         Ok(Done::Sealed)
