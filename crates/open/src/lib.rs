@@ -5,7 +5,6 @@
 
 pub mod unwrap;
 pub mod secret_key;
-#[expect(clippy::module_inception, reason = "the verb that the crate is named for")]
 pub mod open;
 
 pub use open::{OpenError, Opened, headers, open};

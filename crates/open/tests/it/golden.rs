@@ -8,7 +8,7 @@ use std::{
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use open::{Algorithm, Keyring, SecretKey};
-use seal::{Certificate, Compression, Padding, Policy, Settings, seal::{NewId, Place}};
+use seal::{Certificate, Compression, NewId, Padding, Place, Policy, Settings};
 use sealed::{
     field_blob,
     identity::{AccountId, Hash, MessageId, Profile, sha256},
