@@ -25,7 +25,7 @@ use crate::settings::Settings;
 /// What came of it.
 #[derive(Debug, Default)]
 pub(crate) struct Settled {
-    /// How many replacements were cut off.
+    /// How many replacements were brought to their end.
     pub(crate) rows: u64,
     /// Mailbox and name of originals whose replacement is still under way.
     pub(crate) underway: HashSet<(String, Vec<u8>)>,
@@ -56,10 +56,12 @@ pub(crate) fn settle(
     })?;
     let mut settled = Settled::default();
     for recovered in recovered {
-        settled.rows = settled.rows.saturating_add(1);
         match recovered.recovery {
             // What is not booked is a wrong count or a false alarm later, no more: no reason to fail now.
-            Ok(recovery) => drop(book(settings, database, account, &recovered.row, recovery, now)),
+            Ok(recovery) => {
+                settled.rows = settled.rows.saturating_add(1);
+                drop(book(settings, database, account, &recovered.row, recovery, now));
+            }
             Err(_) => {
                 let Row { mailbox, original, .. } = recovered.row;
                 settled.underway.insert((mailbox, original));

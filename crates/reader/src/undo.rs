@@ -133,6 +133,7 @@ pub fn undo(settings: &Settings, progress: &mut impl Progress, stop: &AtomicBool
     if run.undone.unsettled > 0 {
         // Others were faster than we; by now they have done what they wanted.
         run.undone.unsettled = 0;
+        run.settle_sweep()?;
         run.settle_own()?;
     }
     Journal::on(&database).prune(UnixSeconds(UnixSeconds::now().0.saturating_add(1)))?;
@@ -180,8 +181,9 @@ impl Run<'_> {
             }
         };
         for recovered in recover(self.replacer, self.database, &settings.flow, now, keep_the_original)? {
-            self.undone.recovered = self.undone.recovered.saturating_add(1);
-            if recovered.recovery.is_err() {
+            if recovered.recovery.is_ok() {
+                self.undone.recovered = self.undone.recovered.saturating_add(1);
+            } else {
                 self.undone.unsettled = self.undone.unsettled.saturating_add(1);
                 // The sealed copy: were it put back now, its original would be there twice.
                 self.seen.insert((recovered.row.mailbox, recovered.row.copy));
@@ -198,8 +200,9 @@ impl Run<'_> {
             Ok((hash_of(restored)?.as_slice() == row.expectation).then_some(Restored))
         };
         for recovered in recover(self.replacer, self.database, &self.flow, now, prove_again)? {
-            self.undone.recovered = self.undone.recovered.saturating_add(1);
-            if recovered.recovery.is_err() {
+            if recovered.recovery.is_ok() {
+                self.undone.recovered = self.undone.recovered.saturating_add(1);
+            } else {
                 self.undone.unsettled = self.undone.unsettled.saturating_add(1);
                 self.seen.insert((recovered.row.mailbox, recovered.row.original));
             }
