@@ -104,7 +104,7 @@ impl Config {
             }
         };
         toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(1, |span| text.get(..span.start).map_or(1, |before| before.lines().count().max(1)));
+            let line = error.span().map_or(1, |span| text.get(..span.start).map_or(1, |before| before.matches('\n').count() + 1));
             let failure = Failure::new(Exit::Config, format_args!("{}, line {line}: {}", path.display(), error.message()));
             let unknown = error.message().split('`').nth(1).filter(|_| error.message().starts_with("unknown field"));
             match unknown.and_then(nearest) {
