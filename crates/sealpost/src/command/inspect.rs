@@ -53,7 +53,7 @@ impl Verdict {
             What::EndToEnd(EndToEnd::Cms) => ("end-to-end-smime", "encrypted by its author with S/MIME; its Subject is readable", None),
             What::Plain(None) => ("plain", "not encrypted", None),
             What::Plain(Some(ForgedLabel::SealedFields)) => {
-                ("forged-sealed-fields", "not encrypted as it claims: Sealed-* fields that do not belong to this message", None)
+                ("forged-sealed-fields", "not proved to be what it claims: its Sealed-* fields were changed, or are of another message or for another account", None)
             }
             What::Plain(Some(ForgedLabel::MultipartEncrypted)) => {
                 ("forged-multipart-encrypted", "not encrypted as it claims: multipart/encrypted around something else", None)
