@@ -45,10 +45,12 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Undo(flow) => reading::undo(&home()?, &flow),
         Command::Check(check) => check::run(&home()?, &check),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "sealpost", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "sealpost", &mut script);
+            print(&String::from_utf8_lossy(&script))
         }
-        Command::Man { directory } => clap_mangen::generate_to(Arguments::command(), &directory)
+        Command::Man { directory } => std::fs::create_dir_all(&directory)
+            .and_then(|()| clap_mangen::generate_to(Arguments::command(), &directory))
             .doing(Exit::Temporary, format_args!("cannot write to {}", directory.display())),
     }
 }
