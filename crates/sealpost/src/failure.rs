@@ -3,6 +3,8 @@
 
 use std::process::ExitCode;
 
+use crate::tell::tell;
+
 /// Exit codes that mail transfer agents understand (sysexits.h).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Exit {
@@ -20,6 +22,17 @@ pub enum Exit {
     Config = 78,
 }
 
+impl Exit {
+    fn usual_hint(self) -> &'static str {
+        match self {
+            Self::Usage | Self::Config => "is the path right, and may you read and write there?",
+            Self::Data => "`sealpost inspect` says what this message is",
+            Self::Temporary => "is the disk full, or the reader gone?",
+            Self::Unavailable | Self::Refused => "`sealpost check` looks at config, keys and mailboxes",
+        }
+    }
+}
+
 /// A failed command.
 #[derive(Debug)]
 pub struct Failure {
@@ -28,27 +41,25 @@ pub struct Failure {
     /// What is wrong.
     pub error: String,
     /// What to do.
-    pub hint: Option<String>,
+    pub hint: String,
 }
 
 impl Failure {
-    /// What is wrong, with the code that says whose turn it is.
+    /// What is wrong, with the code that says whose turn it is, and what mostly helps then.
     pub fn new(exit: Exit, error: impl ToString) -> Self {
-        Self { exit, error: error.to_string(), hint: None }
+        Self { exit, error: error.to_string(), hint: exit.usual_hint().to_owned() }
     }
 
-    /// What to do about it.
+    /// What to do about it, where that is known better.
     pub fn hint(mut self, hint: impl ToString) -> Self {
-        self.hint = Some(hint.to_string());
+        self.hint = hint.to_string();
         self
     }
 
     /// Says it on stderr.
     pub fn report(&self) -> ExitCode {
-        eprintln!("sealpost: error: {}", self.error);
-        if let Some(hint) = &self.hint {
-            eprintln!("sealpost: hint: {hint}");
-        }
+        tell(format_args!("sealpost: error: {}", self.error));
+        tell(format_args!("sealpost: hint: {}", self.hint));
         ExitCode::from(self.exit as u8)
     }
 }

@@ -7,6 +7,7 @@ compile_error!("Sealpost is made for Linux for now");
 
 mod args;
 mod clock;
+mod tell;
 mod failure;
 mod home;
 #[cfg(feature = "open")]

@@ -4,6 +4,8 @@ use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::tell::tell;
+
 /// A bar that counts messages.
 pub struct Bar {
     bar: ProgressBar,
@@ -37,7 +39,7 @@ impl Bar {
 
     /// A line above the bar.
     pub fn line(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}"));
+        self.bar.suspend(|| tell(line));
     }
 
     /// All is done.

@@ -40,7 +40,7 @@ impl Original {
             let file = stdin.as_fd().try_clone_to_owned().doing(Exit::Temporary, "cannot read standard input")?;
             return Self::from_file(File::from(file)).doing(Exit::Temporary, "cannot read standard input");
         }
-        Self::from_pipe(&mut stdin.lock()).doing(Exit::Temporary, "cannot read standard input")
+        Self::from_pipe(&mut stdin.lock()).doing(Exit::Temporary, "cannot take in standard input")
     }
 
     /// A file, from where it stands.

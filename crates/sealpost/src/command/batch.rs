@@ -11,6 +11,7 @@ use std::{
 use crate::{
     failure::{DoingWhat, Exit, Failure},
     progress::Bar,
+    tell::tell,
 };
 
 /// Does one file.
@@ -47,7 +48,7 @@ pub fn run(what: &'static str, from: &Path, to: &Path, one: One<'_>) -> Result<(
     });
     bar.finish();
     let failures = failures.into_inner().unwrap_or_default();
-    eprintln!("sealpost: {what}: {} done, {} failed", files.len() - failures.len(), failures.len());
+    tell(format_args!("sealpost: {what}: {} done, {} failed", files.len() - failures.len(), failures.len()));
     let worst = failures.iter().map(|(_, failure)| failure.exit).max();
     match worst {
         None => Ok(()),

@@ -194,5 +194,5 @@ fn good(what: &str, detail: Option<String>) -> Finding {
 }
 
 fn wrong(what: &str, failure: Failure) -> Finding {
-    Finding { what: what.to_owned(), verdict: Verdict::Wrong, detail: Some(failure.error), hint: failure.hint }
+    Finding { what: what.to_owned(), verdict: Verdict::Wrong, detail: Some(failure.error), hint: Some(failure.hint) }
 }

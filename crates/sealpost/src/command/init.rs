@@ -9,6 +9,7 @@ use crate::{
     args::Init,
     failure::{Exit, Failure},
     home::{self, Home},
+    tell::tell,
 };
 
 /// Makes a home.
@@ -18,16 +19,18 @@ pub fn run(home: &Home, init: &Init) -> Result<(), Failure> {
         #[cfg(feature = "open")]
         Some(_) => {
             let recovery = make(home, init)?;
-            eprintln!("Made a home in {}.", home.root().display());
-            eprintln!("A trial message was sealed and opened with the mailbox key and with the recovery key.");
+            tell(format_args!("Made a home in {}.", home.root().display()));
+            tell("A trial message was sealed and opened with the mailbox key and with the recovery key.");
             match &init.recovery {
-                Some(file) => eprintln!("The recovery key is in {}: take it off this machine.", file.display()),
+                Some(file) => tell(format_args!("The recovery key is in {}: take it off this machine.", file.display())),
                 None => {
-                    eprintln!("This is the recovery key, printed once. Keep it on paper or on a stick, not on this machine.");
-                    crate::command::print(&recovery)?;
+                    tell("This is the recovery key, printed once. Keep it on paper or on a stick, not on this machine.");
+                    crate::command::print(&recovery).map_err(|failure| {
+                        failure.hint("the recovery key was not shown and is lost: throw this home away and make another one")
+                    })?;
                 }
             }
-            eprintln!("Without the mailbox key or the recovery key nobody can open your mail, nor can we.");
+            tell("Without the mailbox key or the recovery key nobody can open your mail, nor can we.");
             Ok(())
         }
         #[cfg(not(feature = "open"))]
@@ -49,9 +52,9 @@ fn sealer_only(home: &Home) -> Result<(), Failure> {
     home.create()?;
     home.write_sealer(&SealerKey::generate())?;
     home::write_new(&home.config(), CONFIG.as_bytes(), 0o600)?;
-    eprintln!("Made a sealer's home in {}: it holds nothing that could open mail.", home.root().display());
-    eprintln!("Next: `sealpost key import ENROLMENT` with the owner's public file,");
-    eprintln!("and give the owner what `sealpost key export --sealer` prints, to pin.");
+    tell(format_args!("Made a sealer's home in {}: it holds nothing that could open mail.", home.root().display()));
+    tell("Next: `sealpost key import ENROLMENT` with the owner's public file,");
+    tell("and give the owner what `sealpost key export --sealer` prints, to pin.");
     Ok(())
 }
 

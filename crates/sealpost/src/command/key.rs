@@ -13,6 +13,7 @@ use crate::{
     failure::{DoingWhat, Exit, Failure},
     home::{self, Home, account_name},
     keys::read_sealer,
+    tell::tell,
 };
 
 /// Runs a key command.
@@ -24,7 +25,7 @@ pub fn run(home: &Home, key: &Key) -> Result<(), Failure> {
         Key::TrustSealer { file } => {
             let sealer = read_sealer(file)?;
             home.trust_sealer(&sealer)?;
-            eprintln!("Mail sealed by {} is believed now.", encode_id(&sealer.id().0));
+            tell(format_args!("Mail sealed by {} is believed now.", encode_id(&sealer.id().0)));
             Ok(())
         }
         Key::Enrolment(enrolment) => self::enrolment(home, enrolment),
@@ -66,7 +67,7 @@ fn list(home: &Home, json: bool) -> Result<(), Failure> {
     for address in home.owners()? {
         match home.owner(&address) {
             Ok(enrolment) => owners.push(owner(address, &enrolment)),
-            Err(failure) => eprintln!("sealpost: warning: {address}: {}", failure.error),
+            Err(failure) => tell(format_args!("sealpost: warning: {address}: {}", failure.error)),
         }
     }
     let own_sealer = home.sealer().ok().map(|sealer| encode_id(&sealer.public().id().0));
@@ -207,11 +208,11 @@ fn import_owner(home: &Home, import: &Import, octets: &[u8], enrolment: &Enrolme
         Failure::new(Exit::Usage, "the certificate names no address").hint("say whose it is: --address ADDRESS")
     })?;
     home.write_owner(&address, octets)?;
-    eprintln!("Mail for {address} can be sealed now, to:");
+    tell(format_args!("Mail for {address} can be sealed now, to:"));
     for certificate in &enrolment.certificates {
-        eprintln!("  {}", certificate.name());
+        tell(format_args!("  {}", certificate.name()));
     }
-    eprintln!("Compare the fingerprints with the owner by another way.");
+    tell("Compare the fingerprints with the owner by another way.");
     Ok(())
 }
 
@@ -226,7 +227,7 @@ fn import_secret(home: &Home, import: &Import, octets: &[u8]) -> Result<(), Fail
     let locked = key.relock(old, new.as_deref().map(|passphrase| (passphrase.as_str(), open::Lock::Argon2)))?;
     let name: String = key.fingerprint().iter().map(|octet| format!("{octet:02X}")).collect();
     let path: &Path = &home.add_secret(&name, &locked.armored()?)?;
-    eprintln!("Imported {name} into {}; `open` tries it from now on.", path.display());
+    tell(format_args!("Imported {name} into {}; `open` tries it from now on.", path.display()));
     Ok(())
 }
 

@@ -18,6 +18,7 @@ use crate::{
     home::Home,
     keys::Recipients,
     spool::{self, Original},
+    tell::tell,
 };
 
 /// Seals.
@@ -34,7 +35,7 @@ pub fn run(home: &Home, arguments: &Seal) -> Result<(), Failure> {
             let mut original = Original::from_stdin()?;
             let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
             if sealer.one(&mut original, &mut out)? == Done::PassedThrough {
-                eprintln!("sealpost: note: already encrypted: passed through unchanged");
+                tell("sealpost: note: already encrypted: passed through unchanged");
             }
             out.flush().doing(Exit::Temporary, "cannot write to standard output")
         }
