@@ -62,7 +62,8 @@ fn files(from: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     for entry in fs::read_dir(from).doing(Exit::Usage, cannot())? {
         let entry = entry.doing(Exit::Temporary, cannot())?;
-        if entry.file_type().is_ok_and(|kind| kind.is_file()) {
+        // A link counts as what it leads to; one that leads nowhere fails by its name instead of being passed over.
+        if fs::metadata(entry.path()).map_or(true, |metadata| metadata.is_file()) {
             files.push(entry.path());
         }
     }
