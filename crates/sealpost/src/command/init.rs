@@ -1,7 +1,7 @@
 //! `init`: keys and a config. Nothing is overwritten, and nothing counts as made before a trial message was sealed to it
 //! and opened again with each key, read back from where it was written.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sealed::signature::SealerKey;
 
@@ -60,9 +60,7 @@ fn sealer_only(home: &Home) -> Result<(), Failure> {
 
 fn refuse_inside(home: &Home, recovery: &Path) -> Result<(), Failure> {
     let parent = recovery.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let parent = std::fs::canonicalize(parent).unwrap_or_else(|_| parent.to_path_buf());
-    let root = std::fs::canonicalize(home.root()).unwrap_or_else(|_| home.root().to_path_buf());
-    if parent.starts_with(root) {
+    if settled(parent).starts_with(settled(home.root())) {
         return Err(Failure::new(Exit::Usage, "the recovery key must not lie in the home that it is to outlive")
             .hint("name a file elsewhere: another disk, a USB stick; or print it"));
     }
@@ -71,6 +69,14 @@ fn refuse_inside(home: &Home, recovery: &Path) -> Result<(), Failure> {
             .hint("it is never overwritten; name another file"));
     }
     Ok(())
+}
+
+/// Where a path leads, also when its end is not there yet: the home is made after this is asked.
+fn settled(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let mut there = absolute.ancestors();
+    let found = there.find_map(|ancestor| Some((std::fs::canonicalize(ancestor).ok()?, absolute.strip_prefix(ancestor).ok()?)));
+    found.map(|(ancestor, rest)| ancestor.join(rest)).unwrap_or(absolute)
 }
 
 /// The config that a new home gets.
