@@ -1,4 +1,7 @@
 //! Tests of the whole: the house's arrows, and the program as it is typed.
 #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
+#![expect(unreachable_pub, reason = "tests have no public API; `pub` marks what a module shows to the others")]
 
 mod house;
+mod program;
+mod cli;
