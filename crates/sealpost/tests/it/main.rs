@@ -5,3 +5,4 @@
 mod house;
 mod program;
 mod cli;
+mod keys;
