@@ -6,3 +6,4 @@ mod house;
 mod program;
 mod cli;
 mod keys;
+mod bad_input;
