@@ -7,3 +7,4 @@ mod program;
 mod cli;
 mod keys;
 mod bad_input;
+mod batch;
