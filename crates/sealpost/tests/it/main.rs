@@ -8,3 +8,4 @@ mod cli;
 mod keys;
 mod bad_input;
 mod batch;
+mod flow;
