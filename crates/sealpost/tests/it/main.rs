@@ -9,3 +9,4 @@ mod keys;
 mod bad_input;
 mod batch;
 mod flow;
+mod demo;
