@@ -26,9 +26,10 @@ fn inputs() -> usize {
 
 /// Valid inputs of every target, as it were its corpus.
 fn seeds(target: &str) -> Vec<Vec<u8>> {
-    let sealed = targets::SEALED.to_vec();
-    let header = mail::HeaderSection::parse(targets::SEALED).octets().to_vec();
-    let fields = sealed::field::SealedFields::parse(&mail::HeaderSection::parse(targets::SEALED)).unwrap();
+    let [(sealed, original), (another, _), ..] = targets::GOLDEN;
+    let header = mail::HeaderSection::parse(sealed).octets().to_vec();
+    let fields = sealed::field::SealedFields::parse(&mail::HeaderSection::parse(sealed)).unwrap();
+    let sealed = sealed.to_vec();
     let text = |octets: &[u8]| octets.to_vec();
     match target {
         "tag_list" => vec![
@@ -94,9 +95,9 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
                 .replace(std::str::from_utf8(armor_of(&sealed)).unwrap(), &(lines.join("\r\n") + "\r\n"))
                 .replace("Content-Description: OpenPGP encrypted message", "Content-Transfer-Encoding: base64");
             let smime = b"Content-Type: application/pkcs7-mime\r\n\r\n\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03\xa0\x80\x30\x80";
-            vec![sealed, base64.into_bytes(), smime.to_vec()]
+            vec![sealed, base64.into_bytes(), smime.to_vec(), another.to_vec()]
         }
-        "seal_open" => vec![targets::ORIGINAL.to_vec(), sealed],
+        "seal_open" => vec![original.to_vec(), sealed],
         "keys" => {
             let household = Household::new();
             let certificate = household.mailbox.certificate_armored().unwrap().into_bytes();
