@@ -13,13 +13,8 @@ use sealed::signature::{SealerKey, Trust};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = |index: usize, or: usize| {
-        arguments
-            .get(index)
-            .map_or(or, |text| text.parse().unwrap())
-    };
-    let home =
-        PathBuf::from(arguments.first().unwrap()).join(format!("rate-{}", std::process::id()));
+    let number = |index: usize, or: usize| arguments.get(index).map_or(or, |text| text.parse().unwrap());
+    let home = PathBuf::from(arguments.first().unwrap()).join(format!("rate-{}", std::process::id()));
     let (messages, octets) = (number(1, 5_000), number(2, 8_192));
     for part in ["mail/cur", "mail/new", "mail/tmp", "tmp"] {
         fs::create_dir_all(home.join(part)).unwrap();
@@ -34,12 +29,8 @@ fn main() {
         mail.truncate(octets);
         fs::write(home.join(format!("mail/cur/{message}.x.host:2,S")), mail).unwrap();
     }
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_secs();
-    let keys =
-        [0; 2].map(|_| SecretKey::generate("alice@example.org", Algorithm::V4Curve25519).unwrap());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let keys = [0; 2].map(|_| SecretKey::generate("alice@example.org", Algorithm::V4Curve25519).unwrap());
     let certificates = keys.map(|key| key.certificate_armored().unwrap()).concat();
     let settings = flow::Settings {
         name: "rate".to_owned(),
@@ -61,10 +52,7 @@ fn main() {
     let swept = flow::sweep(&settings, &mut (), &false.into()).unwrap();
     let seconds = began.elapsed().as_secs_f64();
     let status = fs::read_to_string("/proc/self/status").unwrap();
-    let memory = status
-        .lines()
-        .find(|line| line.starts_with("VmHWM"))
-        .unwrap_or("VmHWM unknown");
+    let memory = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM unknown");
     println!(
         "{} of {messages} messages of {octets} octets: {:.0} a second; {memory}",
         swept.sealed.messages,

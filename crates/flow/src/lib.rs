@@ -10,15 +10,15 @@ pub mod progress;
 pub mod reason;
 pub mod settings;
 
-mod receipt;
 mod look;
+mod receipt;
 mod sink;
 mod source;
 
 pub mod survey;
 
-mod recovery;
 mod pump;
+mod recovery;
 
 pub mod plan;
 pub mod status;

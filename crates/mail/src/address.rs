@@ -133,7 +133,8 @@ impl<'a> Address<'a> {
 /// An address list without display names, comments and groups: `a@x, b@y`. What has no `@` is left out.
 pub fn addr_spec_only(value: &[u8]) -> String {
     let list = AddressList::parse(value);
-    let specs: Vec<String> = list.addresses().filter(|address| address.domain.is_some()).map(Address::addr_spec).collect();
+    let specs: Vec<String> =
+        list.addresses().filter(|address| address.domain.is_some()).map(Address::addr_spec).collect();
     specs.join(", ")
 }
 
@@ -224,7 +225,12 @@ impl Words {
                 }
                 out.push(b'"');
             } else {
-                at = word.octets.iter().rposition(|octet| *octet == b'@').map(|place| place.saturating_add(out.len())).or(at);
+                at = word
+                    .octets
+                    .iter()
+                    .rposition(|octet| *octet == b'@')
+                    .map(|place| place.saturating_add(out.len()))
+                    .or(at);
                 out.extend_from_slice(&word.octets);
             }
         }
@@ -260,7 +266,8 @@ impl<'a> Scan<'a> {
             return None;
         }
         let start = self.at;
-        let mut piece = Piece { outside: Words::default(), angle: None, comment: Vec::new(), verbatim: &[], end: PieceEnd::Value };
+        let mut piece =
+            Piece { outside: Words::default(), angle: None, comment: Vec::new(), verbatim: &[], end: PieceEnd::Value };
         let mut in_angle = false;
         let mut unclosed = false;
         let mut seen_at = false;
@@ -314,7 +321,11 @@ impl<'a> Scan<'a> {
                 _ => {
                     seen_at |= octet == b'@';
                     // The rest of a plain word at once.
-                    let run = self.rest().iter().take_while(|octet| octet.is_ascii_alphanumeric() || !octet.is_ascii()).count();
+                    let run = self
+                        .rest()
+                        .iter()
+                        .take_while(|octet| octet.is_ascii_alphanumeric() || !octet.is_ascii())
+                        .count();
                     self.at = self.at.saturating_add(run);
                     let word = self.value.get(here..self.at).unwrap_or_default();
                     words(&mut piece, in_angle || unclosed).push(word, false, blank);
@@ -411,7 +422,12 @@ mod tests {
             .iter()
             .map(|entry| match entry {
                 AddressEntry::Address(address) => {
-                    format!("{}|{}|{}", address.name(), address.addr_spec(), String::from_utf8_lossy(address.verbatim()))
+                    format!(
+                        "{}|{}|{}",
+                        address.name(),
+                        address.addr_spec(),
+                        String::from_utf8_lossy(address.verbatim())
+                    )
                 }
                 AddressEntry::GroupStart(name) => format!("{{{}", String::from_utf8_lossy(name)),
                 AddressEntry::GroupEnd => "}".to_owned(),

@@ -87,7 +87,9 @@ fn media_type<'p>(part: &'p BodyPart, content_type: &'p ContentType) -> (&'p [u8
     match (part.kind(), kind) {
         (PartKind::Message, "") => (b"message", b"rfc822"),
         (PartKind::Text, "" | "text") => (b"text", or_default(subtype, "plain")),
-        (PartKind::Other, "" | "message") if matches!(subtype, "" | "rfc822" | "global") => (b"application", b"octet-stream"),
+        (PartKind::Other, "" | "message") if matches!(subtype, "" | "rfc822" | "global") => {
+            (b"application", b"octet-stream")
+        }
         _ => (kind.as_bytes(), or_default(subtype, "unknown")),
     }
 }

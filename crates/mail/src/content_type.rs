@@ -308,7 +308,9 @@ impl Reader<'_> {
         self.skip_blanks_and_comments();
         // quirk: some programs quote the type.
         self.skip(b'"');
-        let token = self.take_until(|octet| is_blank(octet) || octet.is_ascii_control() || matches!(octet, b'/' | b';' | b'(' | b',' | b'"' | b'='));
+        let token = self.take_until(|octet| {
+            is_blank(octet) || octet.is_ascii_control() || matches!(octet, b'/' | b';' | b'(' | b',' | b'"' | b'=')
+        });
         let token = String::from_utf8_lossy(token).to_ascii_lowercase();
         self.skip(b'"');
         token
@@ -324,7 +326,8 @@ impl Reader<'_> {
                 }
                 b';' | b'=' | b',' => self.step(),
                 _ => {
-                    let name = self.take_until(|octet| is_blank(octet) || matches!(octet, b'=' | b';' | b'"' | b'(' | b','));
+                    let name =
+                        self.take_until(|octet| is_blank(octet) || matches!(octet, b'=' | b';' | b'"' | b'(' | b','));
                     let name = String::from_utf8_lossy(name).into_owned();
                     self.skip_blanks_and_comments();
                     if self.skip(b'=') {
@@ -384,7 +387,12 @@ mod tests {
         let content_type = ContentType::parse(value.as_bytes());
         let mut found = format!("{}/{}", content_type.kind(), content_type.subtype());
         for parameter in content_type.parameters().iter() {
-            found += &format!("|{}{}={}", parameter.name(), if parameter.is_extended() { "*" } else { "" }, parameter.text());
+            found += &format!(
+                "|{}{}={}",
+                parameter.name(),
+                if parameter.is_extended() { "*" } else { "" },
+                parameter.text()
+            );
         }
         assert_eq!(found, expected, "{value:?}");
     }
@@ -420,7 +428,10 @@ mod tests {
         let both = ContentDisposition::parse(b"Attachment; filename=\"a?.txt\"; filename*=utf-8''a%C3%A9.txt");
         assert_eq!((both.kind(), both.parameters().get("filename").as_deref()), ("attachment", Some("aé.txt")));
         assert_eq!(ContentType::parse(b"multipart/x; boundary=\"\xe9  \"").boundary().as_deref(), Some(&b"\xe9"[..]));
-        assert_eq!(ContentType::parse(b"multipart/x; boundary*0*=us-ascii''%3Da; boundary*1=b").boundary().as_deref(), Some(&b"=ab"[..]));
+        assert_eq!(
+            ContentType::parse(b"multipart/x; boundary*0*=us-ascii''%3Da; boundary*1=b").boundary().as_deref(),
+            Some(&b"=ab"[..])
+        );
         assert_eq!(ContentType::parse(b"multipart/x; boundary=\"\"").boundary(), None);
     }
 

@@ -54,7 +54,10 @@ fn address_structure(header: &HeaderSection<'_>, name: &str) -> Option<String> {
                     out.push_str(" NIL ");
                     push_string(&mut out, mailbox.as_deref().unwrap_or(b"MISSING_MAILBOX"));
                     out.push(' ');
-                    push_string(&mut out, address.domain().filter(|domain| !domain.is_empty()).unwrap_or(b"MISSING_DOMAIN"));
+                    push_string(
+                        &mut out,
+                        address.domain().filter(|domain| !domain.is_empty()).unwrap_or(b"MISSING_DOMAIN"),
+                    );
                     out.push(')');
                 }
             }

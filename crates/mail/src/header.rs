@@ -37,7 +37,13 @@ impl<'a> HeaderSection<'a> {
 
     /// Reads lines that are known to end in one way.
     pub(crate) fn parse_lines(message: &'a [u8], line_end: LineEnd) -> Self {
-        let mut section = Self { octets: message, fields: Vec::new(), body_offset: message.len(), complete: false, over_limit: false };
+        let mut section = Self {
+            octets: message,
+            fields: Vec::new(),
+            body_offset: message.len(),
+            complete: false,
+            over_limit: false,
+        };
         let mut at = 0;
         while at < message.len() {
             let line = line_end.line(message, at);
@@ -194,7 +200,11 @@ impl LineEnd {
     /// Decides from the first [`LINE_END_WINDOW`] octets.
     pub(crate) fn of_window(message: &[u8]) -> Self {
         let window = message.get(..LINE_END_WINDOW).unwrap_or(message);
-        if memchr::memchr(b'\n', window).is_none() && memchr::memchr(b'\r', window).is_some() { Self::Cr } else { Self::Lf }
+        if memchr::memchr(b'\n', window).is_none() && memchr::memchr(b'\r', window).is_some() {
+            Self::Cr
+        } else {
+            Self::Lf
+        }
     }
 
     /// The octet that ends a line.
@@ -318,7 +328,14 @@ mod tests {
 
     #[test]
     fn the_end_is_found_in_a_prefix() {
-        for (prefix, end) in [("", None), ("A: 1\r\n", None), ("A: 1\r\n\r\nx", Some(8)), ("A: 1\r\rx", None), ("\nx", Some(1)), ("A: 1\n\r", None)] {
+        for (prefix, end) in [
+            ("", None),
+            ("A: 1\r\n", None),
+            ("A: 1\r\n\r\nx", Some(8)),
+            ("A: 1\r\rx", None),
+            ("\nx", Some(1)),
+            ("A: 1\n\r", None),
+        ] {
             assert_eq!(header_section_end(prefix.as_bytes()), end, "{prefix:?}");
         }
         let mac = format!("A: 1\r\r{}", "x".repeat(LINE_END_WINDOW));

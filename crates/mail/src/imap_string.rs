@@ -5,7 +5,10 @@
 
 /// Appends a string.
 pub(crate) fn push_string(out: &mut String, octets: &[u8]) {
-    let text: String = String::from_utf8_lossy(octets).chars().map(|character| if character.is_control() { ' ' } else { character }).collect();
+    let text: String = String::from_utf8_lossy(octets)
+        .chars()
+        .map(|character| if character.is_control() { ' ' } else { character })
+        .collect();
     if text.is_ascii() {
         out.push('"');
         for character in text.chars() {

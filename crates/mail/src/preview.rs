@@ -55,7 +55,8 @@ fn readable(message: &[u8], part: &BodyPart) -> String {
 
 /// Decodes up to the first octet that cannot be base64: lists append plain footers.
 fn decode_base64(body: &[u8]) -> Vec<u8> {
-    let is_base64 = |octet: &u8| octet.is_ascii_alphanumeric() || octet.is_ascii_whitespace() || matches!(octet, b'+' | b'/');
+    let is_base64 =
+        |octet: &u8| octet.is_ascii_alphanumeric() || octet.is_ascii_whitespace() || matches!(octet, b'+' | b'/');
     let len = body.iter().position(|octet| !is_base64(octet)).unwrap_or(body.len());
     base64_decode(body.get(..len).unwrap_or(body)).unwrap_or_default()
 }

@@ -219,7 +219,9 @@ impl Scanner {
         // The last line may lack its line end. No part follows a delimiter without one.
         let line = std::mem::take(&mut self.pending);
         match self.state {
-            State::Header if self.pending_len > 0 => self.header_line(&line, self.at.saturating_sub(self.pending_len), 0),
+            State::Header if self.pending_len > 0 => {
+                self.header_line(&line, self.at.saturating_sub(self.pending_len), 0)
+            }
             State::LineStart => {
                 if let Some((owner, last)) = self.delimiter(&line) {
                     self.meet_delimiter(owner, last, self.at.saturating_sub(line.len() as u64), self.lines);
@@ -328,7 +330,8 @@ impl Scanner {
         let first_is_blank = line.first().is_some_and(|octet| is_wsp(*octet));
         if !first_is_blank {
             let name = name_and_colon(line).and_then(|(name_len, _)| line.get(..name_len));
-            self.keep_field = name.is_some_and(|name| is_descriptive(name) || (self.in_inner_message() && is_envelope(name)));
+            self.keep_field =
+                name.is_some_and(|name| is_descriptive(name) || (self.in_inner_message() && is_envelope(name)));
         }
         if !self.keep_field {
             return;
@@ -366,7 +369,9 @@ impl Scanner {
         };
         let boundary = content_type.boundary().unwrap_or_default().into_owned();
         let holds_parts = matches!(open.part.kind, PartKind::Multipart | PartKind::Message);
-        let beyond = depth >= MAX_DEPTH || self.parts >= MAX_PARTS || (open.part.kind == PartKind::Multipart && boundary.len() > MAX_BOUNDARY);
+        let beyond = depth >= MAX_DEPTH
+            || self.parts >= MAX_PARTS
+            || (open.part.kind == PartKind::Multipart && boundary.len() > MAX_BOUNDARY);
         if holds_parts && beyond {
             open.part.cut = true;
             open.part.kind = PartKind::Other;
@@ -471,7 +476,10 @@ impl Scanner {
             self.state = State::InLine;
             return 0;
         }
-        let like_a_delimiter = matches!((self.pending.as_slice(), octets), ([], [b'-'] | [b'-', b'-', ..]) | ([b'-'], [b'-', ..]) | ([_, _, ..], _));
+        let like_a_delimiter = matches!(
+            (self.pending.as_slice(), octets),
+            ([], [b'-'] | [b'-', b'-', ..]) | ([b'-'], [b'-', ..]) | ([_, _, ..], _)
+        );
         if !like_a_delimiter {
             self.pending.clear();
             self.state = State::InLine;
@@ -588,7 +596,8 @@ fn is_descriptive(name: &[u8]) -> bool {
 
 /// Whether a field is part of a message's envelope (RFC 9051 §7.5.2).
 fn is_envelope(name: &[u8]) -> bool {
-    const NAMES: [&str; 10] = ["date", "subject", "from", "sender", "reply-to", "to", "cc", "bcc", "in-reply-to", "message-id"];
+    const NAMES: [&str; 10] =
+        ["date", "subject", "from", "sender", "reply-to", "to", "cc", "bcc", "in-reply-to", "message-id"];
     NAMES.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
 }
 
@@ -660,14 +669,18 @@ mod tests {
         check("Content-Type: multipart/digest; boundary=x\n\n--x\n\nS: t\n\nb\n--x--", "multi(msg(text[b]0))");
         check("Content-Type: multipart/mixed; boundary=x\r\r--x\r\ra\rb\r--x--\r", "multi(text[a\\rb]1)");
         // A boundary that begins like another one.
-        check("Content-Type: multipart/a; boundary=xy\n\n--xy\nContent-Type: multipart/b; boundary=x\n\n--x\n\na\n--xy\n\nb\n--xy--", "multi(multi(text[a]0) text[b]0)");
+        check(
+            "Content-Type: multipart/a; boundary=xy\n\n--xy\nContent-Type: multipart/b; boundary=x\n\n--x\n\na\n--xy\n\nb\n--xy--",
+            "multi(multi(text[a]0) text[b]0)",
+        );
         // Lines that only look like delimiters.
         check(&format!("{X}--x\n\n-\n--\n--y\n -x\n-x\n--x--\n"), "multi(text[-\\n--\\n--y\\n -x\\n-x]4)");
     }
 
     #[test]
     fn offsets_are_those_of_the_message() {
-        let message = b"A: b\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nC: d\r\n\r\none\r\ntwo\r\n--x--\r\n";
+        let message =
+            b"A: b\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nC: d\r\n\r\none\r\ntwo\r\n--x--\r\n";
         let root = scan(message, 5);
         let child = &root.children()[0];
         assert_eq!((root.header_offset(), root.body_offset(), root.end_offset()), (0, 51, message.len() as u64));
@@ -677,7 +690,9 @@ mod tests {
 
     #[test]
     fn only_descriptive_fields_are_kept() {
-        let message = format!("Subject: no\n{X}--x\nSubject: no\nContent-ID : <a>\nContent-Type: message/rfc822\n\nReceived: no\nSubject: s\n t\n\n--x--");
+        let message = format!(
+            "Subject: no\n{X}--x\nSubject: no\nContent-ID : <a>\nContent-Type: message/rfc822\n\nReceived: no\nSubject: s\n t\n\n--x--"
+        );
         let root = scan(message.as_bytes(), 3);
         let part = &root.children()[0];
         let inner = &part.children()[0];
@@ -688,11 +703,15 @@ mod tests {
 
     #[test]
     fn limits_are_reported() {
-        let nested: String = (0..MAX_DEPTH + 5).map(|level| format!("Content-Type: multipart/mixed; boundary=b{level:03}\n\n--b{level:03}\n")).collect();
+        let nested: String = (0..MAX_DEPTH + 5)
+            .map(|level| format!("Content-Type: multipart/mixed; boundary=b{level:03}\n\n--b{level:03}\n"))
+            .collect();
         let many = X.to_owned() + &"--x\n\na\n".repeat(MAX_PARTS + 5);
         let long_field = format!("Content-Description: {}\n{X}--x\n\n", "d".repeat(MAX_PART_FIELDS));
         let long_boundary = format!("Content-Type: multipart/mixed; boundary={}\n\n", "b".repeat(MAX_BOUNDARY + 1));
-        for (message, truncated) in [(&nested, true), (&many, true), (&long_field, true), (&long_boundary, true), (&X.to_owned(), false)] {
+        for (message, truncated) in
+            [(&nested, true), (&many, true), (&long_field, true), (&long_boundary, true), (&X.to_owned(), false)]
+        {
             let whole = scan(message.as_bytes(), usize::MAX);
             assert_eq!(whole.truncated(), truncated);
             assert!(whole == scan(message.as_bytes(), 1000));
@@ -716,10 +735,17 @@ mod tests {
 
     /// Offsets are in order, within the message and within the parent; lines are those of the body.
     fn hold_together(message: &[u8], part: &BodyPart, end: u64, line_end: u8) -> Result<(), TestCaseError> {
-        prop_assert!(part.header_offset() <= part.body_offset() && part.body_offset() <= part.end_offset() && part.end_offset() <= end);
+        prop_assert!(
+            part.header_offset() <= part.body_offset()
+                && part.body_offset() <= part.end_offset()
+                && part.end_offset() <= end
+        );
         let body = &message[part.body_offset() as usize..part.end_offset() as usize];
         prop_assert_eq!(part.body_lines(), memchr::memchr_iter(line_end, body).count() as u64);
-        prop_assert_eq!(part.kind() == PartKind::Message, part.children().len() == 1 && part.children()[0].header_offset() == part.body_offset());
+        prop_assert_eq!(
+            part.kind() == PartKind::Message,
+            part.children().len() == 1 && part.children()[0].header_offset() == part.body_offset()
+        );
         let mut from = part.body_offset();
         for child in part.children() {
             prop_assert!(child.header_offset() >= from);

@@ -86,8 +86,7 @@ pub fn open<S: Read + Write + Seek>(
     let key = keys.unwrap(&outer.fields.key, outer.fields.mark.profile)?;
     let index = index(&outer.fields, &key)?;
     spool.rewind().map_err(OpenError::Io)?;
-    let inside =
-        recover(&mut spool, outer.fields.mark.profile, &key, &mut io::sink()).map_err(OpenError::Content)?;
+    let inside = recover(&mut spool, outer.fields.mark.profile, &key, &mut io::sink()).map_err(OpenError::Content)?;
     let mut own_account = trust.clone();
     own_account.accounts = vec![account];
     let belongs = inside.origin.id == outer.fields.mark.id

@@ -107,8 +107,7 @@ impl SecretKey {
 
     /// Reads the first secret key of a file, armored or binary.
     pub fn parse(octets: &[u8]) -> Result<Self, KeyError> {
-        let (mut keys, _) =
-            SignedSecretKey::from_reader_many(Cursor::new(octets)).map_err(|_| KeyError::Unparsable)?;
+        let (mut keys, _) = SignedSecretKey::from_reader_many(Cursor::new(octets)).map_err(|_| KeyError::Unparsable)?;
         Ok(Self(keys.next().and_then(Result::ok).ok_or(KeyError::Unparsable)?))
     }
 

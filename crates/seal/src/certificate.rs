@@ -80,8 +80,8 @@ impl Certificate {
         }
         let mut certificates = Vec::new();
         for block in blocks(octets)? {
-            let (keys, _) = SignedPublicKey::from_reader_many(Cursor::new(&block))
-                .map_err(|_| CertificateError::Unparsable)?;
+            let (keys, _) =
+                SignedPublicKey::from_reader_many(Cursor::new(&block)).map_err(|_| CertificateError::Unparsable)?;
             for key in keys {
                 certificates.push(Self::check(&key.map_err(|_| CertificateError::Unparsable)?, now)?);
             }
@@ -119,9 +119,10 @@ impl Certificate {
         }) {
             return Err(CertificateError::Revoked(name));
         }
-        let direct = details.direct_signatures.iter().filter(|signature| {
-            signature.typ() == Some(SignatureType::Key) && signature.verify_key(primary).is_ok()
-        });
+        let direct = details
+            .direct_signatures
+            .iter()
+            .filter(|signature| signature.typ() == Some(SignatureType::Key) && signature.verify_key(primary).is_ok());
         let certifications = details.users.iter().flat_map(|user| {
             user.signatures.iter().filter(|signature| {
                 signature.is_certification() && signature.verify_certification(primary, Tag::UserId, &user.id).is_ok()
@@ -184,12 +185,8 @@ impl Certificate {
 fn blocks(octets: &[u8]) -> Result<Vec<Vec<u8>>, CertificateError> {
     let Ok(text) = std::str::from_utf8(octets) else {
         // Tag 5 in old or new format: a secret key packet.
-        let secret = octets.first().is_some_and(|first| first & 0xbc == 0x94 || first & 0xff == 0xc5);
-        return if secret {
-            Err(CertificateError::Secret)
-        } else {
-            Ok(vec![octets.to_vec()])
-        };
+        let secret = octets.first().is_some_and(|first| first & 0xbc == 0x94 || *first == 0xc5);
+        return if secret { Err(CertificateError::Secret) } else { Ok(vec![octets.to_vec()]) };
     };
     if text.contains(SECRET_BEGIN) {
         return Err(CertificateError::Secret);
@@ -317,6 +314,7 @@ fn hexadecimal(octets: &[u8]) -> String {
 }
 
 fn date(seconds: u64) -> String {
-    let moment = i64::try_from(seconds).ok().and_then(|seconds| time::OffsetDateTime::from_unix_timestamp(seconds).ok());
+    let moment =
+        i64::try_from(seconds).ok().and_then(|seconds| time::OffsetDateTime::from_unix_timestamp(seconds).ok());
     moment.map_or_else(|| "an unknown day".to_owned(), |moment| moment.date().to_string())
 }

@@ -8,8 +8,22 @@ use mail::{AddressList, HeaderField, HeaderSection, decode_words, encode_words};
 
 /// Fields that are copied into the payload's header, each as often as it occurs.
 const PROTECTED: [&str; 16] = [
-    "From", "Sender", "Reply-To", "To", "Cc", "Bcc", "Date", "Subject", "Message-ID", "In-Reply-To", "References",
-    "Keywords", "Comments", "Mail-Followup-To", "Importance", "Priority",
+    "From",
+    "Sender",
+    "Reply-To",
+    "To",
+    "Cc",
+    "Bcc",
+    "Date",
+    "Subject",
+    "Message-ID",
+    "In-Reply-To",
+    "References",
+    "Keywords",
+    "Comments",
+    "Mail-Followup-To",
+    "Importance",
+    "Priority",
 ];
 const PROTECTED_TOO: [&str; 2] = ["X-Priority", "Autocrypt"];
 /// Fields that hold addresses.
@@ -74,7 +88,8 @@ pub fn outside(name: &str, field: &HeaderField<'_>) -> Option<Vec<u8>> {
     let value = value.split(|&octet| octet == b'\r').next().unwrap_or_default();
     let printable = value.iter().all(|&octet| matches!(octet, b'\t' | b' '..=b'~'));
     if printable && value.len() <= MAX_UNFOLDED && !has_bare_cr(field.value()) {
-        return Some(inside(name, field)).filter(|copy| copy.split(|&octet| octet == b'\n').all(|line| line.len() < 998));
+        return Some(inside(name, field))
+            .filter(|copy| copy.split(|&octet| octet == b'\n').all(|line| line.len() < 998));
     }
     if printable && value.len() <= MAX_UNFOLDED {
         return Some(folded(name, &String::from_utf8_lossy(value)));
@@ -180,7 +195,16 @@ fn has_bare_cr(octets: &[u8]) -> bool {
 fn protected_name(field: &HeaderField<'_>) -> Option<&'static str> {
     let list = || {
         let start = field.name().get(..5)?;
-        let known = ["List-Id", "List-Help", "List-Unsubscribe", "List-Subscribe", "List-Post", "List-Owner", "List-Archive", "List-Unsubscribe-Post"];
+        let known = [
+            "List-Id",
+            "List-Help",
+            "List-Unsubscribe",
+            "List-Subscribe",
+            "List-Post",
+            "List-Owner",
+            "List-Archive",
+            "List-Unsubscribe-Post",
+        ];
         start.eq_ignore_ascii_case(b"List-").then(|| known.into_iter().find(|name| field.is(name))).flatten()
     };
     PROTECTED.into_iter().chain(PROTECTED_TOO).find(|name| field.is(name)).or_else(list)
@@ -209,7 +233,11 @@ mod tests {
             (b"To: a@b.test,\r\n c@d.test\r\n\r\n", "To", Some("To: a@b.test,\r\n c@d.test\r\n")),
             (b"From: a@b.test\rSubject: secret\r\rbody", "From", Some("From: a@b.test\r\n")),
             (b"From: a@b.test\rX: secret\nTo: x@y\n\n", "From", Some("From: a@b.test\r\n")),
-            (b"From: =?utf-8?q?J=C3=BCrgen?= <j@x.test>\n\n", "From", Some("From: =?utf-8?q?J=C3=BCrgen?= <j@x.test>\r\n")),
+            (
+                b"From: =?utf-8?q?J=C3=BCrgen?= <j@x.test>\n\n",
+                "From",
+                Some("From: =?utf-8?q?J=C3=BCrgen?= <j@x.test>\r\n"),
+            ),
             (b"Subject: a\0b\n\n", "Subject", Some("Subject: a b\r\n")),
             (b"Subject: \xfc\n\n", "Subject", None),
             (b"Date: x\n \n\t\n y\n\n", "Date", Some("Date: x\r\n y\r\n")),
@@ -226,7 +254,8 @@ mod tests {
     #[test]
     fn long_lists_are_shortened_outside_to_whole_items() {
         let many: Vec<String> = (0..5000).map(|number| format!("u{number} <u{number}@example.test>")).collect();
-        let message = format!("To: {}\r\nReferences: {}\r\n\r\n", many.join(",\r\n "), "<a@b> ".repeat(900) + "<last@b>");
+        let message =
+            format!("To: {}\r\nReferences: {}\r\n\r\n", many.join(",\r\n "), "<a@b> ".repeat(900) + "<last@b>");
         let to = outside_of(message.as_bytes(), "To").expect("some");
         assert!(to.len() < 1000 && to.starts_with("To: u0 <u0@example.test>") && to.trim_end().ends_with('>'));
         let references = outside_of(message.as_bytes(), "References").expect("some");

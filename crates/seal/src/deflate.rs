@@ -23,6 +23,9 @@ const ROOM: usize = PIECE + PIECE / 8 + 1024;
 /// Octets looked at to tell base64 from text.
 const SAMPLE: usize = 4 * 1024;
 
+/// A piece, and what it was compressed to.
+type Piece<'a> = (&'a [u8], Mutex<io::Result<Vec<u8>>>);
+
 /// The compressor.
 pub(crate) struct Deflate<S> {
     to: SpoolWriter<S>,
@@ -36,8 +39,7 @@ impl<S: Read + Write + Seek> Deflate<S> {
 
     /// Compresses some octets; `meanwhile` runs on this thread while others begin.
     pub(crate) fn write(&mut self, octets: &[u8], meanwhile: impl FnOnce()) -> io::Result<()> {
-        let pieces: Vec<(&[u8], Mutex<io::Result<Vec<u8>>>)> =
-            octets.chunks(PIECE).map(|piece| (piece, Mutex::new(Ok(Vec::new())))).collect();
+        let pieces: Vec<Piece<'_>> = octets.chunks(PIECE).map(|piece| (piece, Mutex::new(Ok(Vec::new())))).collect();
         let next = AtomicUsize::new(0);
         let work = || {
             while let Some((piece, result)) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -112,7 +114,10 @@ mod tests {
     #[test]
     fn pieces_join_to_one_stream() {
         let base64: Vec<u8> = (0..700_000_u32)
-            .map(|number| b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"[(number.wrapping_mul(2_654_435_761) >> 26) as usize])
+            .map(|number| {
+                b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+                    [(number.wrapping_mul(2_654_435_761) >> 26) as usize]
+            })
             .collect();
         let noise: Vec<u8> = (0..700_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         let text = b"the same line again and again\r\n".repeat(20_000);

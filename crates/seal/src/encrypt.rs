@@ -65,9 +65,10 @@ fn write_content<S: Read + Write + Seek, W: Write>(
 ) -> Result<W, SealError> {
     let around = (frame.head.len() + frame.tail.len()) as u64;
     let payload = survey.length + around;
-    let compressed = survey.compressed.take().filter(|deflated| {
-        deflated.length().saturating_mul(limit::STORE_ABOVE_RATIO) >= survey.length
-    });
+    let compressed = survey
+        .compressed
+        .take()
+        .filter(|deflated| deflated.length().saturating_mul(limit::STORE_ABOVE_RATIO) >= survey.length);
     match compressed {
         Some(deflated) => write_compressed(deflated, payload, frame, to, key, settings),
         None => {
@@ -75,8 +76,7 @@ fn write_content<S: Read + Write + Seek, W: Write>(
             let header = literal::literal_header(padded).ok_or(SealError::TooLarge)?;
             let length = header.len() as u64 + padded;
             original.rewind().map_err(SealError::Read)?;
-            let mut writer =
-                ContentWriter::begin(to, settings.profile, key, length).map_err(SealError::Spool)?;
+            let mut writer = ContentWriter::begin(to, settings.profile, key, length).map_err(SealError::Spool)?;
             writer.write_all(&header).map_err(SealError::Spool)?;
             writer.write_all(&frame.head).map_err(SealError::Spool)?;
             copy(original, survey.length, &mut writer)?;
@@ -106,8 +106,8 @@ fn write_compressed<S: Read + Write + Seek, W: Write>(
     let literal = literal::literal_header(payload + padding as u64).ok_or(SealError::TooLarge)?;
     let header = literal::compressed_header(total).ok_or(SealError::TooLarge)?;
 
-    let mut writer = ContentWriter::begin(to, settings.profile, key, header.len() as u64 + total)
-        .map_err(SealError::Spool)?;
+    let mut writer =
+        ContentWriter::begin(to, settings.profile, key, header.len() as u64 + total).map_err(SealError::Spool)?;
     let head = [&literal[..], &frame.head].concat();
     let mut tail = frame.tail.clone();
     payload::write_padding(&mut tail, padding as u64).map_err(SealError::Spool)?;

@@ -8,7 +8,18 @@ use crate::copies;
 
 /// Header fields selected, in this order; when room runs out they go from the end, but these four stay longest.
 const SELECTED: [&str; 13] = [
-    "From", "Sender", "Reply-To", "To", "Cc", "Bcc", "Date", "Subject", "Message-ID", "In-Reply-To", "References", "List-Id",
+    "From",
+    "Sender",
+    "Reply-To",
+    "To",
+    "Cc",
+    "Bcc",
+    "Date",
+    "Subject",
+    "Message-ID",
+    "In-Reply-To",
+    "References",
+    "List-Id",
     "Content-Type",
 ];
 const STAY_LONGEST: [&str; 4] = ["Date", "Subject", "Message-ID", "From"];
@@ -121,7 +132,8 @@ fn shortened(name: &str, lines: &[u8]) -> Option<Vec<u8>> {
         }
         "To" | "Cc" | "Bcc" => {
             let list = mail::AddressList::parse(&value);
-            let addresses: Vec<&[u8]> = list.addresses().take(SHORT_ADDRESSES).map(|address| address.verbatim()).collect();
+            let addresses: Vec<&[u8]> =
+                list.addresses().take(SHORT_ADDRESSES).map(|address| address.verbatim()).collect();
             let kept = addresses.join(&b", "[..]);
             (kept.len() <= MAX_FIELD).then(|| [name.as_bytes(), b": ", kept.as_slice(), b"\r\n"].concat())
         }
@@ -141,14 +153,16 @@ mod tests {
 
     #[test]
     fn what_fits_is_whole() {
-        let index = index_of("Subject: a\r\nX: y\r\nFrom: b\r\n\r\n", Index { preview: Some("p".into()), ..Index::default() });
+        let index =
+            index_of("Subject: a\r\nX: y\r\nFrom: b\r\n\r\n", Index { preview: Some("p".into()), ..Index::default() });
         assert_eq!(index.fields, b"From: b\r\nSubject: a\r\n");
         assert!(index.omitted.is_empty() && index.preview.is_some());
     }
 
     #[test]
     fn what_does_not_fit_is_named() {
-        let many: Vec<String> = (0..60).map(|number| format!("someone{number} <someone{number}@example.test>")).collect();
+        let many: Vec<String> =
+            (0..60).map(|number| format!("someone{number} <someone{number}@example.test>")).collect();
         let message = format!(
             "From: a@b\r\nTo: {}\r\nSubject: {}\r\nReferences: {}\r\n\r\n",
             many.join(",\r\n "),

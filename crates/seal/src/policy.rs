@@ -30,7 +30,16 @@ const WHO_AND_WHEN: [&str; 9] =
     ["From", "Sender", "Reply-To", "To", "Cc", "Date", "Message-ID", "In-Reply-To", "References"];
 /// Fields that `open` leaves outside besides those and the Subject.
 const OPEN_TOO: [&str; 10] = [
-    "List-Id", "List-Help", "List-Unsubscribe", "List-Subscribe", "List-Post", "List-Owner", "List-Archive", "Keywords", "Comments", "Autocrypt",
+    "List-Id",
+    "List-Help",
+    "List-Unsubscribe",
+    "List-Subscribe",
+    "List-Post",
+    "List-Owner",
+    "List-Archive",
+    "Keywords",
+    "Comments",
+    "Autocrypt",
 ];
 /// `hidden` never writes a date older than this many hours' rounding: the full hour of sealing.
 const HOUR: u64 = 3600;
@@ -144,7 +153,9 @@ mod tests {
         assert!(open.contains("Subject: secret plan\r\n") && open.contains("List-Id:") && open.contains("Keywords: k"));
         for policy in [Policy::Open, Policy::Baseline, Policy::Shy, Policy::Hidden] {
             let outer = outer(policy);
-            assert!(!outer.contains("hidden@example.org") && !outer.contains("Received") && !outer.contains("X-Mailer"));
+            assert!(
+                !outer.contains("hidden@example.org") && !outer.contains("Received") && !outer.contains("X-Mailer")
+            );
             assert_eq!(policy.word().parse(), Ok(policy));
         }
         assert!("none".parse::<Policy>().is_err());

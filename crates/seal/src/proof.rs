@@ -146,8 +146,14 @@ impl Expectation {
         if !same {
             return Err(ProofError::Other);
         }
-        let envelope =
-            Envelope { profile: self.profile, account, id: self.id, content: &self.content, key: &key, fields: &fields };
+        let envelope = Envelope {
+            profile: self.profile,
+            account,
+            id: self.id,
+            content: &self.content,
+            key: &key,
+            fields: &fields,
+        };
         if mark.sealer == sealer.id() && sealer.verifies(&envelope.transcript(sealer.id()), &mark.signature) {
             Ok(Proved { id: self.id })
         } else {

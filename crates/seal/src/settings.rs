@@ -57,9 +57,7 @@ impl NewId<'_> {
     pub(crate) fn of(self, original: &Hash) -> MessageId {
         match self {
             Self::Random => MessageId::random(),
-            Self::OfPlace { dedup, mailbox, occurrence } => {
-                MessageId::of_place(dedup, mailbox, occurrence, original)
-            }
+            Self::OfPlace { dedup, mailbox, occurrence } => MessageId::of_place(dedup, mailbox, occurrence, original),
         }
     }
 }

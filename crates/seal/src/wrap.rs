@@ -64,9 +64,8 @@ impl RecipientKey {
         };
         match &self.parameters {
             Parameters::Ecdh { point, parameters } => {
-                let (ephemeral, wrapped) = agree_ecdh(point, parameters.curve, |shared| {
-                    parameters.wrap(shared, &with_checksum(key, cipher))
-                })?;
+                let (ephemeral, wrapped) =
+                    agree_ecdh(point, parameters.curve, |shared| parameters.wrap(shared, &with_checksum(key, cipher)))?;
                 body.push(ECDH_ID);
                 push_mpi(&mut body, &ephemeral);
                 body.push(wrapped.len() as u8);
@@ -113,11 +112,7 @@ impl Parameters {
 
 /// A fresh key pair on the curve, agreed with `point`: the ephemeral point as OpenPGP writes it, and what `wrap` makes of
 /// the shared secret.
-fn agree_ecdh(
-    point: &[u8],
-    curve: Curve,
-    wrap: impl FnOnce(&[u8]) -> Vec<u8>,
-) -> Result<(Vec<u8>, Vec<u8>), BadKey> {
+fn agree_ecdh(point: &[u8], curve: Curve, wrap: impl FnOnce(&[u8]) -> Vec<u8>) -> Result<(Vec<u8>, Vec<u8>), BadKey> {
     let algorithm = match curve {
         Curve::Curve25519Legacy => &X25519,
         Curve::P256 => &ECDH_P256,

@@ -50,7 +50,7 @@ pub struct ContentWriter<W: Write> {
 
 enum Cipher {
     V1 { encryptor: Box<cfb_mode::Encryptor<Aes256>>, mdc: Sha1 },
-    V2(Chunks),
+    V2(Box<Chunks>),
 }
 
 impl<W: Write> ContentWriter<W> {
@@ -58,7 +58,9 @@ impl<W: Write> ContentWriter<W> {
     pub fn begin(mut to: W, profile: Profile, key: &SessionKey, length: u64) -> io::Result<Self> {
         let body = match profile {
             Profile::Pgp1 => 1 + PREFIX as u64 + length + MDC as u64,
-            Profile::Pgp2 => (V2_PARAMETERS.len() + SALT + TAG) as u64 + length + TAG as u64 * length.div_ceil(CHUNK as u64),
+            Profile::Pgp2 => {
+                (V2_PARAMETERS.len() + SALT + TAG) as u64 + length + TAG as u64 * length.div_ceil(CHUNK as u64)
+            }
         };
         let body = u32::try_from(body).map_err(|_| io::Error::new(ErrorKind::FileTooLarge, "content over 4 GiB"))?;
         to.write_all(&long_header(tag::SEIPD, body))?;
@@ -77,7 +79,7 @@ impl<W: Write> ContentWriter<W> {
                 let salt: [u8; SALT] = random();
                 to.write_all(&V2_PARAMETERS)?;
                 to.write_all(&salt)?;
-                Cipher::V2(Chunks::new(key, &salt))
+                Cipher::V2(Box::new(Chunks::new(key, &salt)))
             }
         };
         Ok(Self { to, buffer, cipher, left: length })
@@ -192,7 +194,7 @@ pub struct ContentReader<R: Read> {
 
 enum Decryption {
     V1 { decryptor: Box<cfb_mode::Decryptor<Aes256>>, mdc: Sha1, prefix: usize },
-    V2(Chunks),
+    V2(Box<Chunks>),
 }
 
 impl<R: Read> ContentReader<R> {
@@ -218,7 +220,7 @@ impl<R: Read> ContentReader<R> {
                 let mut salt = [0; SALT];
                 read_exactly(&mut from, &mut salt)?;
                 let taken = V2_PARAMETERS.len() + SALT;
-                (Decryption::V2(Chunks::new(key, &salt)), taken, TAG, taken + TAG)
+                (Decryption::V2(Box::new(Chunks::new(key, &salt))), taken, TAG, taken + TAG)
             }
         };
         if body < minimum as u64 {

@@ -94,10 +94,7 @@ impl Index {
         if decoder.position() == octets.len() { Ok(index) } else { Err(BadIndex) }
     }
 
-    fn encode(
-        &self,
-        to: &mut Encoder<&mut Vec<u8>>,
-    ) -> Result<(), std::convert::Infallible> {
+    fn encode(&self, to: &mut Encoder<&mut Vec<u8>>) -> Result<(), std::convert::Infallible> {
         let texts = [
             (6, &self.internal_date),
             (7, &self.mailbox),

@@ -286,7 +286,11 @@ mod tests {
             (WrapCipher::Aes128, &data[..32], "1FA68B0A8112B447AEF34BD8FB5A7B829D3E862371D2CFE5"),
             (WrapCipher::Aes192, &data[..32], "96778B25AE6CA435F92B5B97C050AED2468AB8A17AD84E5D"),
             (WrapCipher::Aes192, data, "031D33264E15D33268F24EC260743EDCE1C6C7DDEE725A936BA814915C6762D2"),
-            (WrapCipher::Aes256, more, "28C9F404C4B810F4CBCCB35CFB87F8263F5786E2D80ED326CBC7F0E71A99F43BFB988B9B7A02DD21"),
+            (
+                WrapCipher::Aes256,
+                more,
+                "28C9F404C4B810F4CBCCB35CFB87F8263F5786E2D80ED326CBC7F0E71A99F43BFB988B9B7A02DD21",
+            ),
         ];
         for (cipher, plain, wrapped) in table {
             let length = match cipher {
@@ -296,7 +300,11 @@ mod tests {
             };
             let key = &octets(key)[..length];
             assert_eq!(wrap(cipher, key, &octets(plain)), octets(wrapped), "{cipher:?}");
-            assert_eq!(unwrap(cipher, key, &octets(wrapped)).map(|plain| plain.to_vec()), Ok(octets(plain)), "{cipher:?}");
+            assert_eq!(
+                unwrap(cipher, key, &octets(wrapped)).map(|plain| plain.to_vec()),
+                Ok(octets(plain)),
+                "{cipher:?}"
+            );
             for at in 0..wrapped.len() / 2 {
                 let mut changed = octets(wrapped);
                 changed[at] ^= 1;

@@ -94,7 +94,7 @@ pub struct LiteralReader<R: BufRead> {
 
 enum Packets<R: BufRead> {
     Stored(R),
-    Deflated(BufReader<DeflateDecoder<io::Take<R>>>),
+    Deflated(Box<BufReader<DeflateDecoder<io::Take<R>>>>),
 }
 
 impl<R: BufRead> LiteralReader<R> {
@@ -116,7 +116,7 @@ impl<R: BufRead> LiteralReader<R> {
                     return Err(ContentError::Malformed.into());
                 }
                 let most = length.saturating_mul(limit::MAX_COMPRESSION_RATIO).saturating_add(64 * 1024);
-                Self::literal(Packets::Deflated(inflated), payload, most)
+                Self::literal(Packets::Deflated(Box::new(inflated)), payload, most)
             }
             _ => Err(ContentError::Malformed.into()),
         }
@@ -221,7 +221,9 @@ fn read_exactly(from: &mut impl Read, to: &mut [u8]) -> io::Result<()> {
 /// A malformed DEFLATE stream is malformed content; an error from below passes.
 fn inflate_error(error: io::Error) -> io::Error {
     match error.kind() {
-        ErrorKind::InvalidInput | ErrorKind::InvalidData if error.get_ref().is_none_or(|inner| !inner.is::<ContentError>()) => {
+        ErrorKind::InvalidInput | ErrorKind::InvalidData
+            if error.get_ref().is_none_or(|inner| !inner.is::<ContentError>()) =>
+        {
             ContentError::Malformed.into()
         }
         ErrorKind::UnexpectedEof => ContentError::Truncated.into(),
@@ -272,7 +274,8 @@ mod tests {
         }
         assert!(read(&[literal.as_slice(), &literal].concat()).is_err());
         assert!(read(&[compressed.as_slice(), &literal].concat()).is_err());
-        let nested = [&compressed_header(compressed.len() as u64 + 5).expect("small")[..], &stored(&compressed)].concat();
+        let nested =
+            [&compressed_header(compressed.len() as u64 + 5).expect("small")[..], &stored(&compressed)].concat();
         assert!(read(&nested).is_err());
     }
 }

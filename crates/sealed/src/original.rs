@@ -40,12 +40,7 @@ impl Recovered {
 
 /// Decrypts `content` to its very end and writes the original to `to`.
 /// `to` must be something that can be thrown away, or what was verified by an earlier call.
-pub fn recover(
-    content: impl Read,
-    profile: Profile,
-    key: &SessionKey,
-    to: &mut impl Write,
-) -> io::Result<Recovered> {
+pub fn recover(content: impl Read, profile: Profile, key: &SessionKey, to: &mut impl Write) -> io::Result<Recovered> {
     let mut payload = LiteralReader::begin(ContentReader::begin(content, profile, key)?)?;
     let head = Head::read(&mut payload)?;
     if head.origin.length > limit::MAX_ORIGINAL || head.origin.length > payload.left() {

@@ -87,7 +87,7 @@ impl PacketHeader {
         let tag = first & 0x3f;
         let (header, body) = match number(1)? {
             short @ 0..=191 => (2, Length::Definite(short)),
-            middle @ 192..=223 => (3, Length::Definite((middle - 192 << 8) + number(1)? + 192)),
+            middle @ 192..=223 => (3, Length::Definite(((middle - 192) << 8) + number(1)? + 192)),
             partial @ 224..=254 => (2, Length::Partial(1 << (partial & 0x1f))),
             _ => (6, Length::Definite(number(4)?)),
         };
@@ -155,7 +155,7 @@ fn usual_header(body: usize) -> Vec<u8> {
     let first = 0xc0 | tag::PKESK;
     match body {
         0..192 => vec![first, body as u8],
-        192..8384 => vec![first, ((body - 192 >> 8) + 192) as u8, (body - 192) as u8],
+        192..8384 => vec![first, (((body - 192) >> 8) + 192) as u8, (body - 192) as u8],
         _ => long_header(tag::PKESK, body as u32).to_vec(),
     }
 }

@@ -5,7 +5,7 @@
 use std::io::{self, BufRead, Read};
 
 use base64_simd::STANDARD;
-use mail::{ContentType, ContentDisposition, HeaderField, HeaderSection, Parameters};
+use mail::{ContentDisposition, ContentType, HeaderField, HeaderSection, Parameters};
 
 use crate::{
     armor::{ArmorError, Surroundings},
@@ -190,7 +190,7 @@ impl Body {
         loop {
             match lines.next()? {
                 line if line == delimiter => break,
-                line if line.is_empty() => {}
+                b"" => {}
                 line => version.push(line),
             }
         }
@@ -270,13 +270,16 @@ fn fields_only(section: &HeaderSection<'_>) -> bool {
     let first = section.fields().first().map_or(section.octets().len(), |field| field.offset());
     let top = section.octets().get(..first).unwrap_or_default();
     let envelope = top.starts_with(b"From ") || top.starts_with(b">From ");
-    let envelope_line = if envelope && top.iter().filter(|&&octet| octet == b'\n').count() == 1 { top.len() } else { 0 };
+    let envelope_line =
+        if envelope && top.iter().filter(|&&octet| octet == b'\n').count() == 1 { top.len() } else { 0 };
     !section.over_limit() && fields + envelope_line == section.octets().len()
 }
 
 /// No transfer encoding: what is decoded is what stands there.
 fn is_as_it_is(section: &HeaderSection<'_>) -> bool {
-    section.all("Content-Transfer-Encoding").all(|field| is_one_of(field.unfolded().trim_ascii(), &["7bit", "8bit", "binary"]))
+    section
+        .all("Content-Transfer-Encoding")
+        .all(|field| is_one_of(field.unfolded().trim_ascii(), &["7bit", "8bit", "binary"]))
 }
 
 fn is_one_of(value: &[u8], known: &[&str]) -> bool {
@@ -294,8 +297,11 @@ const KNOWN_DESCRIPTIONS: [&str; 4] = [
 /// Armor headers of well-known programs (RFC 9580 §6.2.2). A comment of any other wording is readable mail.
 fn is_known_armor_header(line: &[u8]) -> bool {
     const MAX_VERSION: usize = 48;
-    let Some((key, value)) = std::str::from_utf8(line).ok().and_then(|line| line.split_once(": ")) else { return false };
-    let programs = ["GnuPG v", "GnuPG/MacGPG2 v", "OpenPGP.js v", "Mailvelope v", "BCPG v", "ProtonMail", "PGP ", "APG v"];
+    let Some((key, value)) = std::str::from_utf8(line).ok().and_then(|line| line.split_once(": ")) else {
+        return false;
+    };
+    let programs =
+        ["GnuPG v", "GnuPG/MacGPG2 v", "OpenPGP.js v", "Mailvelope v", "BCPG v", "ProtonMail", "PGP ", "APG v"];
     let comments = [
         "Using GnuPG with Mozilla - http://enigmail.mozdev.org/",
         "Using GnuPG with Mozilla - https://enigmail.mozdev.org/",

@@ -213,7 +213,8 @@ mod tests {
         ];
         for (header, body) in parts {
             for before in ["", empty] {
-                let text = format!("{before}--b\r\nContent-Type: application/octet-stream\r\n{header}\r\n{body}\r\n--b--\r\n");
+                let text =
+                    format!("{before}--b\r\nContent-Type: application/octet-stream\r\n{header}\r\n{body}\r\n--b--\r\n");
                 for step in [1, 7, 50, 10_000] {
                     assert_eq!(scan(text.as_bytes(), step).expect("one message"), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
                 }

@@ -81,7 +81,8 @@ impl Primitives {
         let peer = PrivateKey::generate(&X25519).unwrap();
         let public = peer.compute_public_key().unwrap();
         let agreed = |own: &PrivateKey| {
-            agree(own, UnparsedPublicKey::new(&X25519, public.as_ref()), (), |shared| Ok(black_box(shared[0]))).unwrap();
+            agree(own, UnparsedPublicKey::new(&X25519, public.as_ref()), (), |shared| Ok(black_box(shared[0])))
+                .unwrap();
         };
         let pair = Ed25519KeyPair::generate().unwrap();
         let message = [7; 200];
@@ -192,7 +193,10 @@ impl Household {
     fn open(&self, sealed: &[u8]) -> Vec<u8> {
         let mut message = sealed;
         let mut original = Vec::with_capacity(sealed.len());
-        open::open(&mut message, Cursor::new(Vec::new()), &self.keys, &self.trust).unwrap().write(&mut original).unwrap();
+        open::open(&mut message, Cursor::new(Vec::new()), &self.keys, &self.trust)
+            .unwrap()
+            .write(&mut original)
+            .unwrap();
         original
     }
 }
@@ -203,14 +207,29 @@ fn engines(household: &Household, small: &[u8], primitives: &Primitives) {
     let header = mail::header_section_end(&sealed).unwrap();
     let content = small.len() + 2048;
     let us = |seconds: f64| seconds * 1e6;
-    println!("primitives, one core: X25519 {:.0} us ({:.0} us to unwrap), Ed25519 {:.0} us ({:.0} us to verify), AES-256-CFB {:.0} MB/s, SHA-1 {:.0}, SHA-256 {:.0}",
-        us(primitives.x25519_encrypt), us(primitives.x25519_decrypt), us(primitives.ed25519_sign), us(primitives.ed25519_verify),
-        1e-6 / primitives.cfb_encrypt, 1e-6 / primitives.sha1, 1e-6 / primitives.sha256);
+    println!(
+        "primitives, one core: X25519 {:.0} us ({:.0} us to unwrap), Ed25519 {:.0} us ({:.0} us to verify), AES-256-CFB {:.0} MB/s, SHA-1 {:.0}, SHA-256 {:.0}",
+        us(primitives.x25519_encrypt),
+        us(primitives.x25519_decrypt),
+        us(primitives.ed25519_sign),
+        us(primitives.ed25519_verify),
+        1e-6 / primitives.cfb_encrypt,
+        1e-6 / primitives.sha1,
+        1e-6 / primitives.sha256
+    );
     let report = |what: &str, took: f64, bound: f64| {
         println!("{what:<44} {:>7.0}/s   bound {:>7.0}/s   ratio {:.2}", 1.0 / took, 1.0 / bound, bound / took);
     };
-    report("seal 8 KB to two Curve25519 keys", seconds(|| drop(black_box(household.seal(black_box(small))))), primitives.seal(small.len(), content));
-    report("open 8 KB", seconds(|| drop(black_box(household.open(black_box(&sealed))))), primitives.open(small.len(), content));
+    report(
+        "seal 8 KB to two Curve25519 keys",
+        seconds(|| drop(black_box(household.seal(black_box(small))))),
+        primitives.seal(small.len(), content),
+    );
+    report(
+        "open 8 KB",
+        seconds(|| drop(black_box(household.open(black_box(&sealed))))),
+        primitives.open(small.len(), content),
+    );
     let list = seconds(|| {
         let index = open::headers(black_box(&sealed[..header]), &household.keys, &household.trust).unwrap();
         black_box(index);
@@ -225,7 +244,13 @@ fn pipes() {
     let path = |name: &str| place.path().join(name);
     let home = path("home");
     let init = Command::new(sealpost)
-        .args(["--home".as_ref(), home.as_os_str(), "init".as_ref(), "--address".as_ref(), "alice@example.org".as_ref()])
+        .args([
+            "--home".as_ref(),
+            home.as_os_str(),
+            "init".as_ref(),
+            "--address".as_ref(),
+            "alice@example.org".as_ref(),
+        ])
         .args(["--no-passphrase".as_ref(), "--recovery".as_ref(), path("recovery").as_os_str()])
         .stderr(Stdio::null())
         .status();
@@ -267,7 +292,11 @@ fn pipes() {
     line("open (compressed)", run(&["open"], &path("auto.eml"), &path("opened.eml")));
     assert!(same(&path("opened.eml"), &large));
     match gpg(sealpost, &home, place.path(), &large) {
-        Some(took) => println!("gpg -e of the same mail (it compresses too)  {:>7.0} MB/s   seal is {:.1} times as fast", megabytes / took, took / compressed),
+        Some(took) => println!(
+            "gpg -e of the same mail (it compresses too)  {:>7.0} MB/s   seal is {:.1} times as fast",
+            megabytes / took,
+            took / compressed
+        ),
         None => println!("gpg -e: skipped, gpg is not installed"),
     }
 }
@@ -296,14 +325,19 @@ fn gpg(sealpost: &Path, home: &Path, place: &Path, large: &Path) -> Option<f64> 
     std::fs::write(&file, certificate).unwrap();
     let gpg = || {
         let mut command = Command::new("gpg");
-        command.arg("--homedir").arg(&keyring).args(["--batch", "--quiet", "--trust-model", "always"]).stderr(Stdio::null());
+        command
+            .arg("--homedir")
+            .arg(&keyring)
+            .args(["--batch", "--quiet", "--trust-model", "always"])
+            .stderr(Stdio::null());
         command
     };
     if !gpg().arg("--import").arg(&file).status().ok()?.success() {
         return None;
     }
     let started = Instant::now();
-    let status = gpg().args(["-e", "-a", "-r", "alice@example.org", "-o"]).arg(place.join("gpg.asc")).arg(large).status();
+    let status =
+        gpg().args(["-e", "-a", "-r", "alice@example.org", "-o"]).arg(place.join("gpg.asc")).arg(large).status();
     status.ok()?.success().then(|| started.elapsed().as_secs_f64())
 }
 
@@ -316,7 +350,8 @@ fn mail(octets: usize) -> Vec<u8> {
     let mut mail = b"Received: from mx.example.net by mail.example.org; Mon, 23 Nov 2026 09:00:01 +0000\r\n\
         From: Eve Example <eve@example.com>\r\nTo: Alice <alice@example.org>\r\nSubject: the photographs\r\n\
         Date: Mon, 23 Nov 2026 10:00:00 +0100\r\nMessage-ID: <1@example.com>\r\nMIME-Version: 1.0\r\n\
-        Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n".to_vec();
+        Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+        .to_vec();
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     while mail.len() < octets {

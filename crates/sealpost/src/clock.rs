@@ -10,6 +10,7 @@ pub fn now() -> u64 {
 /// A moment for people: `2026-11-23 10:00 UTC`.
 pub fn shown(seconds: u64) -> String {
     let format = time::macros::format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
-    let moment = i64::try_from(seconds).ok().and_then(|seconds| time::OffsetDateTime::from_unix_timestamp(seconds).ok());
+    let moment =
+        i64::try_from(seconds).ok().and_then(|seconds| time::OffsetDateTime::from_unix_timestamp(seconds).ok());
     moment.and_then(|moment| moment.format(&format).ok()).unwrap_or_else(|| "unknown".to_owned())
 }

@@ -88,8 +88,20 @@ pub enum Sink {
 
 /// Keys that a config may hold, for suggestions.
 const KNOWN: [&str; 14] = [
-    "flow", "source", "seal", "sink", "maildir", "mailboxes", "grace", "since", "max-size", "to", "policy", "scheme",
-    "compress", "in-place",
+    "flow",
+    "source",
+    "seal",
+    "sink",
+    "maildir",
+    "mailboxes",
+    "grace",
+    "since",
+    "max-size",
+    "to",
+    "policy",
+    "scheme",
+    "compress",
+    "in-place",
 ];
 
 impl Config {
@@ -104,8 +116,11 @@ impl Config {
             }
         };
         toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(1, |span| text.get(..span.start).map_or(1, |before| before.matches('\n').count() + 1));
-            let failure = Failure::new(Exit::Config, format_args!("{}, line {line}: {}", path.display(), error.message()));
+            let line = error
+                .span()
+                .map_or(1, |span| text.get(..span.start).map_or(1, |before| before.matches('\n').count() + 1));
+            let failure =
+                Failure::new(Exit::Config, format_args!("{}, line {line}: {}", path.display(), error.message()));
             let unknown = error.message().split('`').nth(1).filter(|_| error.message().starts_with("unknown field"));
             match unknown.and_then(nearest) {
                 Some(known) => failure.hint(format_args!("did you mean `{known}`?")),
@@ -118,7 +133,11 @@ impl Config {
     pub fn flow(&self, name: &str) -> Result<&Flow, Failure> {
         self.flow.get(name).ok_or_else(|| {
             let names: Vec<&str> = self.flow.keys().map(String::as_str).collect();
-            let hint = if names.is_empty() { "config.toml has no [flow.NAME] yet".to_owned() } else { format!("there are: {}", names.join(", ")) };
+            let hint = if names.is_empty() {
+                "config.toml has no [flow.NAME] yet".to_owned()
+            } else {
+                format!("there are: {}", names.join(", "))
+            };
             Failure::new(Exit::Config, format_args!("no flow named {name}")).hint(hint)
         })
     }
@@ -145,7 +164,12 @@ fn nearest(word: &str) -> Option<&'static str> {
         }
         row.last().copied().unwrap_or_default()
     };
-    KNOWN.into_iter().map(|known| (distance(known), known)).min().filter(|(distance, _)| *distance <= 2).map(|(_, known)| known)
+    KNOWN
+        .into_iter()
+        .map(|known| (distance(known), known))
+        .min()
+        .filter(|(distance, _)| *distance <= 2)
+        .map(|(_, known)| known)
 }
 
 /// `90s`, `15m`, `2h`, `7d`.
@@ -169,7 +193,8 @@ fn duration<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Duration
 fn day<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
     let text = String::deserialize(from)?;
     let format = time::macros::format_description!("[year]-[month]-[day]");
-    let day = time::Date::parse(&text, &format).map_err(|_| serde::de::Error::custom("a day is written \"2020-12-31\""))?;
+    let day =
+        time::Date::parse(&text, &format).map_err(|_| serde::de::Error::custom("a day is written \"2020-12-31\""))?;
     Ok(Some(day.midnight().assume_utc().unix_timestamp()))
 }
 

@@ -1,10 +1,7 @@
 //! A flow of the config, wired: names become keys, paths and settings.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::AtomicBool,
-    },
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -59,4 +56,3 @@ pub fn asked_to_stop() -> Result<Arc<AtomicBool>, Failure> {
     }
     Ok(stop)
 }
-

@@ -49,9 +49,8 @@ impl Home {
             .or_else(|| from_environment("SEALPOST_HOME"))
             .or_else(|| from_environment("XDG_CONFIG_HOME").map(|config| config.join("sealpost")))
             .or_else(|| from_environment("HOME").map(|home| home.join(".config/sealpost")));
-        let root = root.ok_or_else(|| {
-            Failure::new(Exit::Config, "no home directory is known").hint("name one: --home DIR")
-        })?;
+        let root =
+            root.ok_or_else(|| Failure::new(Exit::Config, "no home directory is known").hint("name one: --home DIR"))?;
         Ok(Self { root: std::path::absolute(&root).unwrap_or(root) })
     }
 
@@ -135,7 +134,11 @@ impl Home {
     /// Adds an imported secret key. `name`: its fingerprint.
     pub fn add_secret(&self, name: &str, secret: &str) -> Result<PathBuf, Failure> {
         let directory = self.root.join(MORE_SECRETS);
-        DirBuilder::new().recursive(true).mode(0o700).create(&directory).doing(Exit::Config, "cannot make a directory")?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&directory)
+            .doing(Exit::Config, "cannot make a directory")?;
         let path = directory.join(format!("{name}.secret.asc"));
         write_new(&path, secret.as_bytes(), 0o600)?;
         Ok(path)
@@ -228,7 +231,8 @@ impl Home {
                 .hint("make a home first: `sealpost init --address YOU@EXAMPLE`")
         })?;
         let text = Zeroizing::new(text);
-        let value = text.trim().strip_prefix(field).and_then(|rest| rest.strip_prefix(':')).ok_or_else(|| damaged(file))?;
+        let value =
+            text.trim().strip_prefix(field).and_then(|rest| rest.strip_prefix(':')).ok_or_else(|| damaged(file))?;
         let tags = TagList::parse(value.as_bytes()).ok_or_else(|| damaged(file))?;
         tags.get("k").and_then(decode_exact).map(Zeroizing::new).ok_or_else(|| damaged(file))
     }
@@ -264,7 +268,10 @@ pub fn parse_preface(octets: &[u8]) -> Trust {
         let tags = TagList::parse(line.strip_prefix(RECOVERY_FIELD)?.strip_prefix(':')?.as_bytes())?;
         decode_id(tags.get("acct")?).map(AccountId)
     };
-    Trust { accounts: above.lines().filter_map(account).collect(), sealers: above.lines().filter_map(parse_sealer).collect() }
+    Trust {
+        accounts: above.lines().filter_map(account).collect(),
+        sealers: above.lines().filter_map(parse_sealer).collect(),
+    }
 }
 
 /// An account's short name for people.
@@ -275,8 +282,7 @@ pub fn account_name(account: AccountId) -> String {
 /// Writes a file that must not exist yet, synced.
 pub fn write_new(path: &Path, octets: &[u8], mode: u32) -> Result<(), Failure> {
     let what = || format!("cannot write {}", path.display());
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(mode).open(path).doing(Exit::Config, what())?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).doing(Exit::Config, what())?;
     file.write_all(octets).and_then(|()| file.sync_all()).doing(Exit::Config, what())?;
     sync_parent(path)
 }

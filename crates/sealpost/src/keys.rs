@@ -6,8 +6,7 @@ use seal::{Enrolment, wrap::RecipientKey};
 use sealed::{identity::AccountId, signature::SealerKey};
 
 use crate::{
-    args,
-    clock,
+    args, clock,
     failure::{DoingWhat, Exit, Failure},
     home::Home,
 };
@@ -29,8 +28,8 @@ impl Recipients {
             (files, _) => {
                 let mut all: Option<Enrolment> = None;
                 for file in files {
-                    let octets = std::fs::read(file)
-                        .doing(Exit::Config, format_args!("cannot read {}", file.display()))?;
+                    let octets =
+                        std::fs::read(file).doing(Exit::Config, format_args!("cannot read {}", file.display()))?;
                     let mut enrolment = Enrolment::parse(&octets, clock::now())?;
                     match &mut all {
                         None => all = Some(enrolment),
@@ -44,10 +43,14 @@ impl Recipients {
         let sealer = if home.is_initialised() {
             home.sealer()?
         } else {
-            return Err(Failure::new(Exit::Config, format_args!("there is no sealer key in {}", home.root().display()))
-                .hint("make one: `sealpost init --sealer`, or `sealpost init --address YOU@EXAMPLE`"));
+            return Err(Failure::new(
+                Exit::Config,
+                format_args!("there is no sealer key in {}", home.root().display()),
+            )
+            .hint("make one: `sealpost init --sealer`, or `sealpost init --address YOU@EXAMPLE`"));
         };
-        let account = enrolment.account().ok_or_else(|| Failure::new(Exit::Config, "the enrolment names no certificate"))?;
+        let account =
+            enrolment.account().ok_or_else(|| Failure::new(Exit::Config, "the enrolment names no certificate"))?;
         let keys = enrolment.certificates.iter().map(|certificate| certificate.recipient.clone()).collect();
         Ok(Self { enrolment, keys, account, sealer })
     }
@@ -105,8 +108,11 @@ impl Reading {
             None => home.secrets()?,
         };
         if secrets.is_empty() {
-            return Err(Failure::new(Exit::Config, format_args!("there is no secret key in {}", home.root().display()))
-                .hint("name one: --key FILE; or make keys: `sealpost init --address YOU@EXAMPLE`"));
+            return Err(Failure::new(
+                Exit::Config,
+                format_args!("there is no secret key in {}", home.root().display()),
+            )
+            .hint("name one: --key FILE; or make keys: `sealpost init --address YOU@EXAMPLE`"));
         }
         let mut keys = open::Keyring::default();
         let mut passphrase = None;
@@ -127,11 +133,8 @@ impl Reading {
 
 /// A sealer's public line, from a file or standard input (`-`).
 pub fn read_sealer(file: &Path) -> Result<sealed::signature::SealerPublic, Failure> {
-    let text = if file == Path::new("-") {
-        std::io::read_to_string(std::io::stdin())
-    } else {
-        std::fs::read_to_string(file)
-    };
+    let text =
+        if file == Path::new("-") { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(file) };
     let text = text.doing(Exit::Config, format_args!("cannot read {}", file.display()))?;
     text.lines().find_map(crate::home::parse_sealer).ok_or_else(|| {
         Failure::new(Exit::Data, "no sealer key in it").hint("on the sealing machine: `sealpost key export --sealer`")
@@ -144,7 +147,10 @@ impl From<open::KeyError> for Failure {
         use open::KeyError;
         let (exit, hint) = match error {
             KeyError::Unparsable => (Exit::Config, "export it again: `gpg --export-secret-keys --armor ADDRESS`"),
-            KeyError::Passphrase => (Exit::Refused, "try again; there is no way around a lost passphrase, but the recovery key may have another one"),
+            KeyError::Passphrase => (
+                Exit::Refused,
+                "try again; there is no way around a lost passphrase, but the recovery key may have another one",
+            ),
             KeyError::Locked => (Exit::Config, "name a file that holds the passphrase: --passphrase-file FILE"),
             KeyError::CannotDecrypt => (Exit::Config, "name a key that mail was sealed to"),
             KeyError::Making => (Exit::Temporary, "try again; if it stays so, this is a bug: please report it"),

@@ -7,17 +7,17 @@ compile_error!("Sealpost is made for Linux for now");
 
 mod args;
 mod clock;
-mod tell;
+mod command;
+mod config;
 mod failure;
+mod flows;
 mod home;
+mod keys;
 #[cfg(feature = "open")]
 mod passphrase;
-mod spool;
-mod config;
 mod progress;
-mod keys;
-mod flows;
-mod command;
+mod spool;
+mod tell;
 
 use std::process::ExitCode;
 

@@ -7,8 +7,8 @@ use std::fs::File;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use seal::{NewId, Place};
 use seal::wrap::RecipientKey;
+use seal::{NewId, Place};
 use seal::{SealError, Sealing};
 use sealed::identity::AccountId;
 use sealed::index::Way;

@@ -112,7 +112,10 @@ fn every_message_of_the_corpus_comes_back() {
         check(&household, path, number, &original);
     });
     let (octets, signed) = (octets.into_inner(), signed.into_inner());
-    println!("{} files, {count} messages ({signed} with a DKIM signature), {octets} octets: all came back", files.len());
+    println!(
+        "{} files, {count} messages ({signed} with a DKIM signature), {octets} octets: all came back",
+        files.len()
+    );
     assert!(files.len() > 4000 && count >= files.len() && signed > 100 && octets > 30_000_000);
 }
 

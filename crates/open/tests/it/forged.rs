@@ -16,7 +16,8 @@ use crate::{
     programs::{GnuPg, armor, find, installed, output},
 };
 
-const MAIL: &[u8] = b"From: Eve <eve@example.com>\r\nTo: alice@example.org\r\nSubject: quarterly numbers\r\n\r\nThe text.\r\n";
+const MAIL: &[u8] =
+    b"From: Eve <eve@example.com>\r\nTo: alice@example.org\r\nSubject: quarterly numbers\r\n\r\nThe text.\r\n";
 
 const SEALED_LABEL: What = What::Plain(Some(ForgedLabel::SealedFields));
 const MULTIPART_LABEL: What = What::Plain(Some(ForgedLabel::MultipartEncrypted));
@@ -105,11 +106,15 @@ fn sealed_mail_and_what_looks_like_it() {
     assert_eq!((said.wrapped_keys, said.mark.id), (2, parsed(&sealed).mark.id));
 
     // Bob's sealer is as good as Alice's, but not for her account.
-    let both = Trust { accounts: vec![alice.account], sealers: vec![alice.sealer.public().clone(), bob.sealer.public().clone()] };
+    let both = Trust {
+        accounts: vec![alice.account],
+        sealers: vec![alice.sealer.public().clone(), bob.sealer.public().clone()],
+    };
     let for_bob = {
         let settings = seal::Settings { account: bob.account, ..alice.settings() };
         let mut out = Vec::new();
-        seal::seal(&mut std::io::Cursor::new(MAIL), || Ok(std::io::Cursor::new(Vec::new())), &mut out, &settings).unwrap();
+        seal::seal(&mut std::io::Cursor::new(MAIL), || Ok(std::io::Cursor::new(Vec::new())), &mut out, &settings)
+            .unwrap();
         out
     };
     let stranger = {
@@ -137,20 +142,44 @@ fn sealed_mail_and_what_looks_like_it() {
     let fresh = pgp_mime(armor(&sealed));
     let cases = [
         case("ours", sealed.clone(), What::Sealed(said.clone())),
-        case("ours, with an mbox line on top", [b"From eve@example.com Mon Nov 23 10:00:00 2026\r\n", &sealed[..]].concat(), What::Sealed(said.clone())),
-        case("ours, with trace fields", [b"Received: from a by b; now\r\nX-Spam: no\r\n", &sealed[..]].concat(), What::Sealed(said.clone())),
-        case("ours, without the preamble", replaced(&sealed, "This is an OpenPGP/MIME encrypted message (RFC 3156).\r\n", ""), What::Sealed(said.clone())),
+        case(
+            "ours, with an mbox line on top",
+            [b"From eve@example.com Mon Nov 23 10:00:00 2026\r\n", &sealed[..]].concat(),
+            What::Sealed(said.clone()),
+        ),
+        case(
+            "ours, with trace fields",
+            [b"Received: from a by b; now\r\nX-Spam: no\r\n", &sealed[..]].concat(),
+            What::Sealed(said.clone()),
+        ),
+        case(
+            "ours, without the preamble",
+            replaced(&sealed, "This is an OpenPGP/MIME encrypted message (RFC 3156).\r\n", ""),
+            What::Sealed(said.clone()),
+        ),
         case("by a sealer that nobody pinned", stranger.clone(), What::SealedByUnknown(as_said(&stranger))),
         case("the pinned key's name, another signature", wrong_signature, SEALED_LABEL),
         case("a pinned sealer, another account", for_bob, SEALED_LABEL),
-        case("all three fields over a fresh body", [own_fields(&sealed), pgp_mime(armor(&other))].concat(), SEALED_LABEL),
-        case("all three fields over the same armor in another frame", [own_fields(&sealed), fresh.clone()].concat(), SEALED_LABEL),
+        case(
+            "all three fields over a fresh body",
+            [own_fields(&sealed), pgp_mime(armor(&other))].concat(),
+            SEALED_LABEL,
+        ),
+        case(
+            "all three fields over the same armor in another frame",
+            [own_fields(&sealed), fresh.clone()].concat(),
+            SEALED_LABEL,
+        ),
         case("all three fields over text", [&own_fields(&sealed)[..], MAIL].concat(), SEALED_LABEL),
         case("the fields blob of another mail", with_fields(&sealed, &other_fields_blob), SEALED_LABEL),
         case("the keys of another mail", with_fields(&sealed, &other_key), SEALED_LABEL),
         case("our fields twice", [own_fields(&sealed), sealed.clone()].concat(), SEALED_LABEL),
         case("Sealed-Mail alone", [&b"Sealed-Mail: v=1\r\n"[..], MAIL].concat(), SEALED_LABEL),
-        case("Sealed-Fields alone over PGP/MIME", [b"Sealed-Fields: v=1; d=AAAA\r\n", &fresh[..]].concat(), SEALED_LABEL),
+        case(
+            "Sealed-Fields alone over PGP/MIME",
+            [b"Sealed-Fields: v=1; d=AAAA\r\n", &fresh[..]].concat(),
+            SEALED_LABEL,
+        ),
         case("without our fields it is encrypted mail like any other", without_own_fields(&sealed), OPENPGP),
     ];
     check(&cases, &both);
@@ -184,7 +213,10 @@ fn fields_that_are_not_complete_and_well_formed() {
         ("a part has the number of another", replaced(&split, &tag(1), &tag(2))),
         ("two different totals", replaced(&split, &tag(1), &format!("Sealed-Fields: v=1; n=1/{};", parts + 1))),
         ("number zero", replaced(&split, &tag(1), &format!("Sealed-Fields: v=1; n=0/{parts};"))),
-        ("a number beyond the total", replaced(&split, &tag(1), &format!("Sealed-Fields: v=1; n={}/{parts};", parts + 1))),
+        (
+            "a number beyond the total",
+            replaced(&split, &tag(1), &format!("Sealed-Fields: v=1; n={}/{parts};", parts + 1)),
+        ),
         ("a number in another form", replaced(&split, &tag(1), &format!("Sealed-Fields: v=1; n=01/{parts};"))),
         ("an unnumbered part among numbered ones", replaced(&split, &tag(1), "Sealed-Fields: v=1;")),
         ("a tag twice", replaced(&sealed, mark, "Sealed-Mail: v=1; v=1; p=pgp1;")),
@@ -196,8 +228,7 @@ fn fields_that_are_not_complete_and_well_formed() {
         ("no Sealed-Fields", replaced(&sealed, "Sealed-Fields:", "X-Fields:")),
         ("no Sealed-Mail", replaced(&sealed, "Sealed-Mail:", "X-Mail:")),
     ];
-    let mut cases: Vec<Case> =
-        forgeries.into_iter().map(|(name, message)| case(name, message, SEALED_LABEL)).collect();
+    let mut cases: Vec<Case> = forgeries.into_iter().map(|(name, message)| case(name, message, SEALED_LABEL)).collect();
     for (name, message) in [
         ("the algorithm named", replaced(&sealed, mark, "Sealed-Mail: v=1; a=ed25519; p=pgp1;")),
         ("an unknown tag", replaced(&sealed, mark, "Sealed-Mail: v=1; zz=1; p=pgp1;")),
@@ -239,7 +270,11 @@ fn hiding_places(message: &[u8]) -> Vec<(String, Vec<u8>)> {
         ("in another parameter", second.into(), second.replace("name=", "x=\"meet-me\"; name=")),
         ("in a comment of a field", second.into(), second.replace("; name", " (meet me at noon); name")),
         ("behind the parameters", second.into(), second.replace("\r\n", "; meet me at noon\r\n")),
-        ("in a second disposition", second.into(), format!("{second}Content-Disposition: inline\r\nContent-Disposition: inline\r\n")),
+        (
+            "in a second disposition",
+            second.into(),
+            format!("{second}Content-Disposition: inline\r\nContent-Disposition: inline\r\n"),
+        ),
         (
             "in a description",
             "Content-Description: OpenPGP encrypted message\r\n".into(),
@@ -253,7 +288,11 @@ fn hiding_places(message: &[u8]) -> Vec<(String, Vec<u8>)> {
             "Content-Type: application/pgp-encrypted\r\n".into(),
             "Content-Type: application/pgp-encrypted\r\nContent-Transfer-Encoding: base64\r\n".into(),
         ),
-        ("the header's encoding says base64", "MIME-Version: 1.0\r\n".into(), "MIME-Version: 1.0\r\nContent-Transfer-Encoding: base64\r\n".into()),
+        (
+            "the header's encoding says base64",
+            "MIME-Version: 1.0\r\n".into(),
+            "MIME-Version: 1.0\r\nContent-Transfer-Encoding: base64\r\n".into(),
+        ),
         ("a text before the header's end", "MIME-Version: 1.0\r\n".into(), format!("MIME-Version: 1.0\r\n{readable}")),
         ("parts of other types", second.into(), "Content-Type: text/plain\r\n".into()),
         ("no parts at all", format!("boundary=\"{boundary}\""), "boundary=\"another\"".into()),
@@ -269,7 +308,10 @@ fn readable_text_beside_the_ciphertext_makes_it_plain() {
     let alice = Household::new();
     let sealed = alice.seal(MAIL);
     let foreign = pgp_mime(armor(&sealed));
-    check(&[case("foreign", foreign.clone(), OPENPGP), case("ours", sealed.clone(), What::Sealed(as_said(&sealed)))], &alice.trust);
+    check(
+        &[case("foreign", foreign.clone(), OPENPGP), case("ours", sealed.clone(), What::Sealed(as_said(&sealed)))],
+        &alice.trust,
+    );
     for (name, message) in hiding_places(&sealed) {
         check(&[case(&format!("ours: {name}"), message, SEALED_LABEL)], &alice.trust);
     }
@@ -281,10 +323,19 @@ fn readable_text_beside_the_ciphertext_makes_it_plain() {
     // What other programs do write there.
     for (from, to) in [
         ("-----BEGIN PGP MESSAGE-----\r\n", "-----BEGIN PGP MESSAGE-----\r\nVersion: GnuPG v2.0.22 (GNU/Linux)\r\n"),
-        ("-----BEGIN PGP MESSAGE-----\r\n", "-----BEGIN PGP MESSAGE-----\r\nComment: GPGTools - https://gpgtools.org\r\n"),
+        (
+            "-----BEGIN PGP MESSAGE-----\r\n",
+            "-----BEGIN PGP MESSAGE-----\r\nComment: GPGTools - https://gpgtools.org\r\n",
+        ),
         ("This is an OpenPGP/MIME encrypted message (RFC 4880 and 3156)\r\n", ""),
-        ("Content-Type: application/pgp-encrypted\r\n", "Content-Type: application/pgp-encrypted\r\nContent-Transfer-Encoding: 7Bit\r\n"),
-        ("Content-Disposition: inline; filename=\"encrypted.asc\"\r\n", "Content-Disposition: attachment;\r\n filename=msg.asc\r\n"),
+        (
+            "Content-Type: application/pgp-encrypted\r\n",
+            "Content-Type: application/pgp-encrypted\r\nContent-Transfer-Encoding: 7Bit\r\n",
+        ),
+        (
+            "Content-Disposition: inline; filename=\"encrypted.asc\"\r\n",
+            "Content-Disposition: attachment;\r\n filename=msg.asc\r\n",
+        ),
         ("PGP/MIME version identification", "PGP/MIME Versions Identification"),
     ] {
         check(&[case(to, replaced(&foreign, from, to), OPENPGP)], &alice.trust);
@@ -348,7 +399,14 @@ fn only_session_keys_and_one_encrypted_packet_are_encrypted_mail() {
         case("inline, without packets", text("text/plain", &armored(&[b"hi"])), What::Plain(None)),
         case("inline, with text", text("text/plain", &before), What::Plain(None)),
         case("inline, no type", [b"From: a@b\r\n\r\n", &encrypted[..]].concat(), What::Plain(None)),
-        case("the label around text", text("multipart/encrypted; protocol=\"application/pgp-encrypted\"; boundary=b", b"--b\r\n\r\nhello\r\n--b--\r\n"), MULTIPART_LABEL),
+        case(
+            "the label around text",
+            text(
+                "multipart/encrypted; protocol=\"application/pgp-encrypted\"; boundary=b",
+                b"--b\r\n\r\nhello\r\n--b--\r\n",
+            ),
+            MULTIPART_LABEL,
+        ),
         case("the label around nothing", text("multipart/encrypted; boundary=b", b""), MULTIPART_LABEL),
         case("the label without a boundary", text("multipart/encrypted", &encrypted), MULTIPART_LABEL),
         case("encrypted mail within another mail", text("message/rfc822", &pgp_mime(&encrypted)), What::Plain(None)),
@@ -367,7 +425,10 @@ fn what_gnupg_encrypts_is_encrypted_mail() {
     gpg.make("carl@example.net", "Key-Type: eddsa\nKey-Curve: ed25519\nSubkey-Type: ecdh\nSubkey-Curve: cv25519");
     let long: Vec<u8> = (0..300_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
     let partial = gpg.run(&["--encrypt", "-z", "0", "-r", "carl@example.net"], &long);
-    assert!(partial.windows(2).take(600).any(|pair| pair[0] == 0xd2 && (0xe0..0xff).contains(&pair[1])), "no partial length");
+    assert!(
+        partial.windows(2).take(600).any(|pair| pair[0] == 0xd2 && (0xe0..0xff).contains(&pair[1])),
+        "no partial length"
+    );
     let encrypt = |more: &[&str], text: &[u8]| {
         let arguments = [&["--armor", "--encrypt", "-r", "carl@example.net"], more].concat();
         pgp_mime(&gpg.run(&arguments, text))
@@ -401,7 +462,21 @@ fn what_openssl_encrypts_is_encrypted_mail() {
         output(command.args(arguments).current_dir(folder.path()), input)
     };
     openssl(
-        &["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "certificate.pem", "-subj", "/CN=c", "-days", "9"],
+        &[
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-keyout",
+            "key.pem",
+            "-out",
+            "certificate.pem",
+            "-subj",
+            "/CN=c",
+            "-days",
+            "9",
+        ],
         b"",
     );
     assert!(key.exists() && certificate.exists());
@@ -410,7 +485,9 @@ fn what_openssl_encrypts_is_encrypted_mail() {
         cms(&[&["-encrypt", "-binary", "-outform", "DER"], more, &["certificate.pem"]].concat(), text)
     };
     let typed = |kind: &str, encoding: &str, body: &[u8]| {
-        let head = format!("From: a@b\r\nMIME-Version: 1.0\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n");
+        let head = format!(
+            "From: a@b\r\nMIME-Version: 1.0\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
+        );
         [head.as_bytes(), body].concat()
     };
     let wrapped = |der: &[u8]| {
@@ -418,13 +495,18 @@ fn what_openssl_encrypts_is_encrypted_mail() {
         let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
         (lines.join("\r\n") + "\r\n").into_bytes()
     };
-    let smime = |der: &[u8]| typed("application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m", "base64", &wrapped(der));
+    let smime = |der: &[u8]| {
+        typed("application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m", "base64", &wrapped(der))
+    };
     let long = MAIL.repeat(2000);
     let cbc = encrypt(&["-aes256"], MAIL);
     let gcm = encrypt(&["-aes-256-gcm"], MAIL);
     let streamed = encrypt(&["-aes256", "-stream"], &long);
     assert_eq!(streamed[1], 0x80, "an indefinite length");
-    let signed = cms(&["-sign", "-nodetach", "-binary", "-outform", "DER", "-signer", "certificate.pem", "-inkey", "key.pem"], MAIL);
+    let signed = cms(
+        &["-sign", "-nodetach", "-binary", "-outform", "DER", "-signer", "certificate.pem", "-inkey", "key.pem"],
+        MAIL,
+    );
     let random: Vec<u8> = (0..900_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let beside = [cbc.as_slice(), b"readable text"].concat();
     // ContentInfo with one element more: its length is in two octets behind the tag (30 82 xx xx).
@@ -448,7 +530,11 @@ fn what_openssl_encrypts_is_encrypted_mail() {
         case("in binary", typed("application/pkcs7-mime", "binary", &cbc), CMS),
         case("the old type", typed("application/x-pkcs7-mime; name=smime.p7m", "base64", &wrapped(&cbc)), CMS),
         case("by its file name", typed("application/octet-stream; name=\"smime.p7m\"", "base64", &wrapped(&cbc)), CMS),
-        case("signed only", typed("application/pkcs7-mime; smime-type=signed-data; name=smime.p7m", "base64", &wrapped(&signed)), SMIME_LABEL),
+        case(
+            "signed only",
+            typed("application/pkcs7-mime; smime-type=signed-data; name=smime.p7m", "base64", &wrapped(&signed)),
+            SMIME_LABEL,
+        ),
         case("signed, labelled as enveloped", smime(&signed), SMIME_LABEL),
         case("random octets", smime(&random), SMIME_LABEL),
         case("text", typed("application/pkcs7-mime; smime-type=enveloped-data", "7bit", b"hello\r\n"), SMIME_LABEL),
@@ -458,7 +544,11 @@ fn what_openssl_encrypts_is_encrypted_mail() {
         case("text within the structure", smime(&inside), SMIME_LABEL),
         case("cut off", smime(&cbc[..cbc.len() - 1]), SMIME_LABEL),
         case("an encoding that is not there", typed("application/pkcs7-mime", "base64", &cbc), SMIME_LABEL),
-        case("as an attachment", typed("multipart/mixed; boundary=b", "7bit", &[b"--b\r\n", &smime(&cbc)[..], b"\r\n--b--\r\n"].concat()), What::Plain(None)),
+        case(
+            "as an attachment",
+            typed("multipart/mixed; boundary=b", "7bit", &[b"--b\r\n", &smime(&cbc)[..], b"\r\n--b--\r\n"].concat()),
+            What::Plain(None),
+        ),
     ];
     check(&cases, &Trust::default());
 }

@@ -44,10 +44,22 @@ const GOLDEN: [Golden; 7] = [
     golden("pgp1-plain", V4, Profile::Pgp1, Policy::Baseline, &["p=pgp1;", "Subject: [...]"]),
     golden("pgp1-eight-bit", V4, Profile::Pgp1, Policy::Open, &["p=pgp1;"]),
     golden("pgp1-broken", V4, Profile::Pgp1, Policy::Shy, &["p=pgp1;"]),
-    golden("pgp1-split-rsa", V4_AND_RSA, Profile::Pgp1, Policy::Baseline, &["Sealed-Key: v=1; n=1/2;", "Sealed-Fields: v=1; n=1/"]),
-    Golden { compression: Compression::Auto, ..golden("pgp1-compressed", V4, Profile::Pgp1, Policy::Baseline, &["p=pgp1;"]) },
+    golden(
+        "pgp1-split-rsa",
+        V4_AND_RSA,
+        Profile::Pgp1,
+        Policy::Baseline,
+        &["Sealed-Key: v=1; n=1/2;", "Sealed-Fields: v=1; n=1/"],
+    ),
+    Golden {
+        compression: Compression::Auto,
+        ..golden("pgp1-compressed", V4, Profile::Pgp1, Policy::Baseline, &["p=pgp1;"])
+    },
     golden("pgp2-signed", V6, Profile::Pgp2, Policy::Baseline, &["p=pgp2;"]),
-    Golden { padding: Padding::None, ..golden("pgp2-hidden", V6, Profile::Pgp2, Policy::Hidden, &["From: sealed@sealed.invalid"]) },
+    Golden {
+        padding: Padding::None,
+        ..golden("pgp2-hidden", V6, Profile::Pgp2, Policy::Hidden, &["From: sealed@sealed.invalid"])
+    },
 ];
 
 const fn golden(
@@ -150,11 +162,15 @@ fn make() {
             "pgp1-eight-bit" => sample("eight-bit-latin1.eml"),
             "pgp1-broken" => sample("broken.eml"),
             "pgp1-split-rsa" => {
-                let many: String = (0..60).map(|number| format!("Person {number} <p{number}@example.net>,\r\n ")).collect();
-                format!("From: a@example.com\r\nTo: {many}b@example.com\r\nSubject: to all of you\r\n\r\nHello!\r\n").into_bytes()
+                let many: String =
+                    (0..60).map(|number| format!("Person {number} <p{number}@example.net>,\r\n ")).collect();
+                format!("From: a@example.com\r\nTo: {many}b@example.com\r\nSubject: to all of you\r\n\r\nHello!\r\n")
+                    .into_bytes()
             }
             "pgp1-compressed" => {
-                let lines: String = (0..1200_u32).map(|number| format!("{number}: {:08x}\r\n", number.wrapping_mul(2_654_435_761))).collect();
+                let lines: String = (0..1200_u32)
+                    .map(|number| format!("{number}: {:08x}\r\n", number.wrapping_mul(2_654_435_761)))
+                    .collect();
                 let begin = "From: a@example.com\r\nTo: b@example.com\r\nSubject: a long table\r\n\r\n";
                 let repeated = "one line that comes back again and again\r\n".repeat(6500);
                 format!("{begin}{lines}{repeated}").into_bytes()

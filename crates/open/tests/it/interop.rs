@@ -21,7 +21,8 @@ use crate::{
 };
 
 const ADDRESS: &str = "carl@example.net";
-const MAIL: &[u8] = b"From: Eve <eve@example.com>\nTo: carl@example.net\nSubject: numbers\n\nLF, \0, \xff and CR:\r\rend";
+const MAIL: &[u8] =
+    b"From: Eve <eve@example.com>\nTo: carl@example.net\nSubject: numbers\n\nLF, \0, \xff and CR:\r\rend";
 
 /// Keys that GnuPG makes: a name, and the lines of its unattended generation.
 const GNUPG_KEYS: [(&str, &str); 7] = [
@@ -277,7 +278,11 @@ fn unusable_certificates_are_named() {
         ("encryption key revoked", revoked_subkey, "revoked"),
         ("sign-only", certificate("Key-Type: eddsa\nKey-Curve: ed25519\nKey-Usage: sign"), "sign-only"),
         ("sign-only RSA", certificate("Key-Type: rsa\nKey-Length: 2048\nKey-Usage: sign"), "sign-only"),
-        ("RSA-1024", certificate("Key-Type: rsa\nKey-Length: 1024\nSubkey-Type: rsa\nSubkey-Length: 1024"), "weak RSA, 1024 bits"),
+        (
+            "RSA-1024",
+            certificate("Key-Type: rsa\nKey-Length: 1024\nSubkey-Type: rsa\nSubkey-Length: 1024"),
+            "weak RSA, 1024 bits",
+        ),
         (
             "Elgamal",
             certificate("Key-Type: rsa\nKey-Length: 2048\nKey-Usage: sign\nSubkey-Type: ELG-E\nSubkey-Length: 1024"),
@@ -288,8 +293,16 @@ fn unusable_certificates_are_named() {
         ("text", b"this is no certificate\n".to_vec(), "unparsable"),
         ("nothing", Vec::new(), "unparsable"),
         ("cut off", good[..good.len() / 2].to_vec(), "unparsable"),
-        ("an empty block", b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n-----END PGP PUBLIC KEY BLOCK-----\n".to_vec(), "unparsable"),
-        ("random octets", (0..500_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 9) as u8).collect(), "unparsable"),
+        (
+            "an empty block",
+            b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n-----END PGP PUBLIC KEY BLOCK-----\n".to_vec(),
+            "unparsable",
+        ),
+        (
+            "random octets",
+            (0..500_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 9) as u8).collect(),
+            "unparsable",
+        ),
     ];
     assert!(one_certificate(&good).is_ok());
     for (name, octets, expected) in table {
@@ -297,7 +310,10 @@ fn unusable_certificates_are_named() {
         assert_eq!(kind(error), expected, "{name}");
         // One bad certificate spoils the file: nothing is skipped silently.
         if !octets.is_empty() && octets.is_ascii() && expected != "unparsable" {
-            assert!(Certificate::parse_all(&[good.as_slice(), &octets].concat(), now()).is_err(), "{name}, with a good one");
+            assert!(
+                Certificate::parse_all(&[good.as_slice(), &octets].concat(), now()).is_err(),
+                "{name}, with a good one"
+            );
         }
     }
     assert!(Certificate::parse_all(&damaged, now()).is_err(), "damaged");

@@ -12,8 +12,7 @@ fn check(household: &Household, original: &[u8]) {
 
     let index = household.headers(&sealed).unwrap();
     let mut message = sealed.as_slice();
-    let opened =
-        open::open(&mut message, std::io::Cursor::new(Vec::new()), &household.keys, &household.trust).unwrap();
+    let opened = open::open(&mut message, std::io::Cursor::new(Vec::new()), &household.keys, &household.trust).unwrap();
     assert_eq!(index, opened.index);
     assert_eq!(index.length, original.len() as u64);
 
@@ -73,15 +72,18 @@ fn open_undoes_seal_at_every_small_length() {
 #[test]
 fn every_profile_policy_padding_and_compression() {
     let text = "From: Eve <eve@example.com>\r\nTo: alice@example.org\r\nSubject: the secret plan\r\nDate: Mon, 23 Nov 2026 10:00:00 +0100\r\n\r\n";
-    let large: Vec<u8> = [text.as_bytes(), "line of text that repeats, and some 8bit äöü\r\n".repeat(9000).as_bytes()].concat();
-    let noise: Vec<u8> =
-        [text.as_bytes(), &(0..400_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8).collect::<Vec<_>>()].concat();
+    let large: Vec<u8> =
+        [text.as_bytes(), "line of text that repeats, and some 8bit äöü\r\n".repeat(9000).as_bytes()].concat();
+    let noise: Vec<u8> = [
+        text.as_bytes(),
+        &(0..400_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8).collect::<Vec<_>>(),
+    ]
+    .concat();
     for algorithm in [Algorithm::V4Curve25519, Algorithm::V6X25519] {
         for policy in [Policy::Open, Policy::Baseline, Policy::Shy, Policy::Hidden] {
             for compression in [Compression::Auto, Compression::Never] {
                 for padding in [Padding::Bucket, Padding::None] {
-                    let household =
-                        Household { policy, compression, padding, ..Household::of(algorithm) };
+                    let household = Household { policy, compression, padding, ..Household::of(algorithm) };
                     check(&household, text.as_bytes());
                     check(&household, &large);
                     check(&household, &noise);
@@ -101,10 +103,16 @@ fn sizes_are_hidden_in_buckets_and_compression_pays() {
     let sizes: std::collections::BTreeSet<usize> = (20..300).map(of).collect();
     // What differs is the unpadded length of the list view's own fields, never the body.
     assert!(sizes.len() <= 3, "{sizes:?}");
-    let base64: String = (0..1_500_000_u64).map(|number| {
-        let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
-        if number % 77 == 76 { '\n' } else { char::from(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"[(mixed % 64) as usize]) }
-    }).collect();
+    let base64: String = (0..1_500_000_u64)
+        .map(|number| {
+            let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+            if number % 77 == 76 {
+                '\n'
+            } else {
+                char::from(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"[(mixed % 64) as usize])
+            }
+        })
+        .collect();
     let original = format!("From: a@b\nSubject: x\n\n{base64}");
     let sealed = household.seal(original.as_bytes());
     assert!(sealed.len() as f64 <= 1.08 * original.len() as f64, "{} {}", sealed.len(), original.len());

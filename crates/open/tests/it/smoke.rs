@@ -38,10 +38,13 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             text(b"v = 1 ; a = ed25519"),
         ],
         "header_fields" => {
-            let split = Household::new().seal(&[&b"To: "[..], &b"somebody@example.net, ".repeat(200), b"\r\n\r\n"].concat());
+            let split =
+                Household::new().seal(&[&b"To: "[..], &b"somebody@example.net, ".repeat(200), b"\r\n\r\n"].concat());
             vec![header, mail::HeaderSection::parse(&split).octets().to_vec()]
         }
-        "packets" => vec![fields.key, [&[0xca, 3, b'P', b'G', b'P', 0xc1, 1, 3, 0xd2, 0xff, 0, 0, 0, 2, 1, 9][..]].concat()],
+        "packets" => {
+            vec![fields.key, [&[0xca, 3, b'P', b'G', b'P', 0xc1, 1, 3, 0xd2, 0xff, 0, 0, 0, 2, 1, 9][..]].concat()]
+        }
         "index" => {
             let full = Index {
                 fields: b"Subject: x\r\n".to_vec(),
@@ -90,7 +93,8 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         "recognise" | "outer" | "open_mutated" => {
             let base64 = String::from_utf8(sealed.clone()).unwrap();
             let encoded = base64_simd::STANDARD.encode_to_string(armor_of(&sealed));
-            let lines: Vec<&str> = encoded.as_bytes().chunks(76).map(|line| std::str::from_utf8(line).unwrap()).collect();
+            let lines: Vec<&str> =
+                encoded.as_bytes().chunks(76).map(|line| std::str::from_utf8(line).unwrap()).collect();
             let base64 = base64
                 .replace(std::str::from_utf8(armor_of(&sealed)).unwrap(), &(lines.join("\r\n") + "\r\n"))
                 .replace("Content-Description: OpenPGP encrypted message", "Content-Transfer-Encoding: base64");
@@ -101,7 +105,8 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         "keys" => {
             let household = Household::new();
             let certificate = household.mailbox.certificate_armored().unwrap().into_bytes();
-            let enrolment = [b"Sealed-Enrolment: v=1\nAddress: a@b\nPolicy: shy\nReader: gnupg\n\n", &certificate[..]].concat();
+            let enrolment =
+                [b"Sealed-Enrolment: v=1\nAddress: a@b\nPolicy: shy\nReader: gnupg\n\n", &certificate[..]].concat();
             let binary = household.mailbox.certificate(crate::household::now()).unwrap().octets;
             vec![targets::KEY.to_vec(), certificate, enrolment, binary]
         }
@@ -112,8 +117,22 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 /// One to four changes: bits, octets, cuts, repetitions, pieces of another input, words that mean something.
 fn mutated(seeds: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
     const WORDS: [&[u8]; 16] = [
-        b"\r\n", b"\n", b"\r", b"\0", b"\xff\xff\xff\xff", b"--", b"=", b";", b"v=1", b"-----BEGIN PGP MESSAGE-----\r\n",
-        b"-----END PGP MESSAGE-----\r\n", b"Content-Transfer-Encoding: base64\r\n", b"Sealed-Mail: ", b"n=1/64;", b"\xd2\xff", b"\x1b",
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b"\0",
+        b"\xff\xff\xff\xff",
+        b"--",
+        b"=",
+        b";",
+        b"v=1",
+        b"-----BEGIN PGP MESSAGE-----\r\n",
+        b"-----END PGP MESSAGE-----\r\n",
+        b"Content-Transfer-Encoding: base64\r\n",
+        b"Sealed-Mail: ",
+        b"n=1/64;",
+        b"\xd2\xff",
+        b"\x1b",
     ];
     let mut octets = seeds[dice.roll(seeds.len())].clone();
     for _ in 0..=dice.roll(4) {
@@ -173,5 +192,18 @@ macro_rules! smoke_tests {
 }
 
 smoke_tests!(
-    tag_list, header_fields, packets, index, armor, content, literal, payload, original, recognise, outer, open_mutated, seal_open, keys
+    tag_list,
+    header_fields,
+    packets,
+    index,
+    armor,
+    content,
+    literal,
+    payload,
+    original,
+    recognise,
+    outer,
+    open_mutated,
+    seal_open,
+    keys
 );

@@ -16,7 +16,8 @@ use crate::{
     programs::{armor, find},
 };
 
-const MAIL: &[u8] = b"From: Eve <eve@example.com>\r\nTo: alice@example.org\r\nSubject: quarterly numbers\r\n\r\nThe text.\r\n";
+const MAIL: &[u8] =
+    b"From: Eve <eve@example.com>\r\nTo: alice@example.org\r\nSubject: quarterly numbers\r\n\r\nThe text.\r\n";
 
 /// Where what the reader uses lies in the message: the values of our fields, and the armored data with its checksum.
 struct Layout {
@@ -184,33 +185,49 @@ fn refusal<T>(opened: Result<T, OpenError>) -> Refusal {
 #[test]
 fn pieces_of_two_mails() {
     let alice = Household::new();
-    let (one, two) = (alice.seal(MAIL), alice.seal(b"From: bank@example.net\r\nSubject: your password\r\n\r\nhere\r\n"));
+    let (one, two) =
+        (alice.seal(MAIL), alice.seal(b"From: bank@example.net\r\nSubject: your password\r\n\r\nhere\r\n"));
     let (a, b) = (parsed(&one), parsed(&two));
     let text = |message: &[u8]| String::from_utf8(message.to_vec()).unwrap();
-    let other_armor = |message: &[u8], other: &[u8]| {
-        text(message).replace(&text(armor(message)), &text(armor(other))).into_bytes()
-    };
+    let other_armor =
+        |message: &[u8], other: &[u8]| text(message).replace(&text(armor(message)), &text(armor(other))).into_bytes();
     let again = |fields: SealedFields| signed_again(&fields, alice.account, &alice.sealer);
     let mark = |from: &SealedFields, to: &SealedFields| SealedFields { mark: from.mark.clone(), ..to.clone() };
     let table = [
-        ("the list view", with_fields(&one, &SealedFields { fields: b.fields.clone(), ..a.clone() }), Refusal::Signature),
+        (
+            "the list view",
+            with_fields(&one, &SealedFields { fields: b.fields.clone(), ..a.clone() }),
+            Refusal::Signature,
+        ),
         ("the keys", with_fields(&one, &SealedFields { key: b.key.clone(), ..a.clone() }), Refusal::Damaged),
         ("the mark", with_fields(&one, &mark(&b, &a)), Refusal::Damaged),
         ("mark and list view", with_fields(&one, &SealedFields { key: a.key.clone(), ..b.clone() }), Refusal::Damaged),
         ("all three fields", with_fields(&one, &b), Refusal::Damaged),
         ("the body", other_armor(&one, &two), Refusal::Damaged),
         // Even if the sealer signed such a mixture, the pieces know each other.
-        ("the list view, signed", with_fields(&one, &again(SealedFields { fields: b.fields.clone(), ..a.clone() })), Refusal::Fields),
-        ("the id, signed", with_fields(&one, &{
-            let mut fields = a.clone();
-            fields.mark.id = b.mark.id;
-            again(fields)
-        }), Refusal::Fields),
-        ("the content's hash, signed", with_fields(&one, &{
-            let mut fields = a.clone();
-            fields.mark.content_hash = b.mark.content_hash;
-            again(fields)
-        }), Refusal::Damaged),
+        (
+            "the list view, signed",
+            with_fields(&one, &again(SealedFields { fields: b.fields.clone(), ..a.clone() })),
+            Refusal::Fields,
+        ),
+        (
+            "the id, signed",
+            with_fields(&one, &{
+                let mut fields = a.clone();
+                fields.mark.id = b.mark.id;
+                again(fields)
+            }),
+            Refusal::Fields,
+        ),
+        (
+            "the content's hash, signed",
+            with_fields(&one, &{
+                let mut fields = a.clone();
+                fields.mark.content_hash = b.mark.content_hash;
+                again(fields)
+            }),
+            Refusal::Damaged,
+        ),
     ];
     for (name, message, expected) in table {
         assert_eq!(refusal(alice.open(&message)), expected, "{name}");
@@ -316,7 +333,10 @@ fn encoded(message: &[u8], encoding: &str, encode: impl Fn(&[u8]) -> String) -> 
     let armor = String::from_utf8(armor(message).to_vec()).unwrap();
     let encoded = text.replace(&armor, &encode(armor.as_bytes()));
     encoded
-        .replace("Content-Description: OpenPGP encrypted message\r\n", &format!("Content-Transfer-Encoding: {encoding}\r\n"))
+        .replace(
+            "Content-Description: OpenPGP encrypted message\r\n",
+            &format!("Content-Transfer-Encoding: {encoding}\r\n"),
+        )
         .into_bytes()
 }
 
@@ -339,11 +359,9 @@ fn quoted_printable(octets: &[u8]) -> String {
 fn what_servers_do_to_mail_still_opens() {
     let mut dice = Dice::new(1);
     let large: Vec<u8> = (0..200_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
-    for (household, original) in [
-        (Household::new(), MAIL),
-        (Household::of(open::Algorithm::V6X25519), MAIL),
-        (Household::new(), &large),
-    ] {
+    for (household, original) in
+        [(Household::new(), MAIL), (Household::of(open::Algorithm::V6X25519), MAIL), (Household::new(), &large)]
+    {
         let sealed = household.seal(original);
         let text = String::from_utf8(sealed.clone()).unwrap();
         let boundary = text.split("boundary=\"").nth(1).unwrap().split('"').next().unwrap();
@@ -355,22 +373,52 @@ fn what_servers_do_to_mail_still_opens() {
             ("folded with tabs", refolded(&sealed, || 60, "\r\n\t")),
             ("folded at every octet", refolded(&sealed, || 1, "\r\n ")),
             ("fields in another order", reordered(&sealed)),
-            ("trace fields on top", [b"Return-Path: <>\r\nReceived: from a by b;\r\n Mon, 23 Nov 2026 10:00:00 +0000\r\nX-A: b\r\n", &sealed[..]].concat()),
+            (
+                "trace fields on top",
+                [
+                    b"Return-Path: <>\r\nReceived: from a by b;\r\n Mon, 23 Nov 2026 10:00:00 +0000\r\nX-A: b\r\n",
+                    &sealed[..],
+                ]
+                .concat(),
+            ),
             ("an mbox line on top", [b"From x@y Mon Nov 23 10:00:00 2026\r\n", &sealed[..]].concat()),
             ("LF line ends", text.replace("\r\n", "\n").into_bytes()),
             ("multipart/mixed", text.replace("multipart/encrypted", "multipart/mixed").into_bytes()),
             ("no structure at all", text.replace("Content-", "X-Content-").into_bytes()),
             ("no MIME-Version", text.replace("MIME-Version: 1.0\r\n", "").into_bytes()),
-            ("another Subject and Date", text.replace("Subject: [...]", "Subject: [SPAM] [...]\r\nDate: x").into_bytes()),
-            ("an empty text part in front", text.replacen(&delimiter, &format!("{}{delimiter}", added("")), 1).into_bytes()),
+            (
+                "another Subject and Date",
+                text.replace("Subject: [...]", "Subject: [SPAM] [...]\r\nDate: x").into_bytes(),
+            ),
+            (
+                "an empty text part in front",
+                text.replacen(&delimiter, &format!("{}{delimiter}", added("")), 1).into_bytes(),
+            ),
             ("an empty text part behind", text.replace(&closing, &format!("{}{closing}", added(""))).into_bytes()),
-            ("an empty text part in base64", text.replacen(&delimiter, &format!("{}{delimiter}", added("Content-Transfer-Encoding: base64\r\n")), 1).into_bytes()),
+            (
+                "an empty text part in base64",
+                text.replacen(&delimiter, &format!("{}{delimiter}", added("Content-Transfer-Encoding: base64\r\n")), 1)
+                    .into_bytes(),
+            ),
             ("a footer", text.replace(&closing, &format!("{closing}\r\n_______\r\nscanned\r\n")).into_bytes()),
             ("base64 around the part", encoded(&sealed, "base64", base64_lines)),
-            ("base64 without a last line end", encoded(&sealed, "BASE64", |armor| base64_lines(armor.trim_ascii_end()).trim_end().to_owned() + "\r\n")),
+            (
+                "base64 without a last line end",
+                encoded(&sealed, "BASE64", |armor| base64_lines(armor.trim_ascii_end()).trim_end().to_owned() + "\r\n"),
+            ),
             ("quoted-printable around the part", encoded(&sealed, "Quoted-Printable", quoted_printable)),
-            ("base64, and LF line ends", String::from_utf8(encoded(&sealed, "base64", base64_lines)).unwrap().replace("\r\n", "\n").into_bytes()),
-            ("armor headers", text.replace("-----BEGIN PGP MESSAGE-----\r\n", "-----BEGIN PGP MESSAGE-----\r\nVersion: x\r\nComment: y\r\n").into_bytes()),
+            (
+                "base64, and LF line ends",
+                String::from_utf8(encoded(&sealed, "base64", base64_lines)).unwrap().replace("\r\n", "\n").into_bytes(),
+            ),
+            (
+                "armor headers",
+                text.replace(
+                    "-----BEGIN PGP MESSAGE-----\r\n",
+                    "-----BEGIN PGP MESSAGE-----\r\nVersion: x\r\nComment: y\r\n",
+                )
+                .into_bytes(),
+            ),
             ("white space at line ends of the armor", text.replace("\r\n-----END", " \t\r\n-----END").into_bytes()),
         ];
         for _ in 0..20 {

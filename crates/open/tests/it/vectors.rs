@@ -32,7 +32,8 @@ fn vectors_of_another_implementation_open() {
     let read = |name: String| std::fs::read(folder.join(&name)).unwrap();
     let values: serde_json::Value = serde_json::from_slice(&read("vectors.json".into())).unwrap();
     let account = AccountId(octets(&values["account"]).try_into().unwrap());
-    let sealer = |name: &str| SealerKey::from_seed(&octets(&values[name]).try_into().unwrap()).unwrap().public().clone();
+    let sealer =
+        |name: &str| SealerKey::from_seed(&octets(&values[name]).try_into().unwrap()).unwrap().public().clone();
     let [first, second] = ["sealer_1_ed25519_seed", "sealer_2_ed25519_seed"].map(sealer);
     let trust = Trust { accounts: vec![account], sealers: vec![first.clone(), second.clone()] };
     let keys = |name: &str| {
@@ -70,7 +71,8 @@ fn vectors_of_another_implementation_open() {
             let nobody = recognise(&mut sealed.as_slice(), &Trust::default()).unwrap();
             assert!(matches!(nobody, What::SealedByUnknown(_)), "{name} {state}: {nobody:?}");
             // The second sealer alone: it signed the new envelope, the origin is still the first one's.
-            let only = |sealer: &sealed::signature::SealerPublic| Trust { sealers: vec![sealer.clone()], ..trust.clone() };
+            let only =
+                |sealer: &sealed::signature::SealerPublic| Trust { sealers: vec![sealer.clone()], ..trust.clone() };
             assert!(open_with(&sealed, &keys(openers[0]), &only(&second)).is_err(), "{name} {state}");
             let first_alone = open_with(&sealed, &keys(openers[0]), &only(&first));
             assert_eq!(first_alone.is_ok(), *state == "sealed", "{name} {state}");
@@ -85,6 +87,9 @@ fn vectors_of_another_implementation_open() {
         assert_eq!(before.mark.content_hash[..], octets(&values[name]["C_sha256"]));
         assert_eq!(before.mark.signature[..], octets(&values[name]["envelope_sig"]));
         assert_ne!(before.key, after.key);
-        assert_eq!((before.mark.id, before.fields, before.mark.content_hash), (after.mark.id, after.fields, after.mark.content_hash));
+        assert_eq!(
+            (before.mark.id, before.fields, before.mark.content_hash),
+            (after.mark.id, after.fields, after.mark.content_hash)
+        );
     }
 }

@@ -4,7 +4,10 @@
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
-    sync::{Mutex, atomic::{AtomicUsize, Ordering}},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
 };
 
@@ -23,7 +26,9 @@ pub fn run(what: &'static str, from: &Path, to: &Path, one: One<'_>) -> Result<(
     fs::create_dir_all(to).doing(Exit::Usage, format_args!("cannot make {}", to.display()))?;
     let same = |path: &Path| fs::canonicalize(path).ok();
     if same(from) == same(to) {
-        return Err(Failure::new(Exit::Usage, "the two folders are the same").hint("name another folder for the results"));
+        return Err(
+            Failure::new(Exit::Usage, "the two folders are the same").hint("name another folder for the results")
+        );
     }
     let bar = Bar::new(what, files.len() as u64);
     let next = AtomicUsize::new(0);

@@ -32,11 +32,18 @@ pub fn sweep(home: &Home, name: &str, json: bool) -> Result<(), Failure> {
     let swept = flow::sweep(&settings, &mut watcher, &stop);
     watcher.bar.finish();
     let swept = swept?;
-    if json { print_json(&swept)? } else { print(&swept_text(name, &swept))? }
+    if json {
+        print_json(&swept)?
+    } else {
+        print(&swept_text(name, &swept))?
+    }
     let failed: u64 = swept.failed.values().sum();
     if failed + swept.unsettled > 0 {
-        return Err(Failure::new(Exit::Temporary, format_args!("{} messages could not be sealed now; they are as they were", failed + swept.unsettled))
-            .hint(format_args!("the next sweep tries them again; `sealpost status {name}` says why")));
+        return Err(Failure::new(
+            Exit::Temporary,
+            format_args!("{} messages could not be sealed now; they are as they were", failed + swept.unsettled),
+        )
+        .hint(format_args!("the next sweep tries them again; `sealpost status {name}` says why")));
     }
     if swept.interrupted {
         return Err(Failure::new(Exit::Temporary, "stopped before the end, as asked; nothing is half done")

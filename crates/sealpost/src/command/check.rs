@@ -60,7 +60,8 @@ pub fn run(home: &Home, arguments: &Check) -> Result<(), Failure> {
     }
     match findings.iter().filter(|finding| finding.verdict == Verdict::Wrong).count() {
         0 => Ok(()),
-        count => Err(Failure::new(Exit::Config, format_args!("{count} things are wrong")).hint("each is named above, with what to do")),
+        count => Err(Failure::new(Exit::Config, format_args!("{count} things are wrong"))
+            .hint("each is named above, with what to do")),
     }
 }
 
@@ -123,13 +124,14 @@ fn secrets(home: &Home, passphrase_file: Option<&Path>, findings: &mut Vec<Findi
         let fingerprint: String = key.fingerprint().iter().map(|octet| format!("{octet:02X}")).collect();
         let what = format!("secret key {fingerprint}");
         if key.is_locked() && passphrase_file.is_none() {
-            findings.push(good(&what, Some("under a passphrase; not tried (--passphrase-file FILE tries it)".to_owned())));
+            findings
+                .push(good(&what, Some("under a passphrase; not tried (--passphrase-file FILE tries it)".to_owned())));
             continue;
         }
-        let passphrase = passphrase_file.filter(|_| key.is_locked()).map(|file| crate::passphrase::ask(Some(file), "the key"));
-        let unlocked = passphrase.transpose().and_then(|passphrase| {
-            Ok(key.unlock(passphrase.as_deref().map(String::as_str))?)
-        });
+        let passphrase =
+            passphrase_file.filter(|_| key.is_locked()).map(|file| crate::passphrase::ask(Some(file), "the key"));
+        let unlocked =
+            passphrase.transpose().and_then(|passphrase| Ok(key.unlock(passphrase.as_deref().map(String::as_str))?));
         findings.push(match unlocked {
             Err(failure) => wrong(&what, failure),
             Ok(_) if key.is_locked() => good(&what, Some("the passphrase unlocks it".to_owned())),
@@ -137,7 +139,10 @@ fn secrets(home: &Home, passphrase_file: Option<&Path>, findings: &mut Vec<Findi
                 what,
                 verdict: Verdict::Warning,
                 detail: Some("NOT under a passphrase".to_owned()),
-                hint: Some("whoever reads this disk reads your mail; `sealpost init` without --no-passphrase protects it".to_owned()),
+                hint: Some(
+                    "whoever reads this disk reads your mail; `sealpost init` without --no-passphrase protects it"
+                        .to_owned(),
+                ),
             },
         });
     }
@@ -153,8 +158,11 @@ fn flow(home: &Home, config: &Config, name: &str, findings: &mut Vec<Finding>) {
     let folders = ["cur", "new", "tmp"];
     let missing: Vec<&str> = folders.into_iter().filter(|folder| !maildir.join(folder).is_dir()).collect();
     if !missing.is_empty() {
-        let failure = Failure::new(Exit::Config, format_args!("{} is no Maildir: it has no {}", maildir.display(), missing.join(", ")))
-            .hint("a Maildir has the folders cur, new and tmp; correct the path in config.toml");
+        let failure = Failure::new(
+            Exit::Config,
+            format_args!("{} is no Maildir: it has no {}", maildir.display(), missing.join(", ")),
+        )
+        .hint("a Maildir has the folders cur, new and tmp; correct the path in config.toml");
         return findings.push(wrong(&what, failure));
     }
     if rustix::fs::access(maildir.join("tmp"), rustix::fs::Access::WRITE_OK).is_err() {

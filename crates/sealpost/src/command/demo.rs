@@ -133,7 +133,9 @@ impl Scene {
         };
         init::make(&home, &init)?;
         let path = toml::Value::String(maildir.display().to_string());
-        let config = format!("[flow.{FLOW}]\nsource = {{ maildir = {path} }}\nseal   = {{ to = \"{ADDRESS}\" }}\nsink   = \"in-place\"\n");
+        let config = format!(
+            "[flow.{FLOW}]\nsource = {{ maildir = {path} }}\nseal   = {{ to = \"{ADDRESS}\" }}\nsink   = \"in-place\"\n"
+        );
         home::replace(&home.config(), config.as_bytes(), 0o600)?;
         Ok(Self { root, maildir, home })
     }
@@ -236,8 +238,7 @@ fn opened(maildir: &Path, reading: &Reading) -> Result<Vec<Vec<u8>>, Failure> {
     let mut originals = Vec::new();
     for file in mails(maildir)? {
         let octets = fs::read(&file).doing(Exit::Temporary, "cannot read a mail")?;
-        let opened =
-            open::open(&mut octets.as_slice(), Cursor::new(Vec::new()), &reading.keys, &reading.trust)?;
+        let opened = open::open(&mut octets.as_slice(), Cursor::new(Vec::new()), &reading.keys, &reading.trust)?;
         let mut original = Vec::new();
         opened.write(&mut original)?;
         originals.push(original);
@@ -249,7 +250,9 @@ fn opened(maildir: &Path, reading: &Reading) -> Result<Vec<Vec<u8>>, Failure> {
 fn kept(maildir: &Path) -> Result<bool, Failure> {
     let mut as_they_were = true;
     for (position, file) in mails(maildir)?.iter().enumerate() {
-        let modified = fs::metadata(file).and_then(|metadata| metadata.modified()).doing(Exit::Temporary, "cannot look at a mail")?;
+        let modified = fs::metadata(file)
+            .and_then(|metadata| metadata.modified())
+            .doing(Exit::Temporary, "cannot look at a mail")?;
         let seconds = modified.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let seen = file.to_string_lossy().ends_with(":2,S");
         as_they_were &= seconds == ARRIVED + position as u64 * 3600 && seen == (position % 3 != 2);
@@ -281,5 +284,6 @@ fn claim(holds: bool, what: &str) -> Result<(), Failure> {
     if holds {
         return Ok(());
     }
-    Err(Failure::new(Exit::Data, format_args!("the demo's claim does not hold: {what}")).hint("this is a bug: please report it"))
+    Err(Failure::new(Exit::Data, format_args!("the demo's claim does not hold: {what}"))
+        .hint("this is a bug: please report it"))
 }

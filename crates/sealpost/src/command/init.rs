@@ -22,11 +22,17 @@ pub fn run(home: &Home, init: &Init) -> Result<(), Failure> {
             tell(format_args!("Made a home in {}.", home.root().display()));
             tell("A trial message was sealed and opened with the mailbox key and with the recovery key.");
             match &init.recovery {
-                Some(file) => tell(format_args!("The recovery key is in {}: take it off this machine.", file.display())),
+                Some(file) => {
+                    tell(format_args!("The recovery key is in {}: take it off this machine.", file.display()))
+                }
                 None => {
-                    tell("This is the recovery key, printed once. Keep it on paper or on a stick, not on this machine.");
+                    tell(
+                        "This is the recovery key, printed once. Keep it on paper or on a stick, not on this machine.",
+                    );
                     crate::command::print(&recovery).map_err(|failure| {
-                        failure.hint("the recovery key was not shown and is lost: throw this home away and make another one")
+                        failure.hint(
+                            "the recovery key was not shown and is lost: throw this home away and make another one",
+                        )
                     })?;
                 }
             }
@@ -75,7 +81,8 @@ fn refuse_inside(home: &Home, recovery: &Path) -> Result<(), Failure> {
 fn settled(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let mut there = absolute.ancestors();
-    let found = there.find_map(|ancestor| Some((std::fs::canonicalize(ancestor).ok()?, absolute.strip_prefix(ancestor).ok()?)));
+    let found =
+        there.find_map(|ancestor| Some((std::fs::canonicalize(ancestor).ok()?, absolute.strip_prefix(ancestor).ok()?)));
     found.map(|(ancestor, rest)| ancestor.join(rest)).unwrap_or(absolute)
 }
 
@@ -97,7 +104,7 @@ mod owner {
     use std::{io::Cursor, path::Path};
 
     use open::{Algorithm, Keyring, Lock, SecretKey};
-    use seal::{Compression, Enrolment, Padding, Policy, Settings, NewId};
+    use seal::{Compression, Enrolment, NewId, Padding, Policy, Settings};
     use sealed::{
         identity::AccountId,
         index::Way,
@@ -117,7 +124,9 @@ mod owner {
     /// Makes the keys, and gives the recovery key.
     pub(super) fn make(home: &Home, init: &Init, address: &str) -> Result<Zeroizing<String>, Failure> {
         if !address.contains('@') || address.chars().any(|letter| letter.is_control() || letter.is_whitespace()) {
-            return Err(Failure::new(Exit::Usage, "this is no mail address").hint("for example: --address alice@example.org"));
+            return Err(
+                Failure::new(Exit::Usage, "this is no mail address").hint("for example: --address alice@example.org")
+            );
         }
         home.owner_file(address)?;
         home.create()?;

@@ -45,19 +45,31 @@ struct Details {
 impl Verdict {
     fn of(what: &What) -> Self {
         let (word, explanation, sealed) = match what {
-            What::Sealed(sealed) => ("sealed", "sealed by a sealer that is trusted here, whole and unchanged", Some(sealed)),
-            What::SealedByUnknown(sealed) => {
-                ("sealed-by-unknown", "well-formed, but by a sealer that is not trusted here: nothing about it is proved", Some(sealed))
+            What::Sealed(sealed) => {
+                ("sealed", "sealed by a sealer that is trusted here, whole and unchanged", Some(sealed))
             }
-            What::EndToEnd(EndToEnd::OpenPgp) => ("end-to-end-openpgp", "encrypted by its author with OpenPGP; its Subject is readable", None),
-            What::EndToEnd(EndToEnd::Cms) => ("end-to-end-smime", "encrypted by its author with S/MIME; its Subject is readable", None),
+            What::SealedByUnknown(sealed) => (
+                "sealed-by-unknown",
+                "well-formed, but by a sealer that is not trusted here: nothing about it is proved",
+                Some(sealed),
+            ),
+            What::EndToEnd(EndToEnd::OpenPgp) => {
+                ("end-to-end-openpgp", "encrypted by its author with OpenPGP; its Subject is readable", None)
+            }
+            What::EndToEnd(EndToEnd::Cms) => {
+                ("end-to-end-smime", "encrypted by its author with S/MIME; its Subject is readable", None)
+            }
             What::Plain(None) => ("plain", "not encrypted", None),
-            What::Plain(Some(ForgedLabel::SealedFields)) => {
-                ("forged-sealed-fields", "not proved to be what it claims: its Sealed-* fields were changed, or are of another message or for another account", None)
-            }
-            What::Plain(Some(ForgedLabel::MultipartEncrypted)) => {
-                ("forged-multipart-encrypted", "not encrypted as it claims: multipart/encrypted around something else", None)
-            }
+            What::Plain(Some(ForgedLabel::SealedFields)) => (
+                "forged-sealed-fields",
+                "not proved to be what it claims: its Sealed-* fields were changed, or are of another message or for another account",
+                None,
+            ),
+            What::Plain(Some(ForgedLabel::MultipartEncrypted)) => (
+                "forged-multipart-encrypted",
+                "not encrypted as it claims: multipart/encrypted around something else",
+                None,
+            ),
             What::Plain(Some(ForgedLabel::Smime)) => {
                 ("forged-smime", "not encrypted as it claims: an S/MIME label around something else", None)
             }

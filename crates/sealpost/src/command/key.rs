@@ -115,9 +115,14 @@ impl Listed {
     fn text(&self) -> String {
         let mut text = String::new();
         for owner in &self.owners {
-            text.push_str(&format!("{}  (policy {}, profile {}, account {})\n", owner.address, owner.policy, owner.profile, owner.account));
+            text.push_str(&format!(
+                "{}  (policy {}, profile {}, account {})\n",
+                owner.address, owner.policy, owner.profile, owner.account
+            ));
             for certificate in &owner.certificates {
-                let until = certificate.expires.map_or("does not expire".to_owned(), |end| format!("until {}", clock::shown(end)));
+                let until = certificate
+                    .expires
+                    .map_or("does not expire".to_owned(), |end| format!("until {}", clock::shown(end)));
                 text.push_str(&format!("  {:8}  {}  {until}\n", certificate.role, certificate.fingerprint));
             }
         }
@@ -137,7 +142,12 @@ fn armored_enrolment(home: &Home, to: Option<&str>) -> Result<(Enrolment, String
     let address = match (to, home.owners()?.as_slice()) {
         (Some(address), _) => address.to_owned(),
         (None, [only]) => only.clone(),
-        _ => return Err(home.only_owner().err().unwrap_or_else(|| Failure::new(Exit::Usage, "name an owner: --to ADDRESS"))),
+        _ => {
+            return Err(home
+                .only_owner()
+                .err()
+                .unwrap_or_else(|| Failure::new(Exit::Usage, "name an owner: --to ADDRESS")));
+        }
     };
     let enrolment = home.owner(&address)?;
     let text = std::fs::read_to_string(home.owner_file(&address)?).doing(Exit::Config, "cannot read the enrolment")?;
@@ -161,8 +171,16 @@ fn export(home: &Home, export: &Export) -> Result<(), Failure> {
             })?,
         };
         let key = open::SecretKey::parse(&octets)?;
-        let old = if key.is_locked() { Some(passphrase::ask(export.old_passphrase_file.as_deref(), "the mailbox key")?) } else { None };
-        let new = if export.passphrase.no_passphrase { None } else { Some(passphrase::choose(export.passphrase.passphrase_file.as_deref())?) };
+        let old = if key.is_locked() {
+            Some(passphrase::ask(export.old_passphrase_file.as_deref(), "the mailbox key")?)
+        } else {
+            None
+        };
+        let new = if export.passphrase.no_passphrase {
+            None
+        } else {
+            Some(passphrase::choose(export.passphrase.passphrase_file.as_deref())?)
+        };
         let new = new.as_deref().map(|passphrase| (passphrase.as_str(), open::Lock::Iterated));
         let exported = key.relock(old.as_deref().map(String::as_str), new)?;
         return print(&exported.armored()?);
@@ -184,7 +202,8 @@ fn enrolment(home: &Home, wishes: &EnrolmentArguments) -> Result<(), Failure> {
 }
 
 fn import(home: &Home, import: &Import) -> Result<(), Failure> {
-    let octets = std::fs::read(&import.file).doing(Exit::Config, format_args!("cannot read {}", import.file.display()))?;
+    let octets =
+        std::fs::read(&import.file).doing(Exit::Config, format_args!("cannot read {}", import.file.display()))?;
     let octets = zeroize::Zeroizing::new(octets);
     if !home.is_initialised() {
         return Err(Failure::new(Exit::Config, format_args!("there is no home in {}", home.root().display()))
@@ -220,10 +239,18 @@ fn import_owner(home: &Home, import: &Import, octets: &[u8], enrolment: &Enrolme
 fn import_secret(home: &Home, import: &Import, octets: &[u8]) -> Result<(), Failure> {
     use crate::passphrase;
     let key = open::SecretKey::parse(octets)?;
-    let old = if key.is_locked() { Some(passphrase::ask(import.old_passphrase_file.as_deref(), "the key to import")?) } else { None };
+    let old = if key.is_locked() {
+        Some(passphrase::ask(import.old_passphrase_file.as_deref(), "the key to import")?)
+    } else {
+        None
+    };
     let old = old.as_deref().map(String::as_str);
     key.unlock(old)?;
-    let new = if import.passphrase.no_passphrase { None } else { Some(passphrase::choose(import.passphrase.passphrase_file.as_deref())?) };
+    let new = if import.passphrase.no_passphrase {
+        None
+    } else {
+        Some(passphrase::choose(import.passphrase.passphrase_file.as_deref())?)
+    };
     let locked = key.relock(old, new.as_deref().map(|passphrase| (passphrase.as_str(), open::Lock::Argon2)))?;
     let name: String = key.fingerprint().iter().map(|octet| format!("{octet:02X}")).collect();
     let path: &Path = &home.add_secret(&name, &locked.armored()?)?;

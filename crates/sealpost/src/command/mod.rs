@@ -1,18 +1,18 @@
 //! One room per command; here they are only told apart.
 
-mod init;
-mod seal;
-#[cfg(feature = "open")]
-mod open;
-mod inspect;
 mod batch;
-mod key;
 mod bulk;
-#[cfg(feature = "open")]
-mod reading;
 mod check;
 #[cfg(feature = "open")]
 mod demo;
+mod init;
+mod inspect;
+mod key;
+#[cfg(feature = "open")]
+mod open;
+#[cfg(feature = "open")]
+mod reading;
+mod seal;
 
 use clap::CommandFactory;
 

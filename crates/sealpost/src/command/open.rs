@@ -21,7 +21,12 @@ use crate::{
 
 /// Opens.
 pub fn open(home: &Home, arguments: &Open) -> Result<(), Failure> {
-    let reading = find(home, arguments.key.as_deref(), arguments.trust_sealer.as_deref(), arguments.passphrase.passphrase_file.as_deref())?;
+    let reading = find(
+        home,
+        arguments.key.as_deref(),
+        arguments.trust_sealer.as_deref(),
+        arguments.passphrase.passphrase_file.as_deref(),
+    )?;
     match arguments.batch.as_deref() {
         Some([from, to]) => batch::run("opening", from, to, &|from, to| {
             one(&reading, &mut BufReader::with_capacity(64 * 1024, from), &mut BufWriter::with_capacity(64 * 1024, to))
@@ -32,10 +37,16 @@ pub fn open(home: &Home, arguments: &Open) -> Result<(), Failure> {
 
 /// Shows the protected header fields.
 pub fn headers(home: &Home, arguments: &Headers) -> Result<(), Failure> {
-    let reading = find(home, arguments.key.as_deref(), arguments.trust_sealer.as_deref(), arguments.passphrase.passphrase_file.as_deref())?;
+    let reading = find(
+        home,
+        arguments.key.as_deref(),
+        arguments.trust_sealer.as_deref(),
+        arguments.passphrase.passphrase_file.as_deref(),
+    )?;
     let mut stdin = BufReader::new(io::stdin().lock());
     let header = sealed::outer::read_header_section(&mut stdin).doing(Exit::Temporary, "cannot read standard input")?;
-    let (header, _) = header.ok_or_else(|| Failure::new(Exit::Data, "the header section is larger than a sealed message's"))?;
+    let (header, _) =
+        header.ok_or_else(|| Failure::new(Exit::Data, "the header section is larger than a sealed message's"))?;
     let index = open::headers(&header, &reading.keys, &reading.trust)?;
     if arguments.json.json {
         return print_json(&Shown::of(&index));

@@ -23,7 +23,11 @@ pub fn verify(home: &Home, arguments: &FlowSecret) -> Result<(), Failure> {
     let verified = reader::verify(&settings, &mut watcher);
     watcher.bar.finish();
     let verified = verified?;
-    if arguments.json.json { print_json(&verified)? } else { print(&verified_text(&arguments.flow, &verified))? }
+    if arguments.json.json {
+        print_json(&verified)?
+    } else {
+        print(&verified_text(&arguments.flow, &verified))?
+    }
     if verified.is_sound() {
         return Ok(());
     }
@@ -39,12 +43,21 @@ pub fn undo(home: &Home, arguments: &FlowSecret) -> Result<(), Failure> {
     let undone = reader::undo(&settings, &mut watcher, &stop);
     watcher.bar.finish();
     let undone = undone?;
-    if arguments.json.json { print_json(&undone)? } else { print(&undone_text(&arguments.flow, &undone))? }
+    if arguments.json.json {
+        print_json(&undone)?
+    } else {
+        print(&undone_text(&arguments.flow, &undone))?
+    }
     let go_on = format!("go on with `sealpost undo {}`", arguments.flow);
     if undone.interrupted || undone.unsettled > 0 {
         return Err(Failure::new(Exit::Temporary, "not everything is put back yet; nothing is half done").hint(go_on));
     }
-    let left: u64 = undone.reasons.iter().filter(|(reason, _)| **reason != reader::reason::LABEL_ONLY).map(|(_, count)| count).sum();
+    let left: u64 = undone
+        .reasons
+        .iter()
+        .filter(|(reason, _)| **reason != reader::reason::LABEL_ONLY)
+        .map(|(_, count)| count)
+        .sum();
     if left > 0 {
         return Err(Failure::new(Exit::Data, format_args!("{left} messages stay sealed"))
             .hint("each is named above with the reason; they are as they were"));
@@ -102,9 +115,18 @@ fn verified_text(name: &str, verified: &Verified) -> String {
         line(verified.copies.len() as u64, "are further copies of a sealed message");
     }
     places(&mut text, verified.broken.iter().map(|(place, reason)| (place, *reason)));
-    places(&mut text, verified.same_number.iter().map(|place| (place, "running number of another message: does somebody else have the sealer key?")));
+    places(
+        &mut text,
+        verified
+            .same_number
+            .iter()
+            .map(|place| (place, "running number of another message: does somebody else have the sealer key?")),
+    );
     for gap in verified.gaps.iter().take(SHOWN) {
-        text.push_str(&format!("  running numbers {} to {} of sealer {} are missing: deleted by you, or lost or hidden by the server\n", gap.first, gap.last, gap.sealer));
+        text.push_str(&format!(
+            "  running numbers {} to {} of sealer {} are missing: deleted by you, or lost or hidden by the server\n",
+            gap.first, gap.last, gap.sealer
+        ));
     }
     text
 }

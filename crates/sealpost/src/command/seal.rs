@@ -97,4 +97,3 @@ impl Sealer {
         Ok(Done::Sealed)
     }
 }
-

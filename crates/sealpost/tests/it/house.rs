@@ -33,8 +33,7 @@ fn floor(name: &str) -> Option<usize> {
 
 fn crates() -> Vec<String> {
     let entries = fs::read_dir(root().join("crates")).unwrap();
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -81,7 +80,8 @@ fn check_modules(directory: &Path, file: &Path, name: &str) {
     let text = fs::read_to_string(file).unwrap();
     let declared: Vec<String> = text.lines().filter_map(declaration).collect();
     assert!(!declared.is_empty(), "{name} has modules");
-    let position: BTreeMap<&str, usize> = declared.iter().enumerate().map(|(at, module)| (module.as_str(), at)).collect();
+    let position: BTreeMap<&str, usize> =
+        declared.iter().enumerate().map(|(at, module)| (module.as_str(), at)).collect();
     for (at, module) in declared.iter().enumerate() {
         for path in files_of(directory, module) {
             let text = fs::read_to_string(&path).unwrap();
@@ -96,7 +96,10 @@ fn check_modules(directory: &Path, file: &Path, name: &str) {
 }
 
 fn declaration(line: &str) -> Option<String> {
-    let rest = line.strip_prefix("pub mod ").or_else(|| line.strip_prefix("mod ")).or_else(|| line.strip_prefix("pub(crate) mod "))?;
+    let rest = line
+        .strip_prefix("pub mod ")
+        .or_else(|| line.strip_prefix("mod "))
+        .or_else(|| line.strip_prefix("pub(crate) mod "))?;
     rest.strip_suffix(';').map(str::to_owned)
 }
 
@@ -116,7 +119,8 @@ fn files_of(directory: &Path, module: &str) -> Vec<PathBuf> {
 
 /// First segments after `crate::`, also within braces.
 fn imports(text: &str) -> Vec<String> {
-    let word = |text: &str| text.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect::<String>();
+    let word =
+        |text: &str| text.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect::<String>();
     let mut names = Vec::new();
     for (at, found) in text.match_indices("crate::") {
         let before = text[..at].chars().next_back();
@@ -164,7 +168,19 @@ fn a_build_that_only_seals_cannot_open() {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let output = Command::new(cargo)
             .current_dir(root())
-            .args(["tree", "--offline", "--locked", "-p", "sealpost", "-e", "normal,build", "--prefix", "none", "--format", "{p}"])
+            .args([
+                "tree",
+                "--offline",
+                "--locked",
+                "-p",
+                "sealpost",
+                "-e",
+                "normal,build",
+                "--prefix",
+                "none",
+                "--format",
+                "{p}",
+            ])
             .args(arguments)
             .output()
             .unwrap();

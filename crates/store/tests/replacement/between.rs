@@ -16,12 +16,7 @@ type Deed = fn(&Path, &Path, &Path);
 #[test]
 fn each_deed_of_others_has_its_outcome() {
     let table: &[(&str, Deed, Outcome, &[&str])] = &[
-        (
-            "nothing",
-            |_, _, _| {},
-            Outcome::Replaced,
-            &["cur/COPY:2,S"],
-        ),
+        ("nothing", |_, _, _| {}, Outcome::Replaced, &["cur/COPY:2,S"]),
         (
             "the original expunged",
             |_, original, _| fs::remove_file(original).unwrap(),
@@ -46,12 +41,7 @@ fn each_deed_of_others_has_its_outcome() {
             Outcome::OriginalChanged,
             &["cur/1.a.host:2,S", "cur/COPY:2,S"],
         ),
-        (
-            "the copy expunged",
-            |_, _, copy| fs::remove_file(copy).unwrap(),
-            Outcome::CopyGone,
-            &["cur/1.a.host:2,S"],
-        ),
+        ("the copy expunged", |_, _, copy| fs::remove_file(copy).unwrap(), Outcome::CopyGone, &["cur/1.a.host:2,S"]),
         (
             "the copy spoilt",
             |_, _, copy| fs::write(copy, b"").unwrap(),
@@ -66,11 +56,7 @@ fn each_deed_of_others_has_its_outcome() {
         ),
         (
             "both expunged",
-            |_, original, copy| {
-                [original, copy]
-                    .iter()
-                    .for_each(|path| fs::remove_file(path).unwrap())
-            },
+            |_, original, copy| [original, copy].iter().for_each(|path| fs::remove_file(path).unwrap()),
             Outcome::BothGone,
             &[],
         ),
@@ -78,11 +64,7 @@ fn each_deed_of_others_has_its_outcome() {
             "the original flagged, the copy unflagged",
             |mail, original, copy| {
                 moved(original, mail, "cur/1.a.host:2,aSR");
-                moved(
-                    copy,
-                    mail,
-                    &format!("cur/{}", name(copy).replace(":2,S", ":2,F")),
-                );
+                moved(copy, mail, &format!("cur/{}", name(copy).replace(":2,S", ":2,F")));
             },
             Outcome::Replaced,
             &["cur/COPY:2,FRa"],
@@ -118,36 +100,17 @@ fn check(case: &str, deed: Deed, expected: Outcome, left: &[&str]) {
     let mut staging = replacer.stage(&inbox, &original, &copy).unwrap();
     io::Write::write_all(&mut staging, &content(1, "a")).unwrap();
     let staged = staging.finish().unwrap().sync().unwrap();
-    let proven = staged
-        .read_back(|_| Ok::<_, io::Error>(NextGeneration))
-        .unwrap();
-    let Publish::Published(published) = proven.publish().unwrap() else {
-        panic!("{case}")
-    };
+    let proven = staged.read_back(|_| Ok::<_, io::Error>(NextGeneration)).unwrap();
+    let Publish::Published(published) = proven.publish().unwrap() else { panic!("{case}") };
     let durable = Published::make_durable(vec![published]).unwrap().remove(0);
     let announced = journal.announce(&ids, NOW).unwrap();
     let unique = std::str::from_utf8(copy.as_bytes()).unwrap();
     let mail = scene.mail();
-    deed(
-        &mail,
-        &mail.join("cur/1.a.host:2,S"),
-        &mail.join(format!("cur/{unique}:2,S")),
-    );
+    deed(&mail, &mail.join("cur/1.a.host:2,S"), &mail.join(format!("cur/{unique}:2,S")));
     let retired = durable.retire(&replacer, &announced).unwrap();
-    assert_eq!(
-        Retired::make_durable(vec![retired]).unwrap(),
-        [expected],
-        "{case}"
-    );
+    assert_eq!(Retired::make_durable(vec![retired]).unwrap(), [expected], "{case}");
     let mut files = Vec::new();
-    for place in [
-        "new",
-        "cur",
-        "tmp",
-        ".Archive/new",
-        ".Archive/cur",
-        ".Archive/tmp",
-    ] {
+    for place in ["new", "cur", "tmp", ".Archive/new", ".Archive/cur", ".Archive/tmp"] {
         for entry in fs::read_dir(mail.join(place)).unwrap() {
             let file = entry.unwrap().file_name().into_string().unwrap();
             files.push(format!("{place}/{}", file.replace(unique, "COPY")));

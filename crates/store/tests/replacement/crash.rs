@@ -70,10 +70,7 @@ fn check(cut: Cut, disturbance: Disturbance) {
     }
     let at_crash = scene.census();
     for id in ["a", "b", "c"] {
-        assert!(
-            at_crash[id].iter().any(|(_, name, _)| !name.contains("T")),
-            "{case}: {id} was lost"
-        );
+        assert!(at_crash[id].iter().any(|(_, name, _)| !name.contains("T")), "{case}: {id} was lost");
     }
     disturb(&scene, &at_crash, disturbance);
     let disturbed = scene.census();
@@ -93,43 +90,24 @@ fn check(cut: Cut, disturbance: Disturbance) {
     }
     let at_last = scene.census();
     for (id, flags) in [("a", None), ("c", Some("FSb"))] {
-        let [(generation, name, mailbox)] = &at_last[id][..] else {
-            panic!("{case}: {at_last:?}")
-        };
+        let [(generation, name, mailbox)] = &at_last[id][..] else { panic!("{case}: {at_last:?}") };
         assert_eq!((*generation, &**mailbox), (1, "INBOX"), "{case}");
-        assert_eq!(
-            name.split_once(":2,").map(|(_, flags)| flags),
-            flags,
-            "{case}"
-        );
+        assert_eq!(name.split_once(":2,").map(|(_, flags)| flags), flags, "{case}");
     }
 }
 
-fn check_b(
-    case: &str,
-    cut: Cut,
-    disturbance: Disturbance,
-    at_crash: &Census,
-    disturbed: &Census,
-    after: &Census,
-) {
+fn check_b(case: &str, cut: Cut, disturbance: Disturbance, at_crash: &Census, disturbed: &Census, after: &Census) {
     let nothing = Vec::new();
     let b = after.get("b").unwrap_or(&nothing);
     let both = at_crash["b"].len() == 2;
-    let original_there = at_crash["b"]
-        .iter()
-        .any(|(generation, ..)| *generation == 0);
+    let original_there = at_crash["b"].iter().any(|(generation, ..)| *generation == 0);
     match disturbance {
         Disturbance::ExpungeOriginal if original_there => {
             let alive = b.iter().filter(|(_, name, _)| !name.contains('T')).count();
             // From the announcement on the program cannot know whether it was itself, and keeps the mail.
             assert_eq!(
                 (alive, b.len()),
-                if both && cut >= Cut::Announced {
-                    (1, 1)
-                } else {
-                    (0, usize::from(both))
-                },
+                if both && cut >= Cut::Announced { (1, 1) } else { (0, usize::from(both)) },
                 "{case}"
             );
         }
@@ -145,10 +123,7 @@ fn check_b(
                 _ => false,
             };
             assert_eq!(mailbox, if moved { "Archive" } else { "INBOX" }, "{case}");
-            assert!(
-                !name.contains('T'),
-                "{case}: trashed a message of which one was wanted"
-            );
+            assert!(!name.contains('T'), "{case}: trashed a message of which one was wanted");
             match disturbance {
                 Disturbance::FlagOriginal if original_there => {
                     assert!(name.contains('R'), "{case}")
@@ -164,9 +139,7 @@ fn check_b(
 
 fn disturb(scene: &Scene, census: &Census, disturbance: Disturbance) {
     let path = |generation: u64| {
-        let (_, name, _) = census["b"]
-            .iter()
-            .find(|(found, ..)| *found == generation)?;
+        let (_, name, _) = census["b"].iter().find(|(found, ..)| *found == generation)?;
         let paths = ["cur", "new"].map(|place| scene.mail().join(place).join(name));
         paths.into_iter().find(|path| path.exists())
     };
@@ -174,21 +147,10 @@ fn disturb(scene: &Scene, census: &Census, disturbance: Disturbance) {
     let flagged = |path: &std::path::Path, letter: &str| {
         let name = path.file_name().unwrap().to_str().unwrap();
         let (unique, flags) = name.split_once(":2,").unwrap_or((name, ""));
-        fs::rename(
-            path,
-            scene.mail().join(format!("cur/{unique}:2,{flags}{letter}")),
-        )
-        .unwrap();
+        fs::rename(path, scene.mail().join(format!("cur/{unique}:2,{flags}{letter}"))).unwrap();
     };
     let moved = |path: &std::path::Path| {
-        fs::rename(
-            path,
-            scene
-                .mail()
-                .join(".Archive/cur")
-                .join(path.file_name().unwrap()),
-        )
-        .unwrap()
+        fs::rename(path, scene.mail().join(".Archive/cur").join(path.file_name().unwrap())).unwrap()
     };
     match (disturbance, original, copy) {
         (Disturbance::FlagOriginal, Some(original), _) => flagged(&original, "R"),
@@ -198,9 +160,7 @@ fn disturb(scene: &Scene, census: &Census, disturbance: Disturbance) {
         (Disturbance::ExpungeCopy, _, Some(copy)) => fs::remove_file(copy).unwrap(),
         (Disturbance::MoveOriginal, Some(original), _) => moved(&original),
         (Disturbance::MoveCopy, _, Some(copy)) => moved(&copy),
-        (Disturbance::MoveBoth, original, copy) => {
-            original.iter().chain(&copy).for_each(|path| moved(path))
-        }
+        (Disturbance::MoveBoth, original, copy) => original.iter().chain(&copy).for_each(|path| moved(path)),
         (Disturbance::SpoilCopy, Some(_), Some(copy)) => fs::write(copy, content(7, "b")).unwrap(),
         _ => {}
     }
@@ -225,19 +185,12 @@ fn a_copy_takes_after_its_original() {
     let before = fs::metadata(&original).unwrap();
     let (replacer, database) = scene.open();
     let outcomes = replace_all(&replacer, &database, 0, 3, Cut::Never);
-    assert!(
-        outcomes
-            .iter()
-            .all(|outcome| matches!(outcome, Ok(Outcome::Replaced)))
-    );
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(Outcome::Replaced))));
     let census = scene.census();
     assert!(fs::exists(scene.mail().join("new").join(&census["a"][0].1)).unwrap());
     assert!(census["b"][0].1.ends_with(":2,S") && !census["b"][0].1.contains("S=9"));
     let after = fs::metadata(scene.mail().join("cur").join(&census["c"][0].1)).unwrap();
-    assert_eq!(
-        (after.mode(), after.mtime(), after.mtime_nsec()),
-        (before.mode(), before.mtime(), before.mtime_nsec())
-    );
+    assert_eq!((after.mode(), after.mtime(), after.mtime_nsec()), (before.mode(), before.mtime(), before.mtime_nsec()));
     assert_ne!(after.ino(), before.ino());
 }
 
@@ -262,18 +215,9 @@ fn two_homes_on_one_maildir_do_not_double() {
     let replacer = Replacer::open(Maildir::open(&scene.mail()).unwrap(), other.path()).unwrap();
     let database = Database::open(&other.path().join("state.db")).unwrap();
     replace_all(&replacer, &database, 0, 3, Cut::Never);
-    assert_eq!(
-        tally(&scene.recover()),
-        [Recovery::Settled(Outcome::Expunged); 3]
-    );
+    assert_eq!(tally(&scene.recover()), [Recovery::Settled(Outcome::Expunged); 3]);
     for (_, found) in scene.census() {
-        assert_eq!(
-            found
-                .iter()
-                .filter(|(_, name, _)| !name.contains('T'))
-                .count(),
-            1
-        );
+        assert_eq!(found.iter().filter(|(_, name, _)| !name.contains('T')).count(), 1);
         assert_eq!(found.len(), 2);
     }
 }
@@ -286,23 +230,12 @@ fn nothing_is_removed_unannounced() {
     let empty = Journal::on(&database).announce(&[], NOW).unwrap();
     let inbox = replacer.maildir().inbox();
     let original = inbox.messages().unwrap().next().unwrap().unwrap();
-    let staged = replacer
-        .stage(&inbox, &original, &replacer.new_unique())
-        .unwrap();
+    let staged = replacer.stage(&inbox, &original, &replacer.new_unique()).unwrap();
     let staged = staged.finish().unwrap().sync().unwrap();
-    let proven = staged
-        .read_back(|_| Ok::<_, std::io::Error>(crate::scene::NextGeneration))
-        .unwrap();
-    let store::maildir::Publish::Published(published) = proven.publish().unwrap() else {
-        panic!()
-    };
-    let durable = store::Published::make_durable(vec![published])
-        .unwrap()
-        .remove(0);
-    assert!(matches!(
-        durable.retire(&replacer, &empty),
-        Err(RetireError::NotAnnounced)
-    ));
+    let proven = staged.read_back(|_| Ok::<_, std::io::Error>(crate::scene::NextGeneration)).unwrap();
+    let store::maildir::Publish::Published(published) = proven.publish().unwrap() else { panic!() };
+    let durable = store::Published::make_durable(vec![published]).unwrap().remove(0);
+    assert!(matches!(durable.retire(&replacer, &empty), Err(RetireError::NotAnnounced)));
     assert!(inbox.find(original.unique()).unwrap().is_some());
 }
 
@@ -313,29 +246,17 @@ fn dropped_or_refused_copies_leave_no_litter() {
     let (replacer, _database) = scene.open();
     let inbox = replacer.maildir().inbox();
     let original = inbox.messages().unwrap().next().unwrap().unwrap();
-    let stage = || {
-        replacer
-            .stage(&inbox, &original, &replacer.new_unique())
-            .unwrap()
-    };
+    let stage = || replacer.stage(&inbox, &original, &replacer.new_unique()).unwrap();
     drop(stage());
     drop(stage().finish().unwrap());
     drop(stage().finish().unwrap().sync().unwrap());
     let staged = stage().finish().unwrap().sync().unwrap();
     let refused = staged.read_back(|_| Err::<crate::scene::NextGeneration, _>("no"));
-    assert!(matches!(
-        refused,
-        Err(store::maildir::ReadBackError::Refused("no"))
-    ));
+    assert!(matches!(refused, Err(store::maildir::ReadBackError::Refused("no"))));
     let staged = stage().finish().unwrap().sync().unwrap();
-    let proven = staged
-        .read_back(|_| Ok::<_, std::io::Error>(crate::scene::NextGeneration))
-        .unwrap();
+    let proven = staged.read_back(|_| Ok::<_, std::io::Error>(crate::scene::NextGeneration)).unwrap();
     fs::remove_file(scene.mail().join("new/1.a.host")).unwrap();
-    assert!(matches!(
-        proven.publish().unwrap(),
-        store::maildir::Publish::OriginalGone
-    ));
+    assert!(matches!(proven.publish().unwrap(), store::maildir::Publish::OriginalGone));
     assert_eq!(fs::read_dir(scene.mail().join("tmp")).unwrap().count(), 0);
     assert_eq!(scene.census().len(), 2);
 }

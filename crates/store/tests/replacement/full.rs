@@ -25,23 +25,12 @@ fn a_full_disk_leaves_the_original_and_no_litter() {
         .env(HOME, home.path())
         .output()
         .unwrap();
-    assert!(
-        child.status.success(),
-        "{}",
-        String::from_utf8_lossy(&child.stderr)
-    );
-    assert_eq!(
-        fs::read(scene.mail().join("cur/1.a.host:2,S")).unwrap(),
-        content(0, "a")
-    );
+    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
+    assert_eq!(fs::read(scene.mail().join("cur/1.a.host:2,S")).unwrap(), content(0, "a"));
     assert_eq!(fs::read_dir(scene.mail().join("tmp")).unwrap().count(), 0);
     let database = Database::open(&home.path().join("state.db")).unwrap();
     let rows = Journal::on(&database).unfinished(FLOW).unwrap();
-    assert_eq!(
-        (rows.len(), rows[0].state),
-        (1, State::Published),
-        "what was committed is there"
-    );
+    assert_eq!((rows.len(), rows[0].state), (1, State::Published), "what was committed is there");
     assert_eq!(scene.recover().len(), 1);
 }
 
@@ -64,10 +53,7 @@ fn child() {
     let ids = journal.begin(FLOW, &[row], NOW).unwrap();
     let mut staging = replacer.stage(&inbox, &original, &copy).unwrap();
     let error = staging.write_all(&vec![b'x'; 8 << 20]).unwrap_err();
-    assert_eq!(
-        error.raw_os_error(),
-        Some(rustix::io::Errno::FBIG.raw_os_error())
-    );
+    assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::FBIG.raw_os_error()));
     drop(staging);
     journal.advance(&ids, State::Published, NOW).unwrap();
 }

@@ -29,9 +29,7 @@ fn killed_anywhere_nothing_is_lost_or_doubled() {
             .spawn()
             .unwrap();
         wait_until_started(child.stdout.as_mut().unwrap());
-        std::thread::sleep(Duration::from_micros(
-            RandomState::new().build_hasher().finish() % 40_000,
-        ));
+        std::thread::sleep(Duration::from_micros(RandomState::new().build_hasher().finish() % 40_000));
         child.kill().unwrap();
         assert!(!child.wait().unwrap().success());
         let at_kill = scene.census();
@@ -39,18 +37,10 @@ fn killed_anywhere_nothing_is_lost_or_doubled() {
         unfinished += scene.recover().len();
         let after = scene.census();
         assert_eq!(after.len(), MESSAGES, "lost");
-        assert!(
-            after
-                .values()
-                .all(|found| found.len() == 1 && found[0].1.ends_with(":2,S")),
-            "{after:?}"
-        );
+        assert!(after.values().all(|found| found.len() == 1 && found[0].1.ends_with(":2,S")), "{after:?}");
     }
     assert!(unfinished > 0, "no kill ever hit a replacement");
-    assert!(
-        scene.census().values().any(|found| found[0].0 > 0),
-        "no replacement was ever finished"
-    );
+    assert!(scene.census().values().any(|found| found[0].0 > 0), "no replacement was ever finished");
 }
 
 #[test]

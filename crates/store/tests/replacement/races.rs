@@ -18,11 +18,7 @@ fn no_flag_is_lost_and_no_message_doubled() {
     let home = tempfile::tempdir().unwrap();
     let scene = Scene::new(home.path());
     for number in 0..MESSAGES {
-        let place = if number % 2 == 0 {
-            format!("new/{number}.x.host")
-        } else {
-            format!("cur/{number}.x.host:2,")
-        };
+        let place = if number % 2 == 0 { format!("new/{number}.x.host") } else { format!("cur/{number}.x.host:2,") };
         scene.put(&place, &number.to_string());
     }
     let over = AtomicBool::new(false);
@@ -32,10 +28,7 @@ fn no_flag_is_lost_and_no_message_doubled() {
             let (replacer, database) = scene.open();
             let outcomes = replace_all(&replacer, &database, generation, 3, Cut::Never);
             let fine = |outcome: &Result<Outcome, RetireError>| {
-                matches!(
-                    outcome,
-                    Ok(Outcome::Replaced) | Err(RetireError::Restless | RetireError::Scan(_))
-                )
+                matches!(outcome, Ok(Outcome::Replaced) | Err(RetireError::Restless | RetireError::Scan(_)))
             };
             assert!(outcomes.iter().all(fine), "{outcomes:?}");
             drop((replacer, database));
@@ -46,18 +39,10 @@ fn no_flag_is_lost_and_no_message_doubled() {
     });
     let census = scene.census();
     assert_eq!(census.len(), MESSAGES);
-    assert!(
-        set.values().map(BTreeSet::len).sum::<usize>() > MESSAGES,
-        "the mail program never came to work"
-    );
+    assert!(set.values().map(BTreeSet::len).sum::<usize>() > MESSAGES, "the mail program never came to work");
     for (id, found) in census {
         assert_eq!(found.len(), 1, "{found:?}");
-        let letters: BTreeSet<char> = found[0]
-            .1
-            .split_once(":2,")
-            .map_or("", |(_, letters)| letters)
-            .chars()
-            .collect();
+        let letters: BTreeSet<char> = found[0].1.split_once(":2,").map_or("", |(_, letters)| letters).chars().collect();
         assert_eq!(letters, set.get(&id).cloned().unwrap_or_default(), "{id}");
     }
 }
@@ -92,9 +77,7 @@ fn set_flags(mail: &Path, over: &AtomicBool) -> BTreeMap<String, BTreeSet<char>>
             let name = path.file_name().unwrap().to_str().unwrap();
             let (unique, flags) = name.split_once(":2,").unwrap_or((name, ""));
             let letters = set.entry(id).or_default();
-            let mut free = ('A'..='Z')
-                .chain('a'..='z')
-                .filter(|letter| *letter != 'T' && !letters.contains(letter));
+            let mut free = ('A'..='Z').chain('a'..='z').filter(|letter| *letter != 'T' && !letters.contains(letter));
             let Some(letter) = free.next() else { continue };
             if fs::rename(path, mail.join(format!("cur/{unique}:2,{flags}{letter}"))).is_ok() {
                 letters.insert(letter);

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use store::journal::{Begin, Row, RowId, State};
 use store::maildir::{Publish, Recovered, Recovery, RetireError};
 use store::{
-    Database, Durable, Journal, Mailbox, Maildir, Message, Outcome, Proof, Published, Replacer,
-    Retired, UnixSeconds, Unsynced, recover,
+    Database, Durable, Journal, Mailbox, Maildir, Message, Outcome, Proof, Published, Replacer, Retired, UnixSeconds,
+    Unsynced, recover,
 };
 
 pub(crate) const FLOW: &str = "flow";
@@ -49,9 +49,7 @@ pub(crate) enum Cut {
 
 impl Scene {
     pub(crate) fn new(home: &Path) -> Scene {
-        let scene = Scene {
-            home: home.to_path_buf(),
-        };
+        let scene = Scene { home: home.to_path_buf() };
         for folder in ["", ".Archive"] {
             for part in ["cur", "new", "tmp"] {
                 fs::create_dir_all(scene.mail().join(folder).join(part)).unwrap();
@@ -68,30 +66,19 @@ impl Scene {
         let path = self.mail().join(file);
         fs::write(&path, content(0, id)).unwrap();
         let old = std::time::UNIX_EPOCH + std::time::Duration::new(1_234_567, 891);
-        File::options()
-            .write(true)
-            .open(path)
-            .unwrap()
-            .set_modified(old)
-            .unwrap();
+        File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
     }
 
     pub(crate) fn open(&self) -> (Replacer, Database) {
         let replacer = Replacer::open(Maildir::open(&self.mail()).unwrap(), &self.home).unwrap();
-        (
-            replacer,
-            Database::open(&self.home.join("state.db")).unwrap(),
-        )
+        (replacer, Database::open(&self.home.join("state.db")).unwrap())
     }
 
     /// Recovers and checks that nothing unfinished is left, in the journal and in `tmp/`.
     pub(crate) fn recover(&self) -> Vec<Recovered<io::Error>> {
         let (replacer, database) = self.open();
         let recovered = recover(&replacer, &database, FLOW, NOW, compare_files).unwrap();
-        assert!(
-            recovered.iter().all(|recovered| recovered.recovery.is_ok()),
-            "{recovered:?}"
-        );
+        assert!(recovered.iter().all(|recovered| recovered.recovery.is_ok()), "{recovered:?}");
         assert_eq!(Journal::on(&database).unfinished(FLOW).unwrap(), []);
         for tmp in [self.mail().join("tmp"), self.mail().join(".Archive/tmp")] {
             assert_eq!(fs::read_dir(tmp).unwrap().count(), 0, "litter");
@@ -122,16 +109,11 @@ pub(crate) fn replace_all(
         let Some(mut file) = inbox.open(&mut message).unwrap() else {
             continue;
         };
-        if parse(&read(&mut file).unwrap()).unwrap().0 == generation
-            && names.insert(message.unique().clone())
-        {
+        if parse(&read(&mut file).unwrap()).unwrap().0 == generation && names.insert(message.unique().clone()) {
             originals.push(message);
         }
     }
-    originals
-        .chunks(batch)
-        .flat_map(|originals| replace_batch(replacer, database, &inbox, originals, cut))
-        .collect()
+    originals.chunks(batch).flat_map(|originals| replace_batch(replacer, database, &inbox, originals, cut)).collect()
 }
 
 fn replace_batch(
@@ -144,12 +126,7 @@ fn replace_batch(
     let journal = Journal::on(database);
     let originals: Vec<(&Message, Vec<u8>)> = originals
         .iter()
-        .filter_map(|message| {
-            Some((
-                message,
-                read(&mut inbox.open(&mut message.clone()).unwrap()?).unwrap(),
-            ))
-        })
+        .filter_map(|message| Some((message, read(&mut inbox.open(&mut message.clone()).unwrap()?).unwrap())))
         .collect();
     let copies: Vec<_> = originals.iter().map(|_| replacer.new_unique()).collect();
     let rows: Vec<Begin<'_>> = originals
@@ -183,10 +160,7 @@ fn replace_batch(
         forget(unsynced);
         return Vec::new();
     }
-    let staged: Vec<_> = Unsynced::sync_batch(unsynced)
-        .into_iter()
-        .map(Result::unwrap)
-        .collect();
+    let staged: Vec<_> = Unsynced::sync_batch(unsynced).into_iter().map(Result::unwrap).collect();
     if cut == Cut::Staged {
         forget(staged);
         return Vec::new();
@@ -194,10 +168,7 @@ fn replace_batch(
     let proven: Vec<_> = staged
         .into_iter()
         .zip(&originals)
-        .map(|(copy, (_, original))| {
-            copy.read_back(|mut file| compare(original, &read(&mut file)?))
-                .unwrap()
-        })
+        .map(|(copy, (_, original))| copy.read_back(|mut file| compare(original, &read(&mut file)?)).unwrap())
         .collect();
     if cut == Cut::Proven {
         forget(proven);
@@ -258,11 +229,7 @@ fn replace_batch(
 }
 
 /// The caller's predicate at recovery.
-pub(crate) fn compare_files(
-    row: &Row,
-    mut original: File,
-    mut copy: File,
-) -> io::Result<Option<NextGeneration>> {
+pub(crate) fn compare_files(row: &Row, mut original: File, mut copy: File) -> io::Result<Option<NextGeneration>> {
     let original = read(&mut original)?;
     assert_eq!(original, row.expectation);
     Ok(compare(&original, &read(&mut copy)?).ok())
@@ -276,10 +243,7 @@ pub(crate) fn census_of(maildir: &Maildir) -> Census {
             let octets = read(&mut mailbox.open(&mut message).unwrap().unwrap()).unwrap();
             let (generation, id) = parse(&octets).unwrap();
             let name = message.file_name().to_str().unwrap().to_owned();
-            census
-                .entry(id)
-                .or_default()
-                .push((generation, name, mailbox.name().to_owned()));
+            census.entry(id).or_default().push((generation, name, mailbox.name().to_owned()));
         }
     }
     census
@@ -304,11 +268,7 @@ fn successor(octets: &[u8]) -> Vec<u8> {
 }
 
 fn compare(original: &[u8], copy: &[u8]) -> io::Result<NextGeneration> {
-    if successor(original) == copy {
-        Ok(NextGeneration)
-    } else {
-        Err(io::Error::from(io::ErrorKind::InvalidData))
-    }
+    if successor(original) == copy { Ok(NextGeneration) } else { Err(io::Error::from(io::ErrorKind::InvalidData)) }
 }
 
 fn read(file: &mut File) -> io::Result<Vec<u8>> {
@@ -319,8 +279,5 @@ fn read(file: &mut File) -> io::Result<Vec<u8>> {
 
 /// What was done about each row.
 pub(crate) fn tally(recovered: &[Recovered<io::Error>]) -> Vec<Recovery> {
-    recovered
-        .iter()
-        .map(|recovered| *recovered.recovery.as_ref().unwrap())
-        .collect()
+    recovered.iter().map(|recovered| *recovered.recovery.as_ref().unwrap()).collect()
 }
