@@ -292,7 +292,8 @@ pub fn seal_open(octets: &[u8]) {
         place: seal::Place::default(),
     };
     let mut out = Vec::new();
-    seal::seal(&mut Cursor::new(octets), || Ok(Cursor::new(Vec::new())), &mut out, &settings).expect("anything can be sealed");
+    seal::seal(&mut Cursor::new(octets), || Ok(Cursor::new(Vec::new())), &mut out, &settings)
+        .expect("anything can be sealed");
     assert_eq!(opened(&out).expect("what was sealed opens"), octets);
     assert!(matches!(recognise(&mut out.as_slice(), &OWNER.trust), Ok(What::Sealed(_))));
 }

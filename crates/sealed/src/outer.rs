@@ -120,17 +120,22 @@ impl Outer {
 /// None when the section is larger than a sealed message's may be. A message without a body is all header.
 pub fn read_header_section(from: &mut impl BufRead) -> io::Result<Option<(Vec<u8>, Vec<u8>)>> {
     let mut octets = Vec::new();
+    // Each look begins at the front: only when twice as much is there, so that small pieces cost no more than large ones.
+    let mut look_at = 0;
     loop {
-        if let Some(end) = header_section_end(&octets) {
-            let rest = octets.split_off(end.min(octets.len()));
-            return Ok((octets.len() <= limit::MAX_HEADER_SECTION).then_some((octets, rest)));
-        }
-        if octets.len() > limit::MAX_HEADER_SECTION {
-            return Ok(None);
-        }
         let more = from.fill_buf()?;
-        if more.is_empty() {
-            return Ok(Some((octets, Vec::new())));
+        if more.is_empty() || octets.len() >= look_at {
+            if let Some(end) = header_section_end(&octets) {
+                let rest = octets.split_off(end.min(octets.len()));
+                return Ok((octets.len() <= limit::MAX_HEADER_SECTION).then_some((octets, rest)));
+            }
+            if octets.len() > limit::MAX_HEADER_SECTION {
+                return Ok(None);
+            }
+            if more.is_empty() {
+                return Ok(Some((octets, Vec::new())));
+            }
+            look_at = (2 * octets.len()).min(limit::MAX_HEADER_SECTION + 1);
         }
         // A header section is small: taking much at once would only be copied again.
         let count = more.len().min(4 * 1024);
