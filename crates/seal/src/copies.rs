@@ -4,7 +4,7 @@
 //! In: a field as it stands in the original. Out: whole lines with CRLF, for inside (any octets but CR, LF, NUL) or for
 //! outside (printable ASCII, at most 998 octets).
 
-use mail::{AddressList, HeaderField, HeaderSection, decode_words, encode_words};
+use mail::{Address, AddressList, HeaderField, HeaderSection, decode_words, encode_words};
 
 /// Fields that are copied into the payload's header, each as often as it occurs.
 const PROTECTED: [&str; 16] = [
@@ -36,6 +36,8 @@ const MAX_COPIES: usize = 256 * 1024;
 const MAX_UNFOLDED: usize = 998;
 /// Octets of an outer field's value that was rebuilt.
 const MAX_OUTER: usize = 900;
+/// Octets of one address (RFC 5321 §4.5.3.1: 64 before the `@`, 255 after it).
+const MAX_ADDRESS: usize = 64 + 1 + 255 + 1;
 /// Characters kept of an outer unstructured field that is too long.
 const MAX_OUTER_TEXT: usize = 120;
 
@@ -85,7 +87,7 @@ pub fn inside(name: &str, field: &HeaderField<'_>) -> Vec<u8> {
 pub fn outside(name: &str, field: &HeaderField<'_>) -> Option<Vec<u8>> {
     let value = field.unfolded();
     // In a mail whose lines end with CR, what follows one is not this field any more.
-    let value = value.split(|&octet| octet == b'\r').next().unwrap_or_default();
+    let value = before_cr(&value);
     let printable = value.iter().all(|&octet| matches!(octet, b'\t' | b' '..=b'~'));
     if printable && value.len() <= MAX_UNFOLDED && !has_bare_cr(field.value()) {
         return Some(inside(name, field))
@@ -127,8 +129,8 @@ pub fn folded(name: &str, value: &str) -> Vec<u8> {
 /// Addresses without names, as many as fit outside.
 pub fn bare_addresses(field: &HeaderField<'_>) -> Option<String> {
     let value = field.unfolded();
-    let list = AddressList::parse(&value);
-    joined(list.addresses().map(|address| address.addr_spec()))
+    let list = AddressList::parse(before_cr(&value));
+    joined(list.addresses().map(Address::addr_spec))
 }
 
 /// Whole addresses, as many as fit outside, names encoded where they must be.
@@ -151,7 +153,10 @@ fn addresses(value: &[u8]) -> Option<String> {
 fn joined(addresses: impl Iterator<Item = String>) -> Option<String> {
     let mut out = String::new();
     for address in addresses {
-        let plain = address.bytes().all(|octet| matches!(octet, b' '..=b'~')) && address.contains('@');
+        // An address that the parser put together from the words of a sentence is none.
+        let length = address.rsplit_once('<').map_or(address.as_str(), |(_, spec)| spec).len();
+        let plain =
+            address.bytes().all(|octet| matches!(octet, b' '..=b'~')) && address.contains('@') && length <= MAX_ADDRESS;
         if plain && out.len() + 2 + address.len() <= MAX_OUTER {
             if !out.is_empty() {
                 out.push_str(", ");
@@ -185,6 +190,10 @@ fn text(value: &[u8]) -> Option<String> {
     let clean: String = decoded.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
     let kept: String = clean.chars().take(MAX_OUTER_TEXT).collect();
     Some(encode_words(&kept))
+}
+
+fn before_cr(value: &[u8]) -> &[u8] {
+    value.split(|&octet| octet == b'\r').next().unwrap_or_default()
 }
 
 fn has_bare_cr(octets: &[u8]) -> bool {
@@ -249,6 +258,13 @@ mod tests {
         assert_eq!(outside_of(format!("Message-ID: {long_id}\n\n").as_bytes(), "Message-ID"), None);
         let eight_bit = outside_of("From: Jürgen Müller <j@x.test>\n\n".as_bytes(), "From").expect("an address");
         assert!(eight_bit.is_ascii() && eight_bit.contains("<j@x.test>") && eight_bit.contains("=?utf-8?"));
+    }
+
+    #[test]
+    fn bare_addresses_end_where_the_field_ends() {
+        let message = b"From: a@b.test\rTo: x@y\rSubject: secret\r\rcome to pier@harbour\r\n";
+        let section = HeaderSection::parse(message);
+        assert_eq!(bare_addresses(section.first("From").expect("there")).as_deref(), Some("a@b.test"));
     }
 
     #[test]

@@ -3,19 +3,19 @@
 //! Never: a secret decryption key (it cannot open what it sealed, except with the session key of a message it is sealing
 //! right now), a socket, a file. The modules stand in the order of the floors.
 
+pub mod wrap;
 pub mod certificate;
 pub mod copies;
-mod deflate;
-mod encrypt;
+pub mod policy;
 pub mod enrolment;
+pub mod settings;
 pub mod error;
 pub mod list_view;
-pub mod policy;
+mod deflate;
+mod survey;
+mod encrypt;
 pub mod proof;
 pub mod seal;
-pub mod settings;
-mod survey;
-pub mod wrap;
 
 pub use certificate::{Certificate, CertificateError};
 pub use enrolment::{Enrolment, EnrolmentError, Scheme};

@@ -27,6 +27,10 @@ const STAY_LONGEST: [&str; 4] = ["Date", "Subject", "Message-ID", "From"];
 const PARTS: usize = 4;
 /// A copied field longer than this is left out at once: no budget would hold it.
 const MAX_FIELD: usize = 2048;
+/// Of fields that occur again and again so many are taken, and no more than this together: nobody lists more, and giving
+/// them up one by one would take time without end.
+const MAX_OCCURRENCES: usize = 16;
+const MAX_SELECTED: usize = 16 * 1024;
 const SHORT_REFERENCES: usize = 3;
 const SHORT_ADDRESSES: usize = 10;
 
@@ -88,15 +92,21 @@ const STEPS: [Step; 10] = [
 ];
 
 fn select(section: &HeaderSection<'_>, omitted: &mut Vec<String>) -> Vec<Copied> {
-    let mut fields = Vec::new();
+    let mut fields: Vec<Copied> = Vec::new();
+    let mut total = 0;
     for name in SELECTED {
-        for field in section.all(name) {
+        for (occurrence, field) in section.all(name).enumerate() {
+            if occurrence == MAX_OCCURRENCES || total > MAX_SELECTED {
+                omitted.push(name.to_ascii_lowercase());
+                break;
+            }
             let lines = copies::inside(name, field);
             let long = lines.len() > MAX_FIELD;
             let lines = if long { shortened(name, &lines) } else { Some(lines) };
             if long {
                 omitted.push(name.to_ascii_lowercase());
             }
+            total += lines.as_ref().map_or(0, Vec::len);
             fields.extend(lines.map(|lines| Copied { name, lines }));
         }
     }
@@ -174,6 +184,13 @@ mod tests {
         let section = HeaderSection::parse(&index.fields);
         assert_eq!(section.first("References").expect("kept").unfolded(), b"<id@x> <id@x> <id@x>");
         assert_eq!(mail::AddressList::parse(&section.first("To").expect("kept").unfolded()).addresses().count(), 10);
+    }
+
+    #[test]
+    fn a_field_without_end_is_cut_at_once() {
+        let index = index_of(&("From: a@b\r\n".to_owned() + &"Subject: x\r\n".repeat(100_000)), Index::default());
+        assert_eq!(HeaderSection::parse(&index.fields).all("Subject").count(), MAX_OCCURRENCES);
+        assert_eq!(index.omitted, ["subject"]);
     }
 
     #[test]

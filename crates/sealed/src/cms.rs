@@ -44,14 +44,15 @@ fn whole(octets: &[u8]) -> Option<bool> {
         rest = after;
         (next, after) = element(rest)?;
     }
-    if next.tag != SET || next.body.is_empty() {
+    if next.tag != SET || !all_recipients(next.body) {
         return None;
     }
     let (encrypted, after) = element(after)?;
     let (content_type, rest) = element(encrypted.body)?;
     let (algorithm, rest) = element(rest)?;
     let ciphertext = only(rest)?;
-    let well_formed = encrypted.tag == SEQUENCE && content_type.tag == OID && algorithm.tag == SEQUENCE;
+    let named = element(algorithm.body).is_some_and(|(name, _)| name.tag == OID);
+    let well_formed = encrypted.tag == SEQUENCE && content_type.tag == OID && algorithm.tag == SEQUENCE && named;
     Some(well_formed && octets_held(&ciphertext, 0)? > 0 && ends_well(after, authenticated)?)
 }
 
@@ -73,6 +74,19 @@ const MAX_TAG: usize = 16;
 fn only(octets: &[u8]) -> Option<Element<'_>> {
     let (element, rest) = element(octets)?;
     rest.is_empty().then_some(element)
+}
+
+/// RecipientInfos: at least one, each a SEQUENCE or one of the tagged choices (RFC 5652 §6.2).
+fn all_recipients(mut octets: &[u8]) -> bool {
+    let mut count = 0;
+    while !octets.is_empty() {
+        match element(octets) {
+            Some((Element { tag: SEQUENCE | 0xa1..=0xa4, body }, rest)) if !body.is_empty() => octets = rest,
+            _ => return false,
+        }
+        count += 1;
+    }
+    count > 0
 }
 
 /// `encryptedContent [0] IMPLICIT OCTET STRING`, in one piece or in several: how many octets. None when it is another type.
@@ -144,7 +158,8 @@ mod tests {
     }
 
     fn message(kind: &[u8], recipients: &[u8], ciphertext: &[u8]) -> Vec<u8> {
-        let encrypted = [der(OID, &[0x2a]), der(SEQUENCE, &[]), der(CONTEXT_0_PRIMITIVE, ciphertext)].concat();
+        let algorithm = der(SEQUENCE, &der(OID, &[0x2a]));
+        let encrypted = [der(OID, &[0x2a]), algorithm, der(CONTEXT_0_PRIMITIVE, ciphertext)].concat();
         let tag = if kind == AUTH_ENVELOPED { der(OCTET_STRING, &[1; 16]) } else { Vec::new() };
         let body = [der(INTEGER, &[0]), der(SET, recipients), der(SEQUENCE, &encrypted), tag].concat();
         der(SEQUENCE, &[der(OID, kind), der(CONTEXT_0, &der(SEQUENCE, &body))].concat())
@@ -152,13 +167,14 @@ mod tests {
 
     #[test]
     fn only_whole_encrypted_content_counts() {
-        let good = message(ENVELOPED, &[1], &[9; 300]);
+        let good = message(ENVELOPED, &der(SEQUENCE, &[1]), &[9; 300]);
         let cases = [
             (good.clone(), true),
-            (message(AUTH_ENVELOPED, &[1], &[9]), true),
-            (message(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02], &[1], &[9]), false),
+            (message(AUTH_ENVELOPED, &der(SEQUENCE, &[1]), &[9]), true),
+            (message(ENVELOPED, b"x", &[9]), false),
+            (message(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02], &der(SEQUENCE, &[1]), &[9]), false),
             (message(ENVELOPED, &[], &[9]), false),
-            (message(ENVELOPED, &[1], &[]), false),
+            (message(ENVELOPED, &der(SEQUENCE, &[1]), &[]), false),
             ([good.clone(), b"text beside".to_vec()].concat(), false),
             (b"plain text".to_vec(), false),
             (Vec::new(), false),
@@ -174,8 +190,10 @@ mod tests {
     #[test]
     fn indefinite_lengths_are_followed() {
         let pieces = [&[0xa0, 0x80][..], &[OCTET_STRING, 2, 7, 7, OCTET_STRING, 1, 7], &[0, 0]].concat();
-        let encrypted = [&[SEQUENCE, 0x80][..], &der(OID, &[0x2a]), &der(SEQUENCE, &[]), &pieces, &[0, 0]].concat();
-        let body = [&[SEQUENCE, 0x80][..], &der(INTEGER, &[0]), &der(SET, &[1]), &encrypted, &[0, 0]].concat();
+        let algorithm = der(SEQUENCE, &der(OID, &[0x2a]));
+        let encrypted = [&[SEQUENCE, 0x80][..], &der(OID, &[0x2a]), &algorithm, &pieces, &[0, 0]].concat();
+        let recipients = der(SET, &der(SEQUENCE, &[1]));
+        let body = [&[SEQUENCE, 0x80][..], &der(INTEGER, &[0]), &recipients, &encrypted, &[0, 0]].concat();
         let whole = [&[SEQUENCE, 0x80][..], &der(OID, ENVELOPED), &[CONTEXT_0, 0x80], &body, &[0, 0, 0, 0]].concat();
         assert!(is_enveloped(&whole));
         assert!(!is_enveloped(&whole[..whole.len() - 2]));

@@ -6,23 +6,23 @@
 //!
 //! The modules stand in the order of the floors: each imports only from those above it in this list.
 
-pub mod armor;
-pub mod cms;
-pub mod content;
-pub mod field;
-pub mod field_blob;
-pub mod identity;
-pub mod index;
-pub mod key_wrap;
 pub mod limit;
+pub mod identity;
+pub mod tag_list;
+pub mod signature;
+pub mod field;
+pub mod index;
+pub mod session;
+pub mod field_blob;
+pub mod packet;
+pub mod armor;
+mod transfer;
+pub mod key_wrap;
+pub mod content;
 pub mod literal;
+pub mod spool;
+pub mod payload;
 pub mod original;
 pub mod outer;
-pub mod packet;
-pub mod payload;
+pub mod cms;
 pub mod recognise;
-pub mod session;
-pub mod signature;
-pub mod spool;
-pub mod tag_list;
-mod transfer;

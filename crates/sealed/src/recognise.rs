@@ -79,7 +79,7 @@ pub fn recognise(message: &mut impl BufRead, trust: &Trust) -> io::Result<What> 
     if claims_sealed || encrypted {
         let body = Body::scan(rest, message)?;
         let exact = content_type.as_ref().zip(body.as_ref()).and_then(|(kind, body)| body.shape(kind));
-        let exact = exact.filter(|_| fields_only(&section) && is_as_it_is(&section));
+        let exact = exact.filter(|_| fields_only(&section) && is_as_it_is(&section) && says_once(&section));
         let label = if claims_sealed { ForgedLabel::SealedFields } else { ForgedLabel::MultipartEncrypted };
         let forged = What::Plain(Some(label));
         let (Some(body), Some(exact)) = (body, exact) else { return Ok(forged) };
@@ -97,7 +97,7 @@ pub fn recognise(message: &mut impl BufRead, trust: &Trust) -> io::Result<What> 
         });
     }
     if content_type.is_some_and(|kind| is_smime(&kind)) {
-        let encrypted = is_cms(&section, rest, message)?;
+        let encrypted = says_once(&section) && fields_only(&section) && is_cms(&section, rest, message)?;
         return Ok(if encrypted { What::EndToEnd(EndToEnd::Cms) } else { What::Plain(Some(ForgedLabel::Smime)) });
     }
     Ok(What::Plain(None))
@@ -107,6 +107,11 @@ enum Verdict {
     Pinned,
     Unknown,
     Forged,
+}
+
+/// Which of two types a program believes nobody knows: what is said twice is not believed.
+fn says_once(section: &HeaderSection<'_>) -> bool {
+    ["Content-Type", "Content-Transfer-Encoding"].iter().all(|name| section.all(name).count() <= 1)
 }
 
 /// The envelope signature, checked with the pinned keys (format §4.4).
@@ -201,12 +206,16 @@ impl Body {
         let blank_to_armor = lines.all(<[u8]>::is_empty);
         let known_preamble = preamble.iter().all(|line| is_known_preamble(line));
         let armor_headers = self.surroundings.armor_headers.split(|&octet| octet == b'\n').map(<[u8]>::trim_ascii_end);
-        let known_armor = armor_headers.filter(|line| !line.is_empty()).all(is_known_armor_header);
+        let armor_headers: Vec<&[u8]> = armor_headers.filter(|line| !line.is_empty()).collect();
+        let known_armor =
+            armor_headers.len() <= MAX_ARMOR_HEADERS && armor_headers.iter().all(|line| is_known_armor_header(line));
         let exact = version == [b"Version: 1"] && after == [closing] && blank_to_armor && known_preamble && known_armor;
         exact.then(|| Exact { own_preamble: preamble.is_empty() || preamble == [PREAMBLE.as_bytes()] })
     }
 }
 
+/// Armor headers: a version, a comment or two, a character set.
+const MAX_ARMOR_HEADERS: usize = 4;
 /// Octets that a part's header may have.
 const MAX_PART_HEADER: usize = 1024;
 /// Octets that the value of one field in it may have: a file name and little else.
@@ -297,6 +306,7 @@ const KNOWN_DESCRIPTIONS: [&str; 4] = [
 /// Armor headers of well-known programs (RFC 9580 §6.2.2). A comment of any other wording is readable mail.
 fn is_known_armor_header(line: &[u8]) -> bool {
     const MAX_VERSION: usize = 48;
+    const MAX_WORDS: usize = 4;
     let Some((key, value)) = std::str::from_utf8(line).ok().and_then(|line| line.split_once(": ")) else {
         return false;
     };
@@ -316,7 +326,13 @@ fn is_known_armor_header(line: &[u8]) -> bool {
         "https://protonmail.com",
     ];
     match key {
-        "Version" => value.len() <= MAX_VERSION && programs.iter().any(|program| value.starts_with(program)),
+        "Version" => {
+            let word = |letter: char| letter.is_ascii_alphanumeric() || " .()/_-".contains(letter);
+            value.len() <= MAX_VERSION
+                && value.split(' ').count() <= MAX_WORDS
+                && value.chars().all(word)
+                && programs.iter().any(|program| value.starts_with(program))
+        }
         "Comment" => comments.contains(&value),
         "Charset" => is_one_of(value.as_bytes(), &["us-ascii", "utf-8", "iso-8859-1", "iso-8859-15", "windows-1252"]),
         _ => false,
@@ -400,6 +416,9 @@ impl PacketWalk {
         };
         self.pending.clear();
         self.stage = match (parsed.tag, parsed.body) {
+            (tag::PKESK, Length::Definite(..LEAST_PKESK)) | (tag::SKESK, Length::Definite(..LEAST_SKESK)) => {
+                Stage::Invalid
+            }
             (tag::PKESK | tag::SKESK, Length::Definite(length)) if self.stage == Stage::Keys => {
                 self.skip = length;
                 self.session_keys += 1;
@@ -410,7 +429,7 @@ impl PacketWalk {
                 Stage::Keys
             }
             (tag::SEIPD | tag::GNUPG_OCB, length) if self.session_keys > 0 => match length {
-                Length::Definite(length) if length > 0 || self.stage == Stage::Partial => {
+                Length::Definite(length) if length >= LEAST_ENCRYPTED || self.stage == Stage::Partial => {
                     self.skip = length;
                     Stage::LastPart
                 }
@@ -429,6 +448,11 @@ impl PacketWalk {
     }
 }
 
+/// Octets of the smallest session key packets and encrypted packet that can be what they say (RFC 9580 §5.1, §5.3, §5.13).
+const LEAST_PKESK: u64 = 40;
+const LEAST_SKESK: u64 = 4;
+const LEAST_ENCRYPTED: u64 = 41;
+
 fn is_smime(kind: &ContentType) -> bool {
     let typed = kind.is("application", "pkcs7-mime") || kind.is("application", "x-pkcs7-mime");
     let named = kind.is("application", "octet-stream")
@@ -443,10 +467,11 @@ fn is_cms(section: &HeaderSection<'_>, rest: Vec<u8>, message: &mut impl BufRead
     if body.len() as u64 >= MAX_CMS {
         return Ok(false);
     }
+    // Every S/MIME program writes base64; as it is, the "ciphertext" could be a text for all to read.
     let encoding = section.first("Content-Transfer-Encoding").map(|field| field.unfolded()).unwrap_or_default();
-    if encoding.trim_ascii().eq_ignore_ascii_case(b"base64") {
-        body.retain(|octet| !octet.is_ascii_whitespace());
-        return Ok(STANDARD.decode_to_vec(&body).is_ok_and(|octets| cms::is_enveloped(&octets)));
+    if !encoding.trim_ascii().eq_ignore_ascii_case(b"base64") {
+        return Ok(false);
     }
-    Ok(cms::is_enveloped(&body))
+    body.retain(|octet| !octet.is_ascii_whitespace());
+    Ok(STANDARD.decode_to_vec(&body).is_ok_and(|octets| cms::is_enveloped(&octets)))
 }

@@ -7,17 +7,17 @@ compile_error!("Sealpost is made for Linux for now");
 
 mod args;
 mod clock;
-mod command;
-mod config;
+mod tell;
 mod failure;
-mod flows;
 mod home;
-mod keys;
 #[cfg(feature = "open")]
 mod passphrase;
-mod progress;
 mod spool;
-mod tell;
+mod config;
+mod progress;
+mod keys;
+mod flows;
+mod command;
 
 use std::process::ExitCode;
 

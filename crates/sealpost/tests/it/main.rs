@@ -2,11 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 #![expect(unreachable_pub, reason = "tests have no public API; `pub` marks what a module shows to the others")]
 
+mod house;
+mod program;
+mod cli;
+mod keys;
 mod bad_input;
 mod batch;
-mod cli;
-mod demo;
 mod flow;
-mod house;
-mod keys;
-mod program;
+mod demo;
