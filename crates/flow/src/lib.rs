@@ -10,15 +10,15 @@ pub mod progress;
 pub mod reason;
 pub mod settings;
 
-mod look;
 mod receipt;
+mod look;
 mod sink;
 mod source;
 
 pub mod survey;
 
-mod pump;
 mod recovery;
+mod pump;
 
 pub mod plan;
 pub mod status;
