@@ -355,16 +355,23 @@ fn armored(packets: &[&[u8]]) -> Vec<u8> {
 
 #[test]
 fn only_session_keys_and_one_encrypted_packet_are_encrypted_mail() {
-    const PKESK: &[u8] = &[0xc1, 3, 3, 1, 1];
+    const fn packet<const N: usize>(tag: u8, version: u8) -> [u8; N] {
+        let mut packet = [7; N];
+        packet[0] = tag;
+        packet[1] = N as u8 - 2;
+        packet[2] = version;
+        packet
+    }
+    const PKESK: &[u8] = &packet::<42>(0xc1, 3);
     const SKESK: &[u8] = &[0xc3, 4, 4, 9, 0, 8];
-    const SEIPD: &[u8] = &[0xd2, 3, 1, 7, 7];
+    const SEIPD: &[u8] = &packet::<43>(0xd2, 1);
     const PARTIAL: &[u8] = &[0xd2, 0xe1, 1, 7, 0xe0, 7, 1, 9];
-    const OCB: &[u8] = &[0xd4, 3, 1, 9, 2];
+    const OCB: &[u8] = &packet::<43>(0xd4, 1);
     const SED: &[u8] = &[0xc9, 3, 1, 7, 7];
     const LITERAL: &[u8] = &[0xcb, 8, b'b', 0, 0, 0, 0, 0, b'h', b'i'];
     const COMPRESSED: &[u8] = &[0xc8, 3, 0, 1, 1];
     const MARKER: &[u8] = &[0xca, 3, b'P', b'G', b'P'];
-    let table: [(&str, &[&[u8]], What); 21] = [
+    let table: [(&str, &[&[u8]], What); 23] = [
         ("one of each", &[PKESK, SEIPD], OPENPGP),
         ("several recipients", &[PKESK, PKESK, SKESK, SEIPD], OPENPGP),
         ("a passphrase alone", &[SKESK, SEIPD], OPENPGP),
@@ -382,7 +389,9 @@ fn only_session_keys_and_one_encrypted_packet_are_encrypted_mail() {
         ("without integrity protection", &[PKESK, SED], MULTIPART_LABEL),
         ("a key after it", &[PKESK, SEIPD, PKESK], MULTIPART_LABEL),
         ("an empty encrypted packet", &[PKESK, &[0xd2, 0]], MULTIPART_LABEL),
-        ("cut off", &[PKESK, &[0xd2, 9, 1]], MULTIPART_LABEL),
+        ("a session key too short to be one", &[&packet::<20>(0xc1, 3), SEIPD], MULTIPART_LABEL),
+        ("too short to be encrypted", &[PKESK, &[0xd2, 5, b'a', b'b', b'c', b'd', b'e']], MULTIPART_LABEL),
+        ("cut off", &[PKESK, &[0xd2, 50, 1]], MULTIPART_LABEL),
         ("a partial length that never ends", &[PKESK, &[0xd2, 0xe1, 1, 7]], MULTIPART_LABEL),
         ("text", &[b"just a text in base64"], MULTIPART_LABEL),
         ("nothing", &[], MULTIPART_LABEL),
@@ -448,6 +457,12 @@ fn what_gnupg_encrypts_is_encrypted_mail() {
         case("a certificate", pgp_mime(&gpg.certificate("carl@example.net")), MULTIPART_LABEL),
     ];
     check(&cases, &Trust::default());
+}
+
+/// A second Content-Type behind the first.
+fn two_types(mail: &[u8]) -> Vec<u8> {
+    let body = mail.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+    [&mail[..body], b"\r\nContent-Type: text/plain", &mail[body..]].concat()
 }
 
 #[test]
@@ -527,7 +542,10 @@ fn what_openssl_encrypts_is_encrypted_mail() {
         case("streamed AES-GCM", smime(&encrypt(&["-aes-256-gcm", "-stream"], &long)), CMS),
         case("by key id", smime(&encrypt(&["-aes256", "-keyid"], MAIL)), CMS),
         case("as openssl writes mail", own_headers, CMS),
-        case("in binary", typed("application/pkcs7-mime", "binary", &cbc), CMS),
+        // A text could stand there as its "ciphertext", for all to read: no S/MIME program writes it so.
+        case("in binary", typed("application/pkcs7-mime", "binary", &cbc), SMIME_LABEL),
+        case("said twice", [b"Content-Type: text/plain\r\n", &smime(&cbc)[..]].concat(), What::Plain(None)),
+        case("said twice, other first", two_types(&smime(&cbc)), SMIME_LABEL),
         case("the old type", typed("application/x-pkcs7-mime; name=smime.p7m", "base64", &wrapped(&cbc)), CMS),
         case("by its file name", typed("application/octet-stream; name=\"smime.p7m\"", "base64", &wrapped(&cbc)), CMS),
         case(
