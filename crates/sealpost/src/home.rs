@@ -11,7 +11,7 @@ use std::{
 use base64_simd::STANDARD;
 use seal::{Certificate, Enrolment};
 use sealed::{
-    field::{decode_exact, decode_id, encode_id},
+    field::{decode_exact, encode_id},
     identity::AccountId,
     signature::{SealerKey, SealerPublic, Trust},
     tag_list::TagList,
@@ -111,12 +111,14 @@ impl Home {
         Ok(*self.secret_line(DEDUP, DEDUP_FIELD)?)
     }
 
+    #[cfg(feature = "open")]
     /// Writes the owner's secret key, locked or not, and the public enrolment beside it.
     pub fn write_mailbox(&self, secret: &str, address: &str, enrolment: &str) -> Result<(), Failure> {
         write_new(&self.root.join(MAILBOX_SECRET), secret.as_bytes(), 0o600)?;
         self.write_owner(address, enrolment.as_bytes())
     }
 
+    #[cfg(feature = "open")]
     /// The owner's secret keys: the mailbox key first, then imported ones. Empty on a machine that only seals.
     pub fn secrets(&self) -> Result<Vec<Zeroizing<Vec<u8>>>, Failure> {
         let mut secrets = Vec::new();
@@ -131,6 +133,7 @@ impl Home {
         Ok(secrets)
     }
 
+    #[cfg(feature = "open")]
     /// Adds an imported secret key. `name`: its fingerprint.
     pub fn add_secret(&self, name: &str, secret: &str) -> Result<PathBuf, Failure> {
         let directory = self.root.join(MORE_SECRETS);
@@ -252,21 +255,24 @@ pub fn parse_sealer(line: &str) -> Option<SealerPublic> {
     (tags.get("v")? == b"1" && tags.get("s")? == encode_id(&sealer.id().0).as_bytes()).then_some(sealer)
 }
 
+#[cfg(feature = "open")]
 const RECOVERY_FIELD: &str = "Sealed-Recovery";
 
+#[cfg(feature = "open")]
 /// What stands above the armor of a recovery key, so that the file alone opens the owner's mail: the account that it is
 /// for, and the sealer to believe. `gpg --import` passes over it.
 pub fn recovery_preface(account: AccountId, sealer: &SealerPublic) -> String {
     format!("{RECOVERY_FIELD}: v=1; acct={}\n{}\n\n", encode_id(&account.0), sealer_line(sealer))
 }
 
+#[cfg(feature = "open")]
 /// Accounts and sealers that a key file names above its armor.
 pub fn parse_preface(octets: &[u8]) -> Trust {
     let text = String::from_utf8_lossy(octets);
     let above = text.split("-----BEGIN").next().unwrap_or_default();
     let account = |line: &str| {
         let tags = TagList::parse(line.strip_prefix(RECOVERY_FIELD)?.strip_prefix(':')?.as_bytes())?;
-        decode_id(tags.get("acct")?).map(AccountId)
+        sealed::field::decode_id(tags.get("acct")?).map(AccountId)
     };
     Trust {
         accounts: above.lines().filter_map(account).collect(),

@@ -1,6 +1,7 @@
 //! `init`: keys and a config. Nothing is overwritten, and nothing counts as made before a trial message was sealed to it
 //! and opened again with each key, read back from where it was written.
 
+#[cfg(feature = "open")]
 use std::path::{Path, PathBuf};
 
 use sealed::signature::SealerKey;
@@ -64,6 +65,7 @@ fn sealer_only(home: &Home) -> Result<(), Failure> {
     Ok(())
 }
 
+#[cfg(feature = "open")]
 fn refuse_inside(home: &Home, recovery: &Path) -> Result<(), Failure> {
     let parent = recovery.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if settled(parent).starts_with(settled(home.root())) {
@@ -77,6 +79,7 @@ fn refuse_inside(home: &Home, recovery: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+#[cfg(feature = "open")]
 /// Where a path leads, also when its end is not there yet: the home is made after this is asked.
 fn settled(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());

@@ -1,7 +1,5 @@
 //! `key`: list, export, import, trust-sealer, enrolment.
 
-use std::path::Path;
-
 use seal::Enrolment;
 use sealed::field::encode_id;
 use serde::Serialize;
@@ -253,7 +251,7 @@ fn import_secret(home: &Home, import: &Import, octets: &[u8]) -> Result<(), Fail
     };
     let locked = key.relock(old, new.as_deref().map(|passphrase| (passphrase.as_str(), open::Lock::Argon2)))?;
     let name: String = key.fingerprint().iter().map(|octet| format!("{octet:02X}")).collect();
-    let path: &Path = &home.add_secret(&name, &locked.armored()?)?;
+    let path = home.add_secret(&name, &locked.armored()?)?;
     tell(format_args!("Imported {name} into {}; `open` tries it from now on.", path.display()));
     Ok(())
 }
