@@ -15,7 +15,7 @@ use sealed::outer::OuterError;
 use sealed::signature::SealerPublic;
 use store::journal::Row;
 use store::ledger::{LedgerError, MessageRef};
-use store::maildir::{RecoverError, Recovery};
+use store::maildir::{Comparison, RecoverError, Recovery};
 use store::{Database, Ledger, Outcome, Replacer, UnixSeconds, recover};
 
 use crate::reason;
@@ -137,18 +137,21 @@ fn prove_again(
     copy: File,
     account: AccountId,
     sealer: &SealerPublic,
-) -> Result<Option<Proved>, Undecided> {
+) -> Result<Comparison<Proved>, Undecided> {
     if row.expectation.len() == NOTE {
-        // Nothing is published before the journal knows what it must be; the original is there and is sealed anew.
-        return Ok(None);
+        // Nothing is published before the journal knows what it must be. What lies there is not known to be of this original.
+        return Ok(Comparison::OtherOriginal);
     }
     let expectation = Expectation::from_octets(&row.expectation).ok_or(Undecided::Unknown)?;
     let original = hash(original)?;
+    if original != expectation.original {
+        return Ok(Comparison::OtherOriginal);
+    }
     match Proved::after_restart(&expectation, &original, copy, account, sealer) {
-        Ok(proved) => Ok(Some(proved)),
+        Ok(proved) => Ok(Comparison::Proved(proved)),
         Err(ProofError::Outer(OuterError::Io(error)) | ProofError::Content(error)) => Err(error.into()),
         // Not what we stored: sealed anew from the original, which is there.
-        Err(_) => Ok(None),
+        Err(_) => Ok(Comparison::BadCopy),
     }
 }
 

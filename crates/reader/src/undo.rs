@@ -17,7 +17,7 @@ use serde::Serialize;
 use store::database::{OpenDatabaseError, is_full};
 use store::journal::{JournalError, Row, RowId, State, way_back};
 use store::ledger::{LedgerError, MessageRef};
-use store::maildir::{ListError as TreeError, LockError, OpenMaildirError, RecoverError};
+use store::maildir::{Comparison, ListError as TreeError, LockError, OpenMaildirError, RecoverError};
 use store::replace::ReplaceError;
 use store::{
     Batch, Database, Ending, Fate, Halt, Job, Journal, Ledger, Maildir, Outcome, Replaced, Replacer, UnixSeconds,
@@ -27,7 +27,7 @@ use store::{
 use crate::progress::Progress;
 use crate::restore::{Restore, Restored, Stumble, hash_of, open_whole};
 use crate::settings::Settings;
-use crate::walk::{Labelled, Place, WalkError, walk};
+use crate::walk::{Labelled, LeftOut, Others, Place, WalkError, walk};
 
 /// What came of an undo.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -39,6 +39,12 @@ pub struct Undone {
     pub left: Vec<(Place, &'static str)>,
     /// All of them, by reason. What merely carries the label lies open already.
     pub reasons: BTreeMap<&'static str, u64>,
+    /// Entries that cannot be read; who knows what they are.
+    pub unreadable: u64,
+    /// The files among them; at most [`MAX_LEFT`].
+    pub unread: Vec<Place>,
+    /// Mailboxes that were not looked at.
+    pub left_out: Vec<LeftOut>,
     /// Went away, or was at work by others, meanwhile.
     pub skipped: u64,
     /// Replacements of an earlier run that was cut off, settled now.
@@ -100,9 +106,6 @@ pub enum Undecided {
     /// The sealed copy does not open.
     #[error("the sealed copy does not open")]
     Open(#[from] OpenError),
-    /// The sealed copy is one of another original.
-    #[error("the sealed copy is another message")]
-    Other,
 }
 
 /// Stops the flow for good and puts every original back. `stop` is looked at between batches.
@@ -123,7 +126,7 @@ pub fn undo(settings: &Settings, progress: &mut impl Progress, stop: &AtomicBool
     run.settle_own()?;
 
     let (mut messages, mut octets) = (0_u64, 0_u64);
-    walk(&maildir, |labelled| {
+    walk(&maildir, &settings.mailboxes, |labelled| {
         (messages, octets) = (messages.saturating_add(1), octets.saturating_add(labelled.length));
         Ok::<(), UndoError>(())
     })?;
@@ -173,12 +176,12 @@ impl Run<'_> {
     fn settle_sweep(&mut self) -> Result<(), UndoError> {
         let settings = self.settings;
         let now = UnixSeconds::now();
-        let keep_the_original = |_: &Row, original: File, copy: File| -> Result<Option<Restored>, Undecided> {
-            // The copy goes only if it holds nothing else.
-            match *open_whole(settings, copy)?.hash() == hash_of(original)? {
-                true => Ok(None),
-                false => Err(Undecided::Other),
-            }
+        let keep_the_original = |_: &Row, original: File, copy: File| -> Result<Comparison<Restored>, Undecided> {
+            // The copy goes only if it holds nothing else; otherwise it is put back like any other.
+            Ok(match *open_whole(settings, copy)?.hash() == hash_of(original)? {
+                true => Comparison::BadCopy,
+                false => Comparison::OtherOriginal,
+            })
         };
         for recovered in recover(self.replacer, self.database, &settings.flow, now, keep_the_original)? {
             if recovered.recovery.is_ok() {
@@ -195,9 +198,19 @@ impl Run<'_> {
     /// What an earlier undo had begun.
     fn settle_own(&mut self) -> Result<(), UndoError> {
         let now = UnixSeconds::now();
-        let prove_again = |row: &Row, _: File, restored: File| -> Result<Option<Restored>, Undecided> {
-            // Not what we wrote: put back anew from the sealed message, which is there.
-            Ok((hash_of(restored)?.as_slice() == row.expectation).then_some(Restored))
+        let settings = self.settings;
+        let prove_again = |row: &Row, sealed: File, restored: File| -> Result<Comparison<Restored>, Undecided> {
+            let holds = match open_whole(settings, sealed) {
+                Ok(opened) => opened.hash().as_slice() == row.expectation,
+                Err(OpenError::NotSealed(_)) => false,
+                Err(error) => return Err(error.into()),
+            };
+            Ok(match (holds, hash_of(restored)?.as_slice() == row.expectation) {
+                (false, _) => Comparison::OtherOriginal,
+                (true, true) => Comparison::Proved(Restored),
+                // Not what we wrote: put back anew from the sealed message, which is there.
+                (true, false) => Comparison::BadCopy,
+            })
         };
         for recovered in recover(self.replacer, self.database, &self.flow, now, prove_again)? {
             if recovered.recovery.is_ok() {
@@ -217,7 +230,7 @@ impl Run<'_> {
         stop: &AtomicBool,
     ) -> Result<(), UndoError> {
         let mut batch: Vec<Job<u64>> = Vec::new();
-        let walked = walk(maildir, |labelled| {
+        let walked = walk(maildir, &self.settings.mailboxes, |labelled| {
             let Labelled { mailbox, message, length, .. } = labelled;
             let name = (mailbox.name().to_owned(), message.unique().as_bytes().to_vec());
             if !self.seen.insert(name) {
@@ -234,7 +247,10 @@ impl Run<'_> {
             WalkError::List(error) => UndoError::from(error).into(),
             WalkError::Work(end) => end,
         });
-        match walked.and_then(|_| self.restore(&mut batch, progress, stop)) {
+        let walked = walked.map(|Others { unreadable, unread, left_out, .. }| {
+            (self.undone.unreadable, self.undone.unread, self.undone.left_out) = (unreadable, unread, left_out);
+        });
+        match walked.and_then(|()| self.restore(&mut batch, progress, stop)) {
             Err(End::Interrupted) => {
                 self.undone.interrupted = true;
                 Ok(())

@@ -25,7 +25,7 @@ pub use folder::{ABSENCE_PASSES, CHASES, Identity, Mailbox, Message, Messages, P
 pub use lock::LockError;
 pub use name::{FileName, Flags, MAX_NAME, NameError, Unique};
 pub use publish::{Durable, Publish, PublishError, Published};
-pub use recover::{RecoverError, Recovered, Recovery, recover};
+pub use recover::{Comparison, RecoverError, Recovered, Recovery, recover};
 pub use retire::{Outcome, RetireError, Retired};
 pub use stage::{Proven, ReadBackError, Replacer, SYNC_THREADS, StageError, Staged, Staging, Unsynced};
 pub use tree::{LeftOut, ListError, Listing, MAX_DEPTH, MAX_MAILBOXES, Maildir, OpenMaildirError, Reason};

@@ -13,8 +13,8 @@ use crate::clock::UnixSeconds;
 use crate::database::Database;
 use crate::journal::{Begin, Journal, JournalError, RowId};
 use crate::maildir::{
-    Durable, Flags, Mailbox, Message, Outcome, Proven, Publish, PublishError, Published, ReadBackError, Replacer,
-    RetireError, Retired, ScanError, StageError, Staged, Staging, Unique, Unsynced,
+    Durable, Flags, Identity, Mailbox, Message, Outcome, Proven, Publish, PublishError, Published, ReadBackError,
+    Replacer, RetireError, Retired, ScanError, StageError, Staged, Staging, Unique, Unsynced,
 };
 use crate::proof::Proof;
 
@@ -320,7 +320,7 @@ impl<E> Endings<E> {
 fn write<R: Replace>(replacer: &Replacer, entry: &Entry<R::Item>, how: &R) -> Result<Made<R::Kept>, Ending<R::Error>> {
     let failed = |failure| Ending::Failed(failure);
     let Entry { job, copy, .. } = entry;
-    // Before the original is opened: should another file take its name in between, publishing finds out.
+    // Before the original is opened: should it be rewritten from here on, publishing finds out.
     let mut staging = match replacer.stage(&job.mailbox, &job.original, copy) {
         Err(StageError::OriginalGone) => return Err(Ending::Vanished),
         other => other.map_err(|error| failed(Failure::Stage(error)))?,
@@ -329,6 +329,11 @@ fn write<R: Replace>(replacer: &Replacer, entry: &Entry<R::Item>, how: &R) -> Re
     let original = job.mailbox.open(&mut message);
     let original = original.map_err(|error| failed(Failure::Original(error)))?;
     let original = original.ok_or(Ending::Vanished)?;
+    let opened = original.metadata().map_err(|error| failed(Failure::Original(error.into())))?;
+    if Identity::of(&opened) != staging.original() {
+        // A second message of that name was found instead. The next pass takes both, one after the other.
+        return Err(Ending::Vanished);
+    }
     let (kept, expectation) =
         how.write(job, &message.flags(), original, &mut staging).map_err(|error| failed(Failure::Refused(error)))?;
     let unsynced = staging.finish().map_err(|error| failed(Failure::Stage(error)))?;

@@ -126,23 +126,28 @@ impl Mailbox {
 
     /// The message of that unique name, under whatever flags and in whichever directory it is now.
     pub fn find(&self, unique: &Unique) -> Result<Option<Message>, ScanError> {
-        Ok(self.find_among(&HashSet::from([unique.clone()]))?.remove(unique))
+        let found = self.find_among(&HashSet::from([unique.clone()]))?.remove(unique);
+        Ok(found.and_then(|mut found| found.pop()))
     }
 
     /// Those of the wanted messages that are here, for the price of reading the directories once, or
     /// [`ABSENCE_PASSES`] times where some are not here.
-    pub fn find_among(&self, wanted: &HashSet<Unique>) -> Result<HashMap<Unique, Message>, ScanError> {
+    ///
+    /// A name that should be unique may be there twice (`new/1` and `cur/1:2,S`, made by a copying program): all are given.
+    pub fn find_among(&self, wanted: &HashSet<Unique>) -> Result<HashMap<Unique, Vec<Message>>, ScanError> {
         let mut found = HashMap::new();
         for _ in 0..ABSENCE_PASSES {
+            let mut pass: HashMap<Unique, Vec<Message>> = HashMap::new();
             for message in self.messages()? {
                 match message {
                     Ok(message) if wanted.contains(message.unique()) => {
-                        drop(found.insert(message.unique().clone(), message))
+                        pass.entry(message.unique().clone()).or_default().push(message)
                     }
                     Err(ScanError::Io(error)) => return Err(error.into()),
                     Ok(_) | Err(_) => {}
                 }
             }
+            found.extend(pass);
             if found.len() == wanted.len() {
                 break;
             }
@@ -158,6 +163,34 @@ impl Mailbox {
             }
             match self.find(message.unique())? {
                 Some(found) => *message = found,
+                None => return Ok(None),
+            }
+        }
+        Err(ScanError::Restless)
+    }
+
+    /// As [`refresh`](Mailbox::refresh), but only that very file counts: another one may have the same name.
+    pub(super) fn refresh_file(&self, message: &mut Message, file: Identity) -> Result<Option<Stat>, ScanError> {
+        for _ in 0..CHASES {
+            if let Some(stat) = self.stat(message)?.filter(|stat| stat.identity() == file) {
+                return Ok(Some(stat));
+            }
+            let wanted = HashSet::from([message.unique().clone()]);
+            let mut now = None;
+            let mut moving = false;
+            for found in self.find_among(&wanted)?.into_values().flatten() {
+                match self.stat(&found)? {
+                    Some(stat) if stat.identity() == file => now = Some((found, stat)),
+                    Some(_) => {}
+                    None => moving = true,
+                }
+            }
+            match now {
+                Some((found, stat)) => {
+                    *message = found;
+                    return Ok(Some(stat));
+                }
+                None if moving => {}
                 None => return Ok(None),
             }
         }
@@ -256,7 +289,8 @@ impl Stat {
 }
 
 impl Identity {
-    pub(super) fn of(metadata: &fs::Metadata) -> Identity {
+    /// Which file that is.
+    pub fn of(metadata: &fs::Metadata) -> Identity {
         let modified = (metadata.mtime(), metadata.mtime_nsec());
         Identity { device: metadata.dev(), inode: metadata.ino(), size: metadata.len(), modified }
     }

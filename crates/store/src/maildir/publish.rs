@@ -59,11 +59,9 @@ impl<P: Proof> Proven<P> {
     /// Moves the copy out of `tmp/`, to where the original is and with the original's flags as they are now.
     pub fn publish(self) -> Result<Publish<P>, PublishError> {
         let Proven { mut staged, proof } = self;
-        let Some(stat) = staged.mailbox.refresh(&mut staged.original)? else {
-            return Ok(Publish::OriginalGone);
-        };
-        if stat.identity() != staged.original_file {
-            return Ok(Publish::OriginalChanged);
+        if staged.mailbox.refresh_file(&mut staged.original, staged.original_file)?.is_none() {
+            let another = staged.mailbox.find(staged.original.unique())?.is_some();
+            return Ok(if another { Publish::OriginalChanged } else { Publish::OriginalGone });
         }
         let (place, flags) = (staged.original.place(), staged.original.flags());
         // Fields after the letters say something of the original's octets (`,S=`): not taken over.

@@ -8,13 +8,19 @@
 //! | --- | --- | --- | --- |
 //! | here | nowhere | any | begin anew |
 //! | here | in `tmp/` | any | remove the copy, begin anew |
-//! | anywhere | in the mailbox or moved | any | the predicate compares both again: good, retire the original; not good, remove the copy, begin anew |
-//! | in another mailbox | in its mailbox | any | remove the copy: the original is treated there |
+//! | in its mailbox | in the mailbox or moved | any | the predicate compares both again: good, retire the original; not good, remove the copy, begin anew |
+//! | in another mailbox | in its mailbox | before Retiring | remove the copy: the original is treated there |
+//! | in another mailbox | moved | before Retiring | the predicate compares both again |
+//! | in another mailbox | anywhere | Retiring | keep both: that one may be a double, and the original gone by us |
+//! | only another message of its name | anywhere | any | keep both |
 //! | nowhere | in `tmp/` | before Retiring | remove the copy: somebody expunged the original |
 //! | nowhere | in the mailbox | before Retiring | flag the copy as trashed: somebody expunged the original |
 //! | nowhere | in the mailbox | Retiring | keep the copy: it was us |
 //! | nowhere | in `tmp/` | Retiring | publish the copy: a disk that lied about a sync; it may be all there is |
 //! | nowhere | nowhere | any | nothing is left to do |
+//!
+//! "The original" is what the predicate says it is, not what has its name: names repeat (`1:2,S` in two folders, `new/1` beside
+//! `cur/1:2,S`). Of two messages equal to the octet in one mailbox either may be taken for the original.
 //!
 //! Never removes an original without the predicate's word; never removes a copy while the original cannot be seen, except
 //! where the table says so.
@@ -22,9 +28,9 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::folder::{CHASES, Identity, Mailbox, Message, Place, ScanError};
+use super::folder::{CHASES, Identity, Mailbox, Message, Place, ScanError, open_regular};
 use super::name::{FileName, Flags, NameError, Unique};
 use super::publish::{Pair, Published, rename_to_free, sync_once};
 use super::retire::{Outcome, RetireError, Retired, remove, trash};
@@ -53,6 +59,17 @@ pub enum Recovery {
     Finished,
     /// It came to its end now.
     Settled(Outcome),
+}
+
+/// What the predicate says of a pair.
+#[derive(Debug)]
+pub enum Comparison<P> {
+    /// The copy is as good as its original, which may go.
+    Proved(P),
+    /// The original is the one that the copy was to be made of, but the copy is not good: it may go.
+    BadCopy,
+    /// The copy was not made of that original, which merely has its name. Neither may go.
+    OtherOriginal,
 }
 
 /// Why a row, or the whole recovery, could not be dealt with. Try again later.
@@ -84,14 +101,14 @@ pub enum RecoverError<E> {
 
 /// Settles the unfinished replacements of a flow; to be called before anything new is staged.
 ///
-/// `predicate` gets the row, the original and the copy, both freshly opened. `Ok(None)` says that the copy is not one and
-/// may go; an error says that it could not tell (the original cannot be read), and nothing is removed.
+/// `predicate` gets the row, a message of the original's name, and the copy, both freshly opened. An error says that it could
+/// not tell (the original cannot be read), and nothing is removed.
 pub fn recover<P: Proof, E>(
     replacer: &Replacer,
     database: &Database,
     flow: &str,
     now: UnixSeconds,
-    mut predicate: impl FnMut(&Row, File, File) -> Result<Option<P>, E>,
+    mut predicate: impl FnMut(&Row, File, File) -> Result<Comparison<P>, E>,
 ) -> Result<Vec<Recovered<E>>, RecoverError<E>> {
     let journal = Journal::on(database);
     let rows = journal.unfinished(flow)?;
@@ -146,8 +163,12 @@ impl Survey {
             let wanted: HashSet<Unique> = own.flat_map(names).collect();
             survey.look(index, &wanted)?;
         }
-        let missing: HashSet<Unique> =
-            rows.iter().flat_map(names).filter(|unique| !survey.found.contains_key(unique)).collect();
+        let missing: HashSet<Unique> = rows
+            .iter()
+            .flat_map(|row| names(row).map(move |unique| (row, unique)))
+            .filter(|(row, unique)| !survey.places(unique).any(|(mailbox, _)| mailbox.name() == row.mailbox))
+            .map(|(_, unique)| unique)
+            .collect();
         for index in 0..survey.mailboxes.len() {
             survey.look(index, &missing)?;
         }
@@ -158,16 +179,23 @@ impl Survey {
         let Some(mailbox) = self.mailboxes.get(index).filter(|_| !wanted.is_empty()) else {
             return Ok(());
         };
-        for (unique, message) in mailbox.find_among(wanted)? {
-            self.found.entry(unique).or_default().push((index, message));
+        for (unique, messages) in mailbox.find_among(wanted)? {
+            let places = self.found.entry(unique).or_default();
+            places.retain(|(known, _)| *known != index);
+            places.extend(messages.into_iter().map(|message| (index, message)));
         }
         Ok(())
     }
 
-    /// A message, in the preferred mailbox if it is there.
-    fn place_of(&self, unique: &Unique, preferred: &str) -> Option<(&Mailbox, &Message)> {
-        let found = self.found.get(unique)?;
-        let mut places = found.iter().filter_map(|(index, message)| Some((self.mailboxes.get(*index)?, message)));
+    /// Every message of that name.
+    fn places(&self, unique: &Unique) -> impl Iterator<Item = (&Mailbox, &Message)> + Clone {
+        let found = self.found.get(unique).map(Vec::as_slice).unwrap_or_default();
+        found.iter().filter_map(|(index, message)| Some((self.mailboxes.get(*index)?, message)))
+    }
+
+    /// A copy, in the preferred mailbox if it is there. Its name is ours alone.
+    fn copy_of(&self, unique: &Unique, preferred: &str) -> Option<(&Mailbox, &Message)> {
+        let mut places = self.places(unique);
         places.clone().find(|(mailbox, _)| mailbox.name() == preferred).or_else(|| places.next())
     }
 
@@ -175,14 +203,17 @@ impl Survey {
         &self,
         row: &Row,
         directories: &mut BTreeSet<PathBuf>,
-        predicate: &mut impl FnMut(&Row, File, File) -> Result<Option<P>, E>,
+        predicate: &mut impl FnMut(&Row, File, File) -> Result<Comparison<P>, E>,
     ) -> Result<Step<P>, RecoverError<E>> {
         let (original, copy) = (Unique::parse(&row.original)?, Unique::parse(&row.copy)?);
         let tmp = self.in_tmp(&copy)?;
-        let original = self.place_of(&original, &row.mailbox);
-        let published = self.place_of(&copy, &row.mailbox);
+        let (here, elsewhere): (Vec<_>, Vec<_>) =
+            self.places(&original).partition(|(mailbox, _)| mailbox.name() == row.mailbox);
+        let published = self.copy_of(&copy, &row.mailbox);
         let retiring = row.state >= State::Retiring;
-        if let (None, None, true, Some(mailbox)) = (original, published, retiring, tmp) {
+        if let (None, true, Some(mailbox)) = (published, retiring, tmp)
+            && !is_here(row, &here, &tmp_of(mailbox, &copy), predicate)?
+        {
             rescue(mailbox, &copy, directories)?;
             return Ok(Step::Settled(Recovery::Finished));
         }
@@ -190,33 +221,51 @@ impl Survey {
             directories.insert(mailbox.tmp());
             remove_litter(mailbox, &copy)?;
         }
-        Ok(match (original, published) {
-            (None, None) => Step::Settled(Recovery::Settled(Outcome::BothGone)),
-            (Some(_), None) => Step::Settled(Recovery::BeginAnew),
-            (None, Some((mailbox, _))) if retiring => {
-                // Our removal may not have been synced before the crash.
-                directories.extend(
-                    [Place::New, Place::Cur].map(|place| mailbox.place(place)).into_iter().filter(|path| path.is_dir()),
-                );
-                Step::Settled(Recovery::Finished)
+        let Some(copy) = published else {
+            let none = here.is_empty() && elsewhere.is_empty();
+            let recovery = if none { Recovery::Settled(Outcome::BothGone) } else { Recovery::BeginAnew };
+            return Ok(Step::Settled(recovery));
+        };
+        for original in &here {
+            match compare(row, *original, copy, predicate)? {
+                Comparison::Proved((pair, proof)) => return Ok(Step::Proven(pair, proof)),
+                Comparison::BadCopy => {
+                    remove_copy(*original, copy, directories)?;
+                    return Ok(Step::Settled(Recovery::BeginAnew));
+                }
+                Comparison::OtherOriginal => {}
             }
-            (None, Some(copy)) => {
-                chase(copy, |mailbox, copy| trash(mailbox, copy, directories))?;
-                Step::Settled(Recovery::Settled(Outcome::Expunged))
+        }
+        if retiring {
+            // Our removal may not have been synced before the crash.
+            directories.extend(
+                [Place::New, Place::Cur].map(|place| copy.0.place(place)).into_iter().filter(|path| path.is_dir()),
+            );
+            return Ok(Step::Settled(Recovery::Finished));
+        }
+        for original in &elsewhere {
+            match compare(row, *original, copy, predicate)? {
+                Comparison::OtherOriginal => {}
+                Comparison::Proved((pair, proof)) if copy.0.name() != row.mailbox => {
+                    return Ok(Step::Proven(pair, proof));
+                }
+                Comparison::Proved(_) | Comparison::BadCopy => {
+                    remove_copy(*original, copy, directories)?;
+                    return Ok(Step::Settled(Recovery::Settled(Outcome::MovedElsewhere)));
+                }
             }
-            (Some((there, original)), Some(copy)) if there.name() != row.mailbox && copy.0.name() == row.mailbox => {
-                there.refresh(&mut original.clone())?.ok_or_else(|| io::Error::from(ErrorKind::NotFound))?;
-                chase(copy, |mailbox, copy| remove(mailbox, copy, directories))?;
-                Step::Settled(Recovery::Settled(Outcome::MovedElsewhere))
-            }
-            (Some(original), Some(copy)) => compare(row, original, copy, directories, predicate)?,
-        })
+        }
+        if here.is_empty() && elsewhere.is_empty() {
+            chase(copy, |mailbox, copy| trash(mailbox, copy, directories))?;
+            return Ok(Step::Settled(Recovery::Settled(Outcome::Expunged)));
+        }
+        Ok(Step::Settled(Recovery::Settled(Outcome::OriginalChanged)))
     }
 
     /// The mailbox in whose `tmp/` the copy is. Not only its own: a mailbox may have been renamed.
     fn in_tmp(&self, copy: &Unique) -> io::Result<Option<&Mailbox>> {
         for mailbox in &self.mailboxes {
-            if mailbox.tmp().join(FileName::plain(copy.clone()).write()).try_exists()? {
+            if tmp_of(mailbox, copy).try_exists()? {
                 return Ok(Some(mailbox));
             }
         }
@@ -225,40 +274,66 @@ impl Survey {
 }
 
 /// Lets the caller compare both once more.
+#[expect(clippy::type_complexity, reason = "a pair with its proof")]
 fn compare<P, E>(
     row: &Row,
     original: (&Mailbox, &Message),
     copy: (&Mailbox, &Message),
-    directories: &mut BTreeSet<PathBuf>,
-    predicate: &mut impl FnMut(&Row, File, File) -> Result<Option<P>, E>,
-) -> Result<Step<P>, RecoverError<E>> {
+    predicate: &mut impl FnMut(&Row, File, File) -> Result<Comparison<P>, E>,
+) -> Result<Comparison<(Box<Pair>, P)>, RecoverError<E>> {
     let (original_mailbox, mut original) = (original.0, original.1.clone());
     let (copy_mailbox, mut published) = (copy.0, copy.1.clone());
-    let gone = || RecoverError::Io(io::Error::from(ErrorKind::NotFound));
     let original_file = original_mailbox.open(&mut original)?.ok_or_else(gone)?;
     let copy_file = copy_mailbox.open(&mut published)?.ok_or_else(gone)?;
     let (original_stat, copy_stat) = (original_file.metadata()?, copy_file.metadata()?);
-    match predicate(row, original_file, copy_file).map_err(RecoverError::Undecided)? {
-        Some(proof) => {
-            let base = (original.place(), base_after_a_crash(&original, &published));
-            let pair = Pair {
-                mailbox: original_mailbox.clone(),
-                original,
-                original_file: Identity::of(&original_stat),
-                copy_mailbox: copy_mailbox.clone(),
-                copy: published,
-                copy_file: Identity::of(&copy_stat),
-                base,
-            };
-            Ok(Step::Proven(Box::new(pair), proof))
-        }
-        None => {
-            // The original was there a moment ago; it must be there still.
-            original_mailbox.refresh(&mut original)?.ok_or_else(gone)?;
-            chase(copy, |mailbox, copy| remove(mailbox, copy, directories))?;
-            Ok(Step::Settled(Recovery::BeginAnew))
+    let compared = predicate(row, original_file, copy_file).map_err(RecoverError::Undecided)?;
+    let proof = match compared {
+        Comparison::Proved(proof) => proof,
+        Comparison::BadCopy => return Ok(Comparison::BadCopy),
+        Comparison::OtherOriginal => return Ok(Comparison::OtherOriginal),
+    };
+    let base = (original.place(), base_after_a_crash(&original, &published));
+    let pair = Pair {
+        mailbox: original_mailbox.clone(),
+        original,
+        original_file: Identity::of(&original_stat),
+        copy_mailbox: copy_mailbox.clone(),
+        copy: published,
+        copy_file: Identity::of(&copy_stat),
+        base,
+    };
+    Ok(Comparison::Proved((Box::new(pair), proof)))
+}
+
+/// Whether the original, not merely one of its name, is among these.
+fn is_here<P, E>(
+    row: &Row,
+    here: &[(&Mailbox, &Message)],
+    copy: &Path,
+    predicate: &mut impl FnMut(&Row, File, File) -> Result<Comparison<P>, E>,
+) -> Result<bool, RecoverError<E>> {
+    for (mailbox, message) in here {
+        let original = mailbox.open(&mut (*message).clone())?.ok_or_else(gone)?;
+        let compared = predicate(row, original, open_regular(copy)?).map_err(RecoverError::Undecided)?;
+        if !matches!(compared, Comparison::OtherOriginal) {
+            return Ok(true);
         }
     }
+    Ok(false)
+}
+
+/// Removes a copy whose original was there a moment ago, and must be there still.
+fn remove_copy<E>(
+    original: (&Mailbox, &Message),
+    copy: (&Mailbox, &Message),
+    directories: &mut BTreeSet<PathBuf>,
+) -> Result<(), RecoverError<E>> {
+    original.0.refresh(&mut original.1.clone())?.ok_or_else(gone)?;
+    Ok(chase(copy, |mailbox, copy| remove(mailbox, copy, directories))?)
+}
+
+fn gone() -> io::Error {
+    io::Error::from(ErrorKind::NotFound)
 }
 
 /// The flags that both had when they were last alike are not known after a crash, in which the owner may have seen both for
@@ -313,8 +388,12 @@ fn rescue(mailbox: &Mailbox, copy: &Unique, directories: &mut BTreeSet<PathBuf>)
     rename_to_free(&mailbox.tmp().join(name.write()), &mailbox.path(&message))
 }
 
+fn tmp_of(mailbox: &Mailbox, copy: &Unique) -> PathBuf {
+    mailbox.tmp().join(FileName::plain(copy.clone()).write())
+}
+
 fn remove_litter(mailbox: &Mailbox, copy: &Unique) -> io::Result<()> {
-    match fs::remove_file(mailbox.tmp().join(FileName::plain(copy.clone()).write())) {
+    match fs::remove_file(tmp_of(mailbox, copy)) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         other => other,
     }

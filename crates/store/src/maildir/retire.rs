@@ -100,11 +100,8 @@ impl Pair {
         replacer: &Replacer,
         directories: &mut BTreeSet<PathBuf>,
     ) -> Result<Option<Outcome>, RetireError> {
-        let Some(original) = self.mailbox.refresh(&mut self.original)? else {
+        if self.mailbox.refresh_file(&mut self.original, self.original_file)?.is_none() {
             return self.settle_vanished(replacer, directories);
-        };
-        if original.identity() != self.original_file {
-            return Ok(Some(Outcome::OriginalChanged));
         }
         if !self.find_copy(replacer)? {
             return Ok(Some(Outcome::CopyGone));
@@ -116,6 +113,10 @@ impl Pair {
             return Ok(None);
         }
         self.base = theirs;
+        // Finding and moving the copy took its time.
+        if !self.mailbox.stat(&self.original)?.is_some_and(|stat| stat.identity() == self.original_file) {
+            return Ok(None);
+        }
         // By exactly this name: whoever changes a flag now renames the file, and we come by again to carry the flag over.
         let removed = remove(&self.mailbox, &self.original, directories)?;
         Ok(removed.then_some(Outcome::Replaced))
@@ -128,13 +129,16 @@ impl Pair {
         directories: &mut BTreeSet<PathBuf>,
     ) -> Result<Option<Outcome>, RetireError> {
         let unique = self.original.unique().clone();
-        let elsewhere =
-            replacer.maildir().locate(&unique, Some(self.original_file)).map_err(|error| error.into_scan())?;
+        let elsewhere = replacer.maildir().locate(self.original_file).map_err(|error| error.into_scan())?;
         if let Some((mailbox, message)) = &elsewhere
             && mailbox.dir() == self.mailbox.dir()
             && *message.unique() == unique
         {
             return Ok(None);
+        }
+        // Rewritten, or a second message of that name: whose end it was that we see is not known.
+        if elsewhere.is_none() && self.mailbox.find(&unique)?.is_some() {
+            return Ok(Some(Outcome::OriginalChanged));
         }
         if !self.find_copy(replacer)? {
             // Both went. Found elsewhere it is still one message; expunged, both were.
@@ -150,12 +154,10 @@ impl Pair {
 
     /// Brings the copy up to date, in its mailbox or wherever in the tree it was moved; the proof is about that very file.
     fn find_copy(&mut self, replacer: &Replacer) -> Result<bool, RetireError> {
-        let mut stat = self.copy_mailbox.refresh(&mut self.copy)?;
+        let mut stat = self.copy_mailbox.refresh_file(&mut self.copy, self.copy_file)?;
         if stat.is_none()
-            && let Some((mailbox, message)) = replacer
-                .maildir()
-                .locate(self.copy.unique(), Some(self.copy_file))
-                .map_err(|error| error.into_scan())?
+            && let Some((mailbox, message)) =
+                replacer.maildir().locate(self.copy_file).map_err(|error| error.into_scan())?
         {
             (self.copy_mailbox, self.copy) = (mailbox, message);
             stat = self.copy_mailbox.stat(&self.copy)?;

@@ -149,6 +149,11 @@ impl Write for Staging {
 }
 
 impl Staging {
+    /// Which file the original was when staging began. What is read must be that one: two messages may have one name.
+    pub fn original(&self) -> Identity {
+        Identity::of(&self.original_metadata)
+    }
+
     /// Ends the copy: owner, mode and time become the original's. Nothing is synced yet.
     pub fn finish(self) -> Result<Unsynced, StageError> {
         let Staging { mailbox, original, original_metadata, copy, writer, litter } = self;

@@ -12,7 +12,6 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::folder::{ABSENCE_PASSES, Identity, Mailbox, Message, ScanError};
-use super::name::Unique;
 
 /// Folders inside folders.
 pub const MAX_DEPTH: usize = 16;
@@ -119,16 +118,12 @@ impl Maildir {
         Ok(self.list()?.mailboxes.into_iter().find(|mailbox| mailbox.name() == name))
     }
 
-    /// A message anywhere in the tree: by its unique name or, for servers that give a moved message a new name (Dovecot
-    /// links it), by the file itself.
-    pub(super) fn locate(
-        &self,
-        unique: &Unique,
-        file: Option<Identity>,
-    ) -> Result<Option<(Mailbox, Message)>, LocateError> {
+    /// A file anywhere in the tree. Not by its name: servers may give a moved message a new one (Dovecot links it), and in
+    /// another folder the same name may be another message's.
+    pub(super) fn locate(&self, file: Identity) -> Result<Option<(Mailbox, Message)>, LocateError> {
         for _ in 0..ABSENCE_PASSES {
             for mailbox in self.list()?.mailboxes {
-                if let Some(message) = locate_in(&mailbox, unique, file)? {
+                if let Some(message) = locate_in(&mailbox, file)? {
                     return Ok(Some((mailbox, message)));
                 }
             }
@@ -247,7 +242,7 @@ fn holds_cur(path: &Path) -> bool {
     fs::metadata(path.join("cur")).is_ok_and(|cur| cur.is_dir())
 }
 
-fn locate_in(mailbox: &Mailbox, unique: &Unique, file: Option<Identity>) -> Result<Option<Message>, ScanError> {
+fn locate_in(mailbox: &Mailbox, file: Identity) -> Result<Option<Message>, ScanError> {
     let mut messages = match mailbox.messages() {
         Err(ScanError::Io(error)) if error.kind() == ErrorKind::NotFound => return Ok(None),
         other => other?,
@@ -260,13 +255,7 @@ fn locate_in(mailbox: &Mailbox, unique: &Unique, file: Option<Identity>) -> Resu
             Err(_) => continue,
         };
         // An inode number alone may have been given away again: all else must agree too.
-        let same_file = || match file {
-            Some(file) if file.inode() == inode => {
-                Ok(mailbox.stat(&message)?.is_some_and(|stat| stat.identity() == file))
-            }
-            _ => Ok::<bool, ScanError>(false),
-        };
-        if message.unique() == unique || same_file()? {
+        if file.inode() == inode && mailbox.stat(&message)?.is_some_and(|stat| stat.identity() == file) {
             return Ok(Some(message));
         }
     }
@@ -335,18 +324,17 @@ mod tests {
         let inbox = maildir.inbox();
         let mut message = inbox.messages().unwrap().next().unwrap().unwrap();
         let identity = inbox.stat(&message).unwrap().unwrap().identity();
-        let unique = message.unique().clone();
         fs::rename(root.join("new/1.a.h"), root.join("cur/1.a.h:2,bSX")).unwrap();
         assert_eq!(inbox.refresh(&mut message).unwrap().unwrap().size(), 3);
         assert_eq!((message.place(), message.flags().letters()), (super::super::Place::Cur, &b"SXb"[..]));
         // Dovecot's way of moving: a link under a new name.
         fs::rename(root.join("cur/1.a.h:2,bSX"), root.join(".Archive/cur/2.b.h:2,S")).unwrap();
         assert!(inbox.open(&mut message).unwrap().is_none());
-        assert!(maildir.locate(&unique, None).unwrap().is_none());
-        let (mailbox, found) = maildir.locate(&unique, Some(identity)).unwrap().unwrap();
+        fs::write(root.join(".Archive/cur/1.a.h:2,"), b"two").unwrap();
+        let (mailbox, found) = maildir.locate(identity).unwrap().unwrap();
         assert_eq!((mailbox.name(), found.unique().as_bytes()), ("Archive", &b"2.b.h"[..]));
-        fs::rename(root.join(".Archive/cur/2.b.h:2,S"), root.join(".Archive/cur/1.a.h:2,")).unwrap();
-        assert_eq!(maildir.locate(&unique, None).unwrap().unwrap().0.name(), "Archive");
+        fs::remove_file(root.join(".Archive/cur/2.b.h:2,S")).unwrap();
+        assert!(maildir.locate(identity).unwrap().is_none(), "another file under the same name");
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod scene;
 
 mod between;
 mod crash;
+mod doubles;
 mod full;
 mod kill;
 mod races;

@@ -7,7 +7,7 @@ use std::mem::forget;
 use std::path::{Path, PathBuf};
 
 use store::journal::{Begin, Row, RowId, State};
-use store::maildir::{Publish, Recovered, Recovery, RetireError};
+use store::maildir::{Comparison, Publish, Recovered, Recovery, RetireError};
 use store::{
     Database, Durable, Journal, Mailbox, Maildir, Message, Outcome, Proof, Published, Replacer, Retired, UnixSeconds,
     Unsynced, recover,
@@ -229,10 +229,12 @@ fn replace_batch(
 }
 
 /// The caller's predicate at recovery.
-pub(crate) fn compare_files(row: &Row, mut original: File, mut copy: File) -> io::Result<Option<NextGeneration>> {
+pub(crate) fn compare_files(row: &Row, mut original: File, mut copy: File) -> io::Result<Comparison<NextGeneration>> {
     let original = read(&mut original)?;
-    assert_eq!(original, row.expectation);
-    Ok(compare(&original, &read(&mut copy)?).ok())
+    if original != row.expectation {
+        return Ok(Comparison::OtherOriginal);
+    }
+    Ok(compare(&original, &read(&mut copy)?).map_or(Comparison::BadCopy, Comparison::Proved))
 }
 
 pub(crate) fn census_of(maildir: &Maildir) -> Census {
