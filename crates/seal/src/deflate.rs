@@ -12,7 +12,9 @@ use std::{
 };
 
 use sealed::spool::{SpoolReader, SpoolWriter};
-use zlib_rs::{Deflate as Encoder, DeflateConfig, DeflateFlush, Status, Strategy};
+use zlib_rs::{Deflate as Encoder, DeflateConfig, DeflateFlush, Status};
+
+use crate::base64_code;
 
 /// Octets compressed on their own.
 const PIECE: usize = 256 * 1024;
@@ -70,12 +72,14 @@ impl<S: Read + Write + Seek> Deflate<S> {
 
 /// One piece, ended by a full flush.
 fn compressed(piece: &[u8]) -> io::Result<Vec<u8>> {
+    if is_base64(piece) {
+        let mut out = Vec::with_capacity(ROOM);
+        if base64_code::compress(piece, &mut out) {
+            return Ok(out);
+        }
+    }
     let mut config = DeflateConfig::new(1);
     config.window_bits = -15;
-    if is_base64(piece) {
-        // Matches are not worth looking for there; all that can be had is six bits a character.
-        config.strategy = Strategy::HuffmanOnly;
-    }
     let mut out = vec![0; ROOM];
     let mut encoder = Encoder::new_with_config(config);
     let status = encoder.compress(piece, &mut out, DeflateFlush::FullFlush).map_err(|_| failed())?;

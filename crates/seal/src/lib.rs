@@ -11,6 +11,7 @@ pub mod enrolment;
 pub mod settings;
 pub mod error;
 pub mod list_view;
+mod base64_code;
 mod deflate;
 mod survey;
 mod encrypt;
