@@ -6,6 +6,7 @@ use std::io::{self, BufRead, Read, Seek, Write};
 
 use mail::HeaderSection;
 use sealed::{
+    armor::ArmorError,
     field::{FieldError, SealedFields},
     field_blob::{self, BlobError},
     identity::{AccountId, Hash, sha256},
@@ -45,8 +46,8 @@ pub enum OpenError {
     /// Inside and outside do not belong together.
     #[error("the content belongs to another message")]
     Mixed,
-    /// The ciphertext could not be spooled, or the original not written.
-    #[error("cannot write: {0}")]
+    /// The message could not be read, the ciphertext not spooled, or the original not written.
+    #[error("cannot read or write: {0}")]
     Io(#[source] io::Error),
 }
 
@@ -79,7 +80,8 @@ pub fn open<S: Read + Write + Seek>(
 ) -> Result<Opened<S>, OpenError> {
     let outer = Outer::read(message, &mut spool).map_err(|error| match error {
         OuterError::Fields(fields) => OpenError::NotSealed(fields),
-        OuterError::Io(error) => OpenError::Io(error),
+        // A full disk is no damage.
+        OuterError::Io(error) | OuterError::Armor(ArmorError::Sink(error)) => OpenError::Io(error),
         other => OpenError::Damaged(other),
     })?;
     let account = verify_envelope(&outer.fields, trust)?;

@@ -104,19 +104,15 @@ pub fn with_causes(error: &dyn std::error::Error) -> String {
 impl From<open::OpenError> for Failure {
     fn from(error: open::OpenError) -> Self {
         use open::{OpenError, unwrap::UnwrapError};
-        use sealed::{armor::ArmorError, outer::OuterError};
-        // Not the message's fault.
-        if let OpenError::Damaged(OuterError::Armor(ArmorError::Sink(error))) = &error {
-            return Self::new(Exit::Temporary, format_args!("cannot spool the ciphertext: {error}"));
-        }
         let (exit, hint) = match &error {
             OpenError::NotSealed(_) => (Exit::Data, "`sealpost inspect` says what this message is"),
             OpenError::Damaged(_) | OpenError::Content(_) | OpenError::Fields(_) | OpenError::Mixed => {
                 (Exit::Data, "fetch the message again; if it stays so, look for it in a backup of the mailbox")
             }
-            OpenError::UnknownSealer => {
-                (Exit::Refused, "if this sealer is yours, pin it: `sealpost key trust-sealer FILE`")
-            }
+            OpenError::UnknownSealer => (
+                Exit::Refused,
+                "if this sealer is yours, pin it: `sealpost key trust-sealer FILE`, or for once: --trust-sealer FILE",
+            ),
             OpenError::Signature => {
                 (Exit::Refused, "the message was changed, or was sealed for another account: `sealpost inspect`")
             }
