@@ -2,7 +2,7 @@
 //! nothing at all is written there.
 
 use std::{
-    io::{self, BufReader, BufWriter, Write},
+    io::{self, BufReader, BufWriter, IsTerminal, Write},
     path::Path,
 };
 
@@ -51,7 +51,23 @@ pub fn headers(home: &Home, arguments: &Headers) -> Result<(), Failure> {
     if arguments.json.json {
         return print_json(&Shown::of(&index));
     }
-    print(&String::from_utf8_lossy(&index.fields))
+    let fields = String::from_utf8_lossy(&index.fields);
+    if io::stdout().is_terminal() { print(&harmless(&fields)) } else { print(&fields) }
+}
+
+/// A sender must not steer the owner's terminal: of the control characters only line ends and tabs are left.
+fn harmless(fields: &str) -> String {
+    let mut characters = fields.chars().peekable();
+    let mut text = String::with_capacity(fields.len());
+    while let Some(character) = characters.next() {
+        let wanted = match character {
+            '\n' | '\t' => true,
+            '\r' => characters.peek() == Some(&'\n'),
+            other => !other.is_control(),
+        };
+        text.push(if wanted { character } else { char::REPLACEMENT_CHARACTER });
+    }
+    text
 }
 
 fn find(home: &Home, key: Option<&Path>, sealer: Option<&Path>, passphrase: Option<&Path>) -> Result<Reading, Failure> {
@@ -112,6 +128,24 @@ impl Shown {
             body_structure: index.body_structure.clone(),
             preview: index.preview.clone(),
             omitted: index.omitted.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_is_not_steered() {
+        let table = [
+            ("Subject: plain \u{fc}\r\n\tfolded\r\n", "Subject: plain \u{fc}\r\n\tfolded\r\n"),
+            ("Subject: \u{1b}[2J\u{7}\r\n", "Subject: \u{fffd}[2J\u{fffd}\r\n"),
+            ("Subject: \u{9b}2J\u{7f}\0\n", "Subject: \u{fffd}2J\u{fffd}\u{fffd}\n"),
+            ("Subject: over\rwritten\r", "Subject: over\u{fffd}written\u{fffd}"),
+        ];
+        for (fields, shown) in table {
+            assert_eq!(harmless(fields), shown, "{fields:?}");
         }
     }
 }
