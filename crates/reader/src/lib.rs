@@ -4,8 +4,12 @@
 //! plaintext on disk anywhere but where the original lay. The modules stand in the order of the floors.
 
 pub mod progress;
-pub mod reason;
 pub mod settings;
+
+mod ciphertext;
+mod pattern;
+
+pub mod reason;
 
 mod restore;
 mod walk;
@@ -20,4 +24,4 @@ pub use settings::Settings;
 pub use store::{Fate, Step};
 pub use undo::{UndoError, Undone, undo};
 pub use verify::{Verified, VerifyError, verify};
-pub use walk::Place;
+pub use walk::{LeftOut, Place};

@@ -9,7 +9,7 @@ use store::maildir::{ListError as TreeError, OpenMaildirError};
 use store::{Fate, Flags, Maildir};
 
 use crate::settings::Settings;
-use crate::walk::{Place, WalkError, walk};
+use crate::walk::{Others, Place, WalkError, walk};
 
 /// A sealed message.
 #[derive(Debug)]
@@ -45,6 +45,8 @@ pub struct Summary {
     pub others: u64,
     /// Entries that cannot be read.
     pub unreadable: u64,
+    /// Mailboxes that were not looked at.
+    pub left_out: u64,
 }
 
 /// Why the Maildir could not be listed.
@@ -62,7 +64,7 @@ pub enum ListError {
 /// Shows each message with our label to `each`.
 pub fn list(settings: &Settings, mut each: impl FnMut(Listed)) -> Result<Summary, ListError> {
     let mut sealed: u64 = 0;
-    let walked = walk(&Maildir::open(&settings.maildir)?, |labelled| {
+    let walked = walk(&Maildir::open(&settings.maildir)?, &settings.mailboxes, |labelled| {
         sealed = sealed.saturating_add(1);
         each(Listed {
             place: Place::of(labelled.mailbox, &labelled.message),
@@ -72,7 +74,10 @@ pub fn list(settings: &Settings, mut each: impl FnMut(Listed)) -> Result<Summary
         Ok::<(), std::convert::Infallible>(())
     });
     match walked {
-        Ok(others) => Ok(Summary { sealed, others: others.unlabelled, unreadable: others.unreadable }),
+        Ok(Others { unlabelled, unreadable, left_out, .. }) => {
+            let left_out = u64::try_from(left_out.len()).unwrap_or(u64::MAX);
+            Ok(Summary { sealed, others: unlabelled, unreadable, left_out })
+        }
         Err(WalkError::List(error)) => Err(error.into()),
     }
 }

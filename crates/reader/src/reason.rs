@@ -2,10 +2,17 @@
 //!
 //! In: errors. Out: words. Never anything of a message.
 
+use std::fs::File;
+
 use open::OpenError;
+use sealed::field::FieldError;
+
+use crate::ciphertext::holds_ciphertext;
 
 /// It carries the label and is no sealed message: it lies open.
 pub const LABEL_ONLY: &str = "label-only";
+/// It says that it is sealed in a newer way than this version knows.
+pub const NEWER: &str = "newer";
 /// Sealed by a sealer that is not pinned.
 pub const UNKNOWN_SEALER: &str = "unknown-sealer";
 /// It names a pinned sealer, whose signature does not verify.
@@ -25,9 +32,16 @@ pub const NOT_PROVED: &str = "not-proved";
 /// Others are at work on it.
 pub const RESTLESS: &str = "restless";
 
-pub(crate) fn of(error: &OpenError) -> &'static str {
+/// `message`: the file that did not open.
+pub(crate) fn of(error: &OpenError, message: &File) -> &'static str {
     match error {
-        OpenError::NotSealed(_) => LABEL_ONLY,
+        OpenError::NotSealed(FieldError::Unknown) => NEWER,
+        // Without the fields nothing opens, but only what has no ciphertext lies open.
+        OpenError::NotSealed(_) => match holds_ciphertext(message) {
+            Ok(true) => DAMAGED,
+            Ok(false) => LABEL_ONLY,
+            Err(_) => UNREADABLE,
+        },
         OpenError::UnknownSealer => UNKNOWN_SEALER,
         OpenError::Signature => SIGNATURE,
         OpenError::Unwrap(_) => KEY,

@@ -42,9 +42,9 @@ impl Replace for Restore<'_> {
     type Error = Stumble;
 
     fn write(&self, _: &Job<u64>, _: &Flags, sealed: File, to: &mut Staging) -> Result<(Hash, Vec<u8>), Stumble> {
-        let opened = open_whole(self.settings, sealed).map_err(|error| Stumble::of(&error))?;
+        let opened = open_whole(self.settings, &sealed).map_err(|error| Stumble::of(&error, &sealed))?;
         let hash = *opened.hash();
-        opened.write(to).map_err(|error| Stumble::of(&error))?;
+        opened.write(to).map_err(|error| Stumble::of(&error, &sealed))?;
         Ok((hash, hash.to_vec()))
     }
 
@@ -57,10 +57,10 @@ impl Replace for Restore<'_> {
 }
 
 impl Stumble {
-    fn of(error: &OpenError) -> Stumble {
+    fn of(error: &OpenError, sealed: &File) -> Stumble {
         match error {
             OpenError::Io(error) => Stumble::of_writing(error),
-            other => Stumble::Fail(reason::of(other)),
+            other => Stumble::Fail(reason::of(other, sealed)),
         }
     }
 
@@ -90,7 +90,7 @@ const READ_BUFFER: usize = 64 * 1024;
 /// Verifies a whole sealed message.
 pub(crate) fn open_whole(
     settings: &Settings,
-    sealed: File,
+    sealed: impl Read,
 ) -> Result<open::Opened<tempfile::SpooledTempFile>, OpenError> {
     let spool = settings.spool().map_err(OpenError::Io)?;
     let mut sealed = BufReader::with_capacity(READ_BUFFER, sealed);

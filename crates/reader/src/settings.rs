@@ -15,6 +15,8 @@ pub struct Settings {
     pub flow: String,
     /// The Maildir.
     pub maildir: PathBuf,
+    /// The names of the flow's mailboxes, `*` for any text, as in its configuration; empty: every mailbox of the Maildir.
+    pub mailboxes: Vec<String>,
     /// The state database of the flow. Lock files stand beside it.
     pub state: PathBuf,
     /// A directory for unlinked temporary files, into which only ciphertext is written.

@@ -19,7 +19,7 @@ use store::{Database, Fate, Ledger, Maildir};
 use crate::progress::Progress;
 use crate::reason;
 use crate::settings::Settings;
-use crate::walk::{Labelled, Place, WalkError, walk};
+use crate::walk::{Labelled, LeftOut, Others, Place, WalkError, walk};
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -41,8 +41,12 @@ pub struct Verified {
     pub gaps: Vec<Gap>,
     /// Messages without our label.
     pub others: u64,
-    /// Entries that cannot be read.
+    /// Entries that cannot be read; who knows what they are.
     pub unreadable: u64,
+    /// The files among them; at most [`MAX_LISTED`].
+    pub unread: Vec<Place>,
+    /// Mailboxes that were not looked at.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// A hole in a sealer's running numbers.
@@ -81,27 +85,38 @@ pub enum VerifyError {
 pub fn verify(settings: &Settings, progress: &mut impl Progress) -> Result<Verified, VerifyError> {
     let maildir = Maildir::open(&settings.maildir)?;
     let (mut messages, mut octets) = (0_u64, 0_u64);
-    walk(&maildir, |labelled| {
+    walk(&maildir, &settings.mailboxes, |labelled| {
         (messages, octets) = (messages.saturating_add(1), octets.saturating_add(labelled.length));
         Ok::<(), VerifyError>(())
     })?;
     progress.total(messages, octets);
 
     let mut tally = Tally::default();
-    let others = walk(&maildir, |labelled| {
+    let others = walk(&maildir, &settings.mailboxes, |labelled| {
         tally.take(settings, labelled, progress);
         Ok::<(), VerifyError>(())
     })?;
     let mut verified = tally.verified;
-    (verified.others, verified.unreadable) = (others.unlabelled, others.unreadable);
+    let Others { unlabelled, unreadable, unread, left_out } = others;
+    verified = Verified { others: unlabelled, unreadable, unread, left_out, ..verified };
     verified.gaps = gaps(settings, tally.numbers)?;
     Ok(verified)
 }
 
 impl Verified {
-    /// Whether everything that a pinned sealer made is as it was.
+    /// Whether everything that a pinned sealer made was read, and is as it was.
     pub fn is_sound(&self) -> bool {
-        let harmless = [reason::LABEL_ONLY, reason::UNKNOWN_SEALER];
+        self.is_intact() && self.is_complete()
+    }
+
+    /// Whether everything could be looked at.
+    pub fn is_complete(&self) -> bool {
+        self.unreadable == 0 && self.left_out.is_empty() && !self.reasons.contains_key(reason::UNREADABLE)
+    }
+
+    /// Whether everything that could be read, and that a pinned sealer made, is as it was.
+    pub fn is_intact(&self) -> bool {
+        let harmless = [reason::LABEL_ONLY, reason::UNKNOWN_SEALER, reason::UNREADABLE];
         self.reasons.keys().all(|reason| harmless.contains(reason)) && self.same_number.is_empty()
     }
 }
@@ -156,9 +171,10 @@ impl Tally {
         let Ok(spool) = settings.spool() else {
             return self.fail(place, reason::UNREADABLE, progress);
         };
-        let mut file = BufReader::with_capacity(READ_BUFFER, file);
-        match open::open(&mut file, spool, &settings.keys, &settings.trust) {
-            Err(error) => self.fail(place, reason::of(&error), progress),
+        let opened =
+            open::open(&mut BufReader::with_capacity(READ_BUFFER, &file), spool, &settings.keys, &settings.trust);
+        match opened {
+            Err(error) => self.fail(place, reason::of(&error, &file), progress),
             Ok(opened) => {
                 self.verified.opened = self.verified.opened.saturating_add(1);
                 self.verified.octets = self.verified.octets.saturating_add(opened.length());

@@ -1,16 +1,20 @@
 //! Every message of a Maildir that carries our label.
 //!
-//! In: a Maildir. Out: its messages with a `Sealed-Mail` field, whatever their flags and in whatever mailbox, with their header
-//! sections. Of each file only the beginning is read. Never decides whether the label is true.
+//! In: a Maildir, the flow's mailbox patterns. Out: the messages in those mailboxes with any of our three fields (format §4.3),
+//! whatever their flags, with their header sections; and what could not be looked at. Of each file only the beginning is
+//! read. Never decides whether the label is true.
 
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Read, Seek};
+use std::path::Path;
 
 use mail::HeaderSection;
 use sealed::outer::read_header_section;
 use serde::Serialize;
-use store::maildir::{ListError, ScanError};
+use store::maildir::{ListError, Reason, ScanError};
 use store::{Mailbox, Maildir, Message};
+
+use crate::pattern::{is_picked, may_hold, missing};
 
 /// Where a message lies.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -19,6 +23,15 @@ pub struct Place {
     pub mailbox: String,
     /// Its file name without flags, for showing.
     pub message: String,
+}
+
+/// A mailbox, or a directory that may hold some, that was not looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// Its path, or the name of a mailbox that is not there; for showing.
+    pub path: String,
+    /// Why.
+    pub reason: &'static str,
 }
 
 /// A message with our label.
@@ -31,13 +44,20 @@ pub(crate) struct Labelled<'a> {
 }
 
 /// What was seen beside those messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Others {
     /// Messages without our label.
     pub(crate) unlabelled: u64,
-    /// Files that cannot be read, entries that are no files, mailboxes that cannot be listed.
+    /// Files that cannot be read, and entries that are no files.
     pub(crate) unreadable: u64,
+    /// The files among them; at most [`MAX_LISTED`].
+    pub(crate) unread: Vec<Place>,
+    /// Mailboxes that were not looked at.
+    pub(crate) left_out: Vec<LeftOut>,
 }
+
+/// Entries of the list of unreadable files; the count is complete.
+const MAX_LISTED: usize = 10_000;
 
 /// Why the mailboxes were not walked to the end.
 #[derive(Debug)]
@@ -56,44 +76,126 @@ impl Place {
 /// Shows each labelled message to `work`. One that moves on meanwhile may be shown twice.
 pub(crate) fn walk<E>(
     maildir: &Maildir,
+    patterns: &[String],
     mut work: impl FnMut(Labelled<'_>) -> Result<(), E>,
 ) -> Result<Others, WalkError<E>> {
     let listing = maildir.list().map_err(WalkError::List)?;
     let mut others = Others::default();
-    for mailbox in &listing.mailboxes {
+    let names: Vec<&str> = listing.mailboxes.iter().map(Mailbox::name).collect();
+    for name in missing(patterns, &names) {
+        others.left_out.push(LeftOut { path: shown(name), reason: "no such mailbox" });
+    }
+    for left in &listing.left_out {
+        if may_hold(patterns, &name_of(maildir, &left.path)) {
+            others.left_out.push(LeftOut { path: shown_path(&left.path), reason: word(left.reason) });
+        }
+    }
+    for mailbox in listing.mailboxes.iter().filter(|mailbox| is_picked(patterns, mailbox.name(), mailbox.special_use()))
+    {
         let messages = match mailbox.messages() {
             Ok(messages) => messages,
             Err(error) => {
-                others.unreadable = others.unreadable.saturating_add(u64::from(!is_gone(&error)));
+                others.leave_out(mailbox, &error);
                 continue;
             }
         };
         for message in messages {
+            let message = match message {
+                Ok(message) => message,
+                // The directory ends here, and what else it holds is not known.
+                Err(error @ ScanError::Io(_)) => {
+                    others.leave_out(mailbox, &error);
+                    continue;
+                }
+                Err(_) => {
+                    others.unreadable = others.unreadable.saturating_add(1);
+                    continue;
+                }
+            };
+            let place = Place::of(mailbox, &message);
             match look(mailbox, message) {
                 Ok(Some(labelled)) => work(labelled).map_err(WalkError::Work)?,
                 Ok(None) => others.unlabelled = others.unlabelled.saturating_add(1),
                 Err(error) if is_gone(&error) => {}
-                Err(_) => others.unreadable = others.unreadable.saturating_add(1),
+                Err(_) => others.cannot_read(place),
             }
         }
     }
     Ok(others)
 }
 
+impl Others {
+    fn cannot_read(&mut self, place: Place) {
+        self.unreadable = self.unreadable.saturating_add(1);
+        if self.unread.len() < MAX_LISTED {
+            self.unread.push(place);
+        }
+    }
+
+    /// A mailbox that merely went away is nothing to report.
+    fn leave_out(&mut self, mailbox: &Mailbox, error: &ScanError) {
+        if !is_gone(error) {
+            self.left_out.push(LeftOut { path: shown_path(mailbox.dir()), reason: word(Reason::Unreadable) });
+        }
+    }
+}
+
 /// Octets read at first: the header section of a usual sealed message.
 const READ_BUFFER: usize = 8 * 1024;
 
-fn look(mailbox: &Mailbox, message: Result<Message, ScanError>) -> Result<Option<Labelled<'_>>, ScanError> {
-    let mut message = message?;
+/// Octets in which a label is looked for where the header section is larger than a sealed message's: somebody may have added
+/// fields to one of ours.
+const MAX_LOOK: u64 = 1024 * 1024;
+
+fn look(mailbox: &Mailbox, mut message: Message) -> Result<Option<Labelled<'_>>, ScanError> {
     let file: File = mailbox.open(&mut message)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
     let length = file.metadata()?.len();
-    let Some((header, _)) = read_header_section(&mut BufReader::with_capacity(READ_BUFFER, file))? else {
-        return Ok(None);
+    let mut file = BufReader::with_capacity(READ_BUFFER, file);
+    let header = match read_header_section(&mut file)? {
+        Some((header, _)) => header,
+        None => {
+            let mut beginning = Vec::new();
+            file.rewind()?;
+            file.take(MAX_LOOK).read_to_end(&mut beginning)?;
+            beginning
+        }
     };
-    let labelled = HeaderSection::parse(&header).first("Sealed-Mail").is_some();
+    let section = HeaderSection::parse(&header);
+    // Any of them: a server that drops one must not hide the message.
+    let labelled = ["Sealed-Mail", "Sealed-Key", "Sealed-Fields"].iter().any(|name| section.first(name).is_some());
     Ok(labelled.then_some(Labelled { mailbox, message, header, length }))
 }
 
 fn is_gone(error: &ScanError) -> bool {
     matches!(error, ScanError::Io(error) if error.kind() == io::ErrorKind::NotFound)
+}
+
+fn word(reason: Reason) -> &'static str {
+    match reason {
+        Reason::TooDeep => "too deep",
+        Reason::NotUtf8 => "name is not UTF-8",
+        Reason::SameName => "another mailbox has the same name",
+        Reason::Link => "a symbolic link",
+        Reason::Unreadable => "cannot be read",
+        _ => "not listed",
+    }
+}
+
+/// The mailbox name that a directory would have.
+fn name_of(maildir: &Maildir, dir: &Path) -> String {
+    let path = dir.strip_prefix(maildir.root()).unwrap_or(dir).to_string_lossy();
+    match path.strip_prefix('.') {
+        // Maildir++: dots part the levels.
+        Some(levels) => levels.replace('.', "/"),
+        None => path.into_owned(),
+    }
+}
+
+fn shown_path(path: &Path) -> String {
+    shown(&path.to_string_lossy())
+}
+
+/// Whoever names directories must not steer the owner's terminal.
+fn shown(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character }).collect()
 }

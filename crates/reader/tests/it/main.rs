@@ -5,6 +5,7 @@ mod crash;
 #[path = "../../../flow/tests/it/disturber.rs"]
 mod disturber;
 mod kill;
+mod mangled;
 mod ordinary;
 #[expect(dead_code, reason = "the tests of `flow` need more of it")]
 #[path = "../../../flow/tests/it/scene.rs"]
@@ -18,6 +19,7 @@ fn settings(scene: &Scene) -> reader::Settings {
     reader::Settings {
         flow: FLOW.to_owned(),
         maildir: writer.maildir,
+        mailboxes: Vec::new(),
         state: writer.state,
         temporary: writer.temporary,
         keys: scene.keyring(),

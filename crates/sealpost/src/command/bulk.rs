@@ -15,6 +15,9 @@ use crate::{
     progress::Bar,
 };
 
+/// Why a mailbox was left out: its owner has to do something about it. The other reasons are the owner's choice.
+const UNREADABLE: &str = "cannot be read";
+
 /// What a sweep would do.
 pub fn plan(home: &Home, name: &str, json: bool) -> Result<(), Failure> {
     let settings = flows::settings(home, &Config::read(home)?, name)?;
@@ -48,6 +51,10 @@ pub fn sweep(home: &Home, name: &str, json: bool) -> Result<(), Failure> {
     if swept.interrupted {
         return Err(Failure::new(Exit::Temporary, "stopped before the end, as asked; nothing is half done")
             .hint(format_args!("go on with `sealpost sweep {name}`")));
+    }
+    if swept.found.left_out.iter().any(|left| left.reason == UNREADABLE) {
+        return Err(Failure::new(Exit::Temporary, "not every mailbox could be read; mail in there is not sealed")
+            .hint("run it as the user who owns the mailbox, or give back the permission to read what is named above"));
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `verify` and `undo`: a flow's sealed mail opened and judged, or opened and put back.
 
-use reader::{Place, UndoError, Undone, Verified, VerifyError};
+use reader::{LeftOut, Place, UndoError, Undone, Verified, VerifyError};
 
 use crate::{
     args::FlowSecret,
@@ -30,6 +30,9 @@ pub fn verify(home: &Home, arguments: &FlowSecret) -> Result<(), Failure> {
     }
     if verified.is_sound() {
         return Ok(());
+    }
+    if verified.is_intact() {
+        return Err(not_all_read("not everything could be read; what could is as it was"));
     }
     Err(Failure::new(Exit::Data, "not everything that was sealed here is as it was")
         .hint("look for the messages named above in a backup of the mailbox"))
@@ -62,16 +65,26 @@ pub fn undo(home: &Home, arguments: &FlowSecret) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Data, format_args!("{left} messages stay sealed"))
             .hint("each is named above with the reason; they are as they were"));
     }
+    if undone.unreadable > 0 || !undone.left_out.is_empty() {
+        return Err(not_all_read("not everything could be read; sealed mail among it stays sealed"));
+    }
     Ok(())
+}
+
+fn not_all_read(error: &str) -> Failure {
+    Failure::new(Exit::Temporary, error).hint(
+        "run it as the user who owns the mailbox, give back the permission to read what is named above, try again",
+    )
 }
 
 fn settings(home: &Home, arguments: &FlowSecret) -> Result<reader::Settings, Failure> {
     let config = Config::read(home)?;
-    let maildir = config.flow(&arguments.flow)?.source.maildir.clone();
+    let source = &config.flow(&arguments.flow)?.source;
     let reading = Reading::find(home, None, None, arguments.passphrase.passphrase_file.as_deref())?;
     Ok(reader::Settings {
         flow: arguments.flow.clone(),
-        maildir,
+        maildir: source.maildir.clone(),
+        mailboxes: source.mailboxes.clone(),
         state: home.state(),
         temporary: std::env::temp_dir(),
         keys: reading.keys,
@@ -108,13 +121,11 @@ fn verified_text(name: &str, verified: &Verified) -> String {
         line(*count, explain(reason));
     }
     line(verified.others, "messages are not sealed");
-    if verified.unreadable > 0 {
-        line(verified.unreadable, "files cannot be read");
-    }
     if !verified.copies.is_empty() {
         line(verified.copies.len() as u64, "are further copies of a sealed message");
     }
     places(&mut text, verified.broken.iter().map(|(place, reason)| (place, *reason)));
+    unread(&mut text, verified.unreadable, &verified.unread, &verified.left_out);
     places(
         &mut text,
         verified
@@ -145,7 +156,20 @@ fn undone_text(name: &str, undone: &Undone) -> String {
         line(*count, explain(reason));
     }
     places(&mut text, undone.left.iter().map(|(place, reason)| (place, *reason)));
+    unread(&mut text, undone.unreadable, &undone.unread, &undone.left_out);
     text
+}
+
+/// What nobody knows anything of.
+fn unread(text: &mut String, count: u64, files: &[Place], mailboxes: &[LeftOut]) {
+    if count > 0 {
+        text.push_str(&format!("  {count:>9}  files cannot be read\n"));
+    }
+    places(text, files.iter().map(|place| (place, reader::reason::UNREADABLE)));
+    // All of them: each may be a whole mailbox.
+    for left in mailboxes {
+        text.push_str(&format!("  not looked at: {} ({})\n", left.path, left.reason));
+    }
 }
 
 fn places<'a>(text: &mut String, entries: impl ExactSizeIterator<Item = (&'a Place, &'a str)>) {
@@ -162,6 +186,7 @@ fn places<'a>(text: &mut String, entries: impl ExactSizeIterator<Item = (&'a Pla
 fn explain(reason: &str) -> &str {
     match reason {
         "label-only" => "carry the label and are not sealed",
+        "newer" => "sealed in a newer way than this version knows",
         "unknown-sealer" => "sealed by a sealer that is not trusted here",
         "signature" => "signature does not verify",
         "key" => "sealed to another key",

@@ -339,3 +339,58 @@ fn ends(mut child: Child, within: Duration) -> Outcome {
     }
     Outcome::of(child)
 }
+
+#[test]
+fn what_cannot_be_read_is_never_taken_for_done() {
+    let stage = stage("");
+    let maildir = stage.path("Maildir");
+    let archive = mailbox(&stage, ".Archive");
+    deliver(&maildir, 1, "S", &sample("plain.eml"));
+    deliver(&archive, 2, "S", &sample("plain.eml"));
+    stage.good("sweep a", b"");
+    stage.good("verify a", b"");
+    // Another flow's mail is not put back.
+    configure(&stage, "b", ", mailboxes = [\"Nothing*\"]");
+    assert_eq!(stage.json("undo b --json", b"")["restored"], 0);
+    configure(&stage, "a", "");
+
+    // A folder that cannot be listed, also where the user may read everything.
+    let (new, away) = (archive.join("new"), stage.path("away"));
+    fs::remove_dir(&new).unwrap();
+    fs::write(&new, b"").unwrap();
+    for command in ["sweep", "verify", "undo"] {
+        let outcome = stage.run(&format!("{command} a"), b"");
+        let text = String::from_utf8_lossy(&outcome.out).into_owned();
+        assert_eq!(outcome.code, 75, "{command}: {outcome}");
+        assert!(text.contains("not looked at: ") && text.contains(".Archive (cannot be read)"), "{command}: {text}");
+    }
+    fs::remove_file(&new).unwrap();
+    // Or one that is somewhere else now.
+    fs::rename(&archive, &away).unwrap();
+    std::os::unix::fs::symlink(&away, &archive).unwrap();
+    for command in ["verify", "undo"] {
+        let outcome = stage.run(&format!("{command} a"), b"");
+        assert_eq!(outcome.code, 75, "{command}: {outcome}");
+        assert!(String::from_utf8_lossy(&outcome.out).contains(".Archive (a symbolic link)"), "{command}: {outcome}");
+    }
+    fs::remove_file(&archive).unwrap();
+    fs::rename(&away, &archive).unwrap();
+    // A server that dropped a field: nothing of it lies open.
+    let file = fs::read_dir(archive.join("cur")).unwrap().next().unwrap().unwrap().path();
+    let whole = fs::read(&file).unwrap();
+    for (field, other, says) in [
+        ("Sealed-Mail:", "X-Gone:", "damaged"),
+        ("Sealed-Key:", "X-Gone:", "damaged"),
+        ("Sealed-Fields:", "X-Gone:", "damaged"),
+        ("Sealed-Mail: v=1", "Sealed-Mail: v=2", "newer way"),
+    ] {
+        fs::write(&file, String::from_utf8(whole.clone()).unwrap().replacen(field, other, 1)).unwrap();
+        for command in ["verify", "undo"] {
+            let outcome = stage.run(&format!("{command} a"), b"");
+            assert_eq!(outcome.code, 65, "{command} {field}: {outcome}");
+            assert!(String::from_utf8_lossy(&outcome.out).contains(says), "{command} {field}: {outcome}");
+        }
+    }
+    fs::write(&file, whole).unwrap();
+    assert_eq!(stage.json("undo a --json", b"")["restored"], 1);
+}

@@ -1,0 +1,82 @@
+//! Does a message with our label hold a ciphertext, or does it lie open?
+//!
+//! In: a message whose `Sealed-*` fields cannot be used (format §4.3). Out: whether its body has session keys and the beginning
+//! of an encrypted packet in an armored message, wherever a reader would find one (format A8, "Mangled by a server"), or a
+//! damaged one. Never decrypts, never judges who made it.
+
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, Read, Seek, Write};
+
+use sealed::armor::BEGIN;
+use sealed::field::{Mark, SealedFields};
+use sealed::identity::{Hash, MessageId, Profile, SealerId};
+use sealed::outer::{Outer, OuterError, read_header_section};
+
+/// Octets read at a time.
+const READ_BUFFER: usize = 64 * 1024;
+
+/// Reads the file from its beginning.
+pub(crate) fn holds_ciphertext(mut file: &File) -> io::Result<bool> {
+    file.rewind()?;
+    let mut message = BufReader::with_capacity(READ_BUFFER, file);
+    let Some((_, rest)) = read_header_section(&mut message)? else {
+        // Larger than any of ours: whatever it is, it is not known to lie open.
+        return Ok(true);
+    };
+    let mut whole = stand_in()?;
+    whole.extend_from_slice(&rest);
+    let mut seen = Seen(false);
+    match Outer::read(&mut Cursor::new(whole).chain(message), &mut seen) {
+        Err(OuterError::Io(error)) => Err(error),
+        // Cut off, it may have come to nothing yet: that armor begins must be enough.
+        Err(OuterError::Armor(_)) if !seen.0 => begins_armor(file),
+        // That the fields are not those of this body is known; what counts is what came by.
+        _ => Ok(seen.0),
+    }
+}
+
+/// Whether the first line of an armored message stands anywhere in the file.
+fn begins_armor(mut file: &File) -> io::Result<bool> {
+    file.rewind()?;
+    let mut octets = Vec::new();
+    loop {
+        let count = file.take(READ_BUFFER as u64).read_to_end(&mut octets)?;
+        if octets.windows(BEGIN.len()).any(|window| window == BEGIN) {
+            return Ok(true);
+        }
+        if count == 0 {
+            return Ok(false);
+        }
+        // It may stand across two pieces.
+        octets.drain(..octets.len().saturating_sub(BEGIN.len()));
+    }
+}
+
+/// A header section whose fields are whole, so that the body is read exactly as that of a message that opens.
+fn stand_in() -> io::Result<Vec<u8>> {
+    let mark = Mark {
+        profile: Profile::Pgp1,
+        id: MessageId(Default::default()),
+        content_hash: Hash::default(),
+        sealer: SealerId(Default::default()),
+        signature: [0; 64],
+    };
+    let mut header = Vec::new();
+    SealedFields { mark, key: vec![0], fields: vec![0] }.write(&mut header).map_err(io::Error::other)?;
+    header.extend_from_slice(b"\r\n");
+    Ok(header)
+}
+
+/// Whether anything of an encrypted packet was written.
+struct Seen(bool);
+
+impl Write for Seen {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.0 |= !octets.is_empty();
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
