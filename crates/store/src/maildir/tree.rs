@@ -4,11 +4,12 @@
 //! Verbatim) as `A/B`; and what was left out, with the reason. Never follows a symbolic link below the root: the same
 //! mailbox under two names would be worked on twice.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::folder::{ABSENCE_PASSES, Identity, Mailbox, Message, ScanError};
@@ -53,7 +54,7 @@ pub enum Reason {
     NotUtf8,
     /// Another folder already has that name, in the other layout.
     SameName,
-    /// A symbolic link.
+    /// A symbolic link, or a directory that is also another mailbox's.
     Link,
     /// It cannot be read.
     Unreadable,
@@ -104,7 +105,20 @@ impl Maildir {
     pub fn list(&self) -> Result<Listing, ListError> {
         let mut walk = Walk { found: HashMap::from([(INBOX.to_owned(), self.inbox())]), left_out: Vec::new() };
         walk.folders(&self.root, None, 0)?;
-        let mut mailboxes: Vec<Mailbox> = walk.found.into_values().collect();
+        let mut mailboxes: Vec<Mailbox> = std::mem::take(&mut walk.found).into_values().collect();
+        // The same directory under two names would be worked on twice: the one that is not a link keeps it.
+        mailboxes.sort_by_key(|mailbox| (mailbox.name() != INBOX, is_linked(mailbox.dir()), mailbox.name().to_owned()));
+        let mut taken = HashSet::new();
+        mailboxes.retain(|mailbox| {
+            let places = places_of(mailbox.dir());
+            let free = places.iter().all(|place| !taken.contains(place));
+            if free {
+                taken.extend(places);
+            } else {
+                walk.left_out.push(LeftOut { path: mailbox.dir().to_path_buf(), reason: Reason::Link });
+            }
+            free
+        });
         mailboxes.sort_by(|a, b| (a.name() != INBOX, a.name()).cmp(&(b.name() != INBOX, b.name())));
         walk.left_out.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(Listing { mailboxes, left_out: walk.left_out })
@@ -238,6 +252,16 @@ impl Walk {
     }
 }
 
+/// The directories in which a mailbox has its messages: device and inode.
+fn places_of(dir: &Path) -> Vec<(u64, u64)> {
+    let places = ["cur", "new"].into_iter().filter_map(|place| fs::metadata(dir.join(place)).ok());
+    places.map(|place| (place.dev(), place.ino())).collect()
+}
+
+fn is_linked(dir: &Path) -> bool {
+    ["cur", "new"].iter().any(|place| dir.join(place).is_symlink())
+}
+
 fn holds_cur(path: &Path) -> bool {
     fs::metadata(path.join("cur")).is_ok_and(|cur| cur.is_dir())
 }
@@ -312,6 +336,24 @@ mod tests {
         assert_eq!(maildir.mailbox("inbox").unwrap().unwrap().dir(), maildir.root());
         assert!(maildir.mailbox("Nowhere").unwrap().is_none());
         assert!(matches!(Maildir::open(&root.join("sieve")), Err(OpenMaildirError::NotAMaildir)));
+    }
+
+    #[test]
+    fn one_directory_is_listed_once() {
+        let home = tempfile::tempdir().unwrap();
+        let root = home.path();
+        make(root, &["", ".Own", ".Zoo"]);
+        for (link, to, place) in [(".Again", "", "cur"), (".A", ".Own", "cur"), (".B", ".Zoo", "new")] {
+            fs::create_dir(root.join(link)).unwrap();
+            std::os::unix::fs::symlink(root.join(to).join(place), root.join(link).join(place)).unwrap();
+            fs::create_dir_all(root.join(link).join("cur")).unwrap();
+        }
+        let maildir = Maildir::open(root).unwrap();
+        let listing = maildir.list().unwrap();
+        assert_eq!(listing.mailboxes.iter().map(Mailbox::name).collect::<Vec<_>>(), ["INBOX", "Own", "Zoo"]);
+        let left_out = [".A", ".Again", ".B"];
+        let left_out = left_out.map(|name| LeftOut { path: maildir.root().join(name), reason: Reason::Link });
+        assert_eq!(listing.left_out, left_out);
     }
 
     #[test]
