@@ -104,7 +104,7 @@ impl<'a> Looker<'a> {
         Ok(Some(Sight { standing, size, modified, news }))
     }
 
-    /// What the ledger keeps of a sealed message: another set of pins, or another file under its name, and it is looked at
+    /// What the ledger keeps of a message that needs nothing: another set of pins, or another file under its name, and it is looked at
     /// again.
     pub(crate) fn digest(&self, size: u64, modified: UnixSeconds) -> Hash {
         sha256(&[&self.trust_hash[..], &size.to_be_bytes(), &modified.0.to_be_bytes()].concat())
@@ -113,7 +113,9 @@ impl<'a> Looker<'a> {
     fn known(&self, memory: &Option<Memory>, size: u64, modified: UnixSeconds, now: UnixSeconds) -> Option<Standing> {
         match &memory.as_ref()?.state {
             Remembered::Sealed(digest) if *digest == self.digest(size, modified) => Some(Standing::Sealed),
-            Remembered::Skipped(reason) if reason == reason::END_TO_END.as_str() => {
+            Remembered::Skipped(reason, Some(digest))
+                if reason == reason::END_TO_END.as_str() && *digest == self.digest(size, modified) =>
+            {
                 Some(Standing::Skipped(reason::END_TO_END))
             }
             Remembered::Failed { reason, retry_at, .. } if *retry_at > now => Some(Standing::Waiting(reason.clone())),
@@ -164,7 +166,7 @@ impl<'a> Looker<'a> {
             // Not remembered: its sealer may be pinned tomorrow.
             Ok(What::SealedByUnknown(_)) => (Standing::Skipped(reason::UNKNOWN_SEALER), None),
             Ok(What::EndToEnd(_)) => {
-                let news = verdict(Verdict::Skipped(reason::END_TO_END));
+                let news = verdict(Verdict::Skipped(reason::END_TO_END, self.digest(size, modified)));
                 (Standing::Skipped(reason::END_TO_END), news)
             }
             Ok(What::Plain(label)) => {

@@ -41,8 +41,8 @@ pub struct MessageRef<'a> {
 pub enum Verdict {
     /// It is a sealed message whose body was checked once; the digest is the caller's.
     Sealed([u8; 32]),
-    /// It is to be left alone.
-    Skipped(Code),
+    /// It is to be left alone; the digest is the caller's, to tell another file under its name.
+    Skipped(Code, [u8; 32]),
     /// It did not work; not again before that time. Each such verdict counts one attempt.
     Failed(Code, UnixSeconds),
 }
@@ -63,8 +63,8 @@ pub enum Remembered {
     Seen,
     /// As [`Verdict::Sealed`].
     Sealed([u8; 32]),
-    /// As [`Verdict::Skipped`].
-    Skipped(String),
+    /// As [`Verdict::Skipped`]; an older program kept no digest.
+    Skipped(String, Option<[u8; 32]>),
     /// As [`Verdict::Failed`].
     Failed {
         /// Why.
@@ -225,7 +225,7 @@ impl<'d> Ledger<'d> {
             for (MessageRef { flow, mailbox, message }, verdict) in verdicts {
                 let (number, digest, reason, attempts, retry_at) = match verdict {
                     Verdict::Sealed(digest) => (SEALED, Some(&digest[..]), None, 0, None),
-                    Verdict::Skipped(reason) => (SKIPPED, None, Some(reason.0), 0, None),
+                    Verdict::Skipped(reason, digest) => (SKIPPED, Some(&digest[..]), Some(reason.0), 0, None),
                     Verdict::Failed(reason, retry_at) => (FAILED, None, Some(reason.0), 1, Some(retry_at.0)),
                 };
                 upsert.execute(params![flow, mailbox, message, now.0, number, digest, reason, attempts, retry_at])?;
@@ -357,7 +357,13 @@ fn read_memory(row: &SqlRow<'_>) -> rusqlite::Result<Option<Memory>> {
             let digest: Vec<u8> = row.get(2)?;
             digest.try_into().ok().map(Remembered::Sealed)
         }
-        SKIPPED => Some(Remembered::Skipped(row.get(3)?)),
+        SKIPPED => {
+            let digest: Option<Vec<u8>> = row.get(2)?;
+            match digest.map(<[u8; 32]>::try_from).transpose() {
+                Ok(digest) => Some(Remembered::Skipped(row.get(3)?, digest)),
+                Err(_) => None,
+            }
+        }
         FAILED => {
             Some(Remembered::Failed { reason: row.get(3)?, attempts: row.get(4)?, retry_at: UnixSeconds(row.get(5)?) })
         }
@@ -424,7 +430,7 @@ mod tests {
                 let verdicts = [
                     (message(b"1"), Verdict::Failed(BROKEN, UnixSeconds(60))),
                     (message(b"1"), Verdict::Failed(BROKEN, UnixSeconds(70))),
-                    (message(b"3"), Verdict::Skipped(DRAFT)),
+                    (message(b"3"), Verdict::Skipped(DRAFT, [6; 32])),
                     (message(b"4"), Verdict::Sealed([7; 32])),
                     (message(b"5"), Verdict::Failed(BROKEN, UnixSeconds(80))),
                     (message(b"5"), Verdict::Sealed([8; 32])),
@@ -437,7 +443,7 @@ mod tests {
                 let table = [
                     (&b"1"[..], Some((5, failed))),
                     (b"2", Some((5, Remembered::Seen))),
-                    (b"3", Some((9, Remembered::Skipped("draft".into())))),
+                    (b"3", Some((9, Remembered::Skipped("draft".into(), Some([6; 32]))))),
                     (b"4", Some((9, Remembered::Sealed([7; 32])))),
                     (b"5", Some((9, Remembered::Sealed([8; 32])))),
                     (b"6", None),
