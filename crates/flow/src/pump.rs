@@ -73,6 +73,10 @@ impl<'a, P: Progress> Pump<'a, P> {
         let mut batch = Vec::new();
         let ended = source.each(|mailbox, message| {
             let Ok(message) = message else { return Ok(()) };
+            if batch.iter().any(|job| is_twin(job, mailbox, &message)) {
+                // The journal knows a message by its name: one after the other.
+                self.move_on(&mut batch)?;
+            }
             if let Some(taken) = self.take(mailbox, message)? {
                 if !has_room(&batch, &taken) {
                     self.move_on(&mut batch)?;
@@ -248,6 +252,12 @@ impl Book<'_> {
 fn original_of<'a>(flow: &'a str, replaced: &'a Replaced<Taken, Stumble>) -> MessageRef<'a> {
     let Job { mailbox, original, .. } = &replaced.job;
     MessageRef { flow, mailbox: mailbox.name(), message: original.unique().as_bytes() }
+}
+
+/// Whether both have the name that only one should have: `new/1` and `cur/1:2,S`.
+fn is_twin(job: &Job<Taken>, mailbox: &Mailbox, message: &Message) -> bool {
+    let same = job.mailbox.name() == mailbox.name() && job.original.unique() == message.unique();
+    same && job.original != *message
 }
 
 fn has_room(batch: &[Job<Taken>], one_more: &Job<Taken>) -> bool {

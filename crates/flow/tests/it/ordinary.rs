@@ -238,3 +238,35 @@ fn running_numbers_have_no_holes_but_those_noted() {
     let all = u64::try_from(mails.len()).unwrap() + 1;
     assert_eq!(numbers, (1..=all).collect::<Vec<u64>>());
 }
+
+#[test]
+fn two_files_of_one_name_are_both_sealed() {
+    let home = tempfile::tempdir().unwrap();
+    let scene = Scene::new(home.path());
+    let mut mails = only(&scene.mails(20), Kind::Open);
+    mails.truncate(3);
+    mails[0].file = "new/1".to_owned();
+    mails[1].file = "cur/1:2,S".to_owned();
+    mails[2].file = ".Sent/cur/1:2,S".to_owned();
+    scene.put(&mails);
+    assert_eq!(scene.sweep().sealed.messages, 3);
+    let census = scene.census();
+    for mail in &mails {
+        let found = census[&mail.original].iter().map(|found| (found.sealed, &*found.flags)).collect::<Vec<_>>();
+        assert!(matches!(found[..], [(true, _)]), "{found:?}");
+    }
+}
+
+#[test]
+fn what_took_the_place_of_an_encrypted_message_is_sealed() {
+    let home = tempfile::tempdir().unwrap();
+    let scene = Scene::new(home.path());
+    let all = scene.mails(60);
+    let encrypted = only(&all, Kind::EndToEnd).remove(0);
+    let mut open = only(&all, Kind::Open).remove(0);
+    open.file.clone_from(&encrypted.file);
+    scene.put(&[encrypted]);
+    assert_eq!(scene.sweep().found.skipped_for(reason::END_TO_END).messages, 1);
+    scene.put(&[open]);
+    assert_eq!(scene.sweep().sealed.messages, 1);
+}
