@@ -99,10 +99,6 @@ impl Reading {
         let secrets = match key {
             Some(file) => {
                 let octets = std::fs::read(file).doing(Exit::Config, format_args!("cannot read {}", file.display()))?;
-                // A recovery key says whose mail it opens, and whom to believe.
-                let preface = crate::home::parse_preface(&octets);
-                trust.accounts.extend(preface.accounts);
-                trust.sealers.extend(preface.sealers);
                 vec![zeroize::Zeroizing::new(octets)]
             }
             None => home.secrets()?,
@@ -112,18 +108,23 @@ impl Reading {
                 Exit::Config,
                 format_args!("there is no secret key in {}", home.root().display()),
             )
-            .hint("name one: --key FILE; or make keys: `sealpost init --address YOU@EXAMPLE`"));
+            .hint("run this where the mailbox key is, or bring it here: `sealpost key import FILE`"));
         }
         let mut keys = open::Keyring::default();
         let mut passphrase = None;
         for octets in &secrets {
+            // A recovery key says whose mail it opens, and whom to believe.
+            let preface = crate::home::parse_preface(octets);
+            trust.accounts.extend(preface.accounts);
+            trust.sealers.extend(preface.sealers);
             let secret = open::SecretKey::parse(octets)?;
             let account = AccountId::of_openpgp(&secret.fingerprint());
             if !trust.accounts.contains(&account) {
                 trust.accounts.push(account);
             }
             if secret.is_locked() && passphrase.is_none() {
-                passphrase = Some(crate::passphrase::ask(passphrase_file, "the mailbox key")?);
+                let what = key.map_or_else(|| "the mailbox key".to_owned(), |file| file.display().to_string());
+                passphrase = Some(crate::passphrase::ask(passphrase_file, &what)?);
             }
             keys.add(secret.unlock(passphrase.as_deref().map(String::as_str))?);
         }

@@ -140,7 +140,7 @@ fn secrets(home: &Home, passphrase_file: Option<&Path>, findings: &mut Vec<Findi
                 verdict: Verdict::Warning,
                 detail: Some("NOT under a passphrase".to_owned()),
                 hint: Some(
-                    "whoever reads this disk reads your mail; `sealpost init` without --no-passphrase protects it"
+                    "whoever reads this disk reads your mail: encrypt the disk, or make another home with a passphrase"
                         .to_owned(),
                 ),
             },
@@ -168,6 +168,16 @@ fn flow(home: &Home, config: &Config, name: &str, findings: &mut Vec<Finding>) {
     if rustix::fs::access(maildir.join("tmp"), rustix::fs::Access::WRITE_OK).is_err() {
         let failure = Failure::new(Exit::Config, format_args!("{} cannot be written", maildir.display()))
             .hint("run it as the user who owns the mailbox");
+        return findings.push(wrong(&what, failure));
+    }
+    let named = settings.mailboxes.iter().filter(|name| !name.contains('*'));
+    let there =
+        |name: &&String| store::Maildir::open(maildir).is_ok_and(|tree| matches!(tree.mailbox(name), Ok(Some(_))));
+    if let Some(name) = named.into_iter().find(|name| !there(name)) {
+        let failure = Failure::new(Exit::Config, format_args!("there is no mailbox {name:?} in {}", maildir.display()))
+            .hint(
+                "correct `mailboxes` in config.toml; the names are those of the folders, INBOX is the Maildir itself",
+            );
         return findings.push(wrong(&what, failure));
     }
     findings.push(good(&what, Some(maildir.display().to_string())));

@@ -22,6 +22,9 @@ pub fn run(home: &Home, key: &Key) -> Result<(), Failure> {
         Key::Import(import) => self::import(home, import),
         Key::TrustSealer { file } => {
             let sealer = read_sealer(file)?;
+            if !home.root().join("keys").is_dir() {
+                return Err(no_home(home));
+            }
             home.trust_sealer(&sealer)?;
             tell(format_args!("Mail sealed by {} is believed now.", encode_id(&sealer.id().0)));
             Ok(())
@@ -204,14 +207,18 @@ fn import(home: &Home, import: &Import) -> Result<(), Failure> {
         std::fs::read(&import.file).doing(Exit::Config, format_args!("cannot read {}", import.file.display()))?;
     let octets = zeroize::Zeroizing::new(octets);
     if !home.is_initialised() {
-        return Err(Failure::new(Exit::Config, format_args!("there is no home in {}", home.root().display()))
-            .hint("make one first: `sealpost init --address YOU@EXAMPLE`, or `sealpost init --sealer`"));
+        return Err(no_home(home));
     }
     match Enrolment::parse(&octets, clock::now()) {
         Ok(enrolment) => import_owner(home, import, &octets, &enrolment),
         Err(seal::EnrolmentError::Certificate(seal::CertificateError::Secret)) => import_secret(home, import, &octets),
         Err(error) => Err(error.into()),
     }
+}
+
+fn no_home(home: &Home) -> Failure {
+    Failure::new(Exit::Config, format_args!("there is no home in {}", home.root().display()))
+        .hint("make one first: `sealpost init --address YOU@EXAMPLE`, or `sealpost init --sealer`")
 }
 
 fn import_owner(home: &Home, import: &Import, octets: &[u8], enrolment: &Enrolment) -> Result<(), Failure> {
@@ -251,7 +258,11 @@ fn import_secret(home: &Home, import: &Import, octets: &[u8]) -> Result<(), Fail
     };
     let locked = key.relock(old, new.as_deref().map(|passphrase| (passphrase.as_str(), open::Lock::Argon2)))?;
     let name: String = key.fingerprint().iter().map(|octet| format!("{octet:02X}")).collect();
-    let path = home.add_secret(&name, &locked.armored()?)?;
+    // What a recovery key says above its armor stays with it.
+    let text = String::from_utf8_lossy(octets);
+    let preface = text.split("-----BEGIN").next().filter(|above| above.starts_with("Sealed-")).unwrap_or_default();
+    let kept = zeroize::Zeroizing::new(format!("{preface}{}", *locked.armored()?));
+    let path = home.add_secret(&name, &kept)?;
     tell(format_args!("Imported {name} into {}; `open` tries it from now on.", path.display()));
     Ok(())
 }
