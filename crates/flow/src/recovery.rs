@@ -13,10 +13,10 @@ use seal::{Expectation, ProofError};
 use sealed::identity::{AccountId, Hash};
 use sealed::outer::OuterError;
 use sealed::signature::SealerPublic;
-use store::journal::Row;
+use store::journal::{Row, is_way_back};
 use store::ledger::{LedgerError, MessageRef};
 use store::maildir::{Comparison, RecoverError, Recovery};
-use store::{Database, Ledger, Outcome, Replacer, UnixSeconds, recover};
+use store::{Database, Journal, Ledger, Outcome, Replacer, UnixSeconds, recover};
 
 use crate::reason;
 use crate::receipt::{Proved, READ_BUFFER};
@@ -42,7 +42,7 @@ pub enum Undecided {
     Unknown,
 }
 
-/// Settles the unfinished replacements of the flow.
+/// Settles the unfinished replacements in the flow's Maildir: its own, and those of other flows that were cut off there.
 pub(crate) fn settle(
     settings: &Settings,
     replacer: &Replacer,
@@ -50,17 +50,33 @@ pub(crate) fn settle(
     account: AccountId,
     now: UnixSeconds,
 ) -> Result<Settled, RecoverError<Undecided>> {
+    let others = Journal::on(database).others_at(&settings.name, replacer.maildir().root())?;
+    let mut settled = Settled::default();
+    for flow in std::iter::once(&settings.name).chain(others.iter().filter(|flow| !is_way_back(flow))) {
+        settle_flow(settings, flow, replacer, database, account, now, &mut settled)?;
+    }
+    Ok(settled)
+}
+
+fn settle_flow(
+    settings: &Settings,
+    flow: &str,
+    replacer: &Replacer,
+    database: &Database,
+    account: AccountId,
+    now: UnixSeconds,
+    settled: &mut Settled,
+) -> Result<(), RecoverError<Undecided>> {
     let sealer = settings.sealer.public();
-    let recovered = recover(replacer, database, &settings.name, now, |row, original, copy| {
+    let recovered = recover(replacer, database, flow, now, |row, original, copy| {
         prove_again(row, original, copy, account, sealer)
     })?;
-    let mut settled = Settled::default();
     for recovered in recovered {
         match recovered.recovery {
             // What is not booked is a wrong count or a false alarm later, no more: no reason to fail now.
             Ok(recovery) => {
                 settled.rows = settled.rows.saturating_add(1);
-                drop(book(settings, database, account, &recovered.row, recovery, now));
+                drop(book(settings, flow, database, account, &recovered.row, recovery, now));
             }
             Err(_) => {
                 let Row { mailbox, original, .. } = recovered.row;
@@ -68,11 +84,12 @@ pub(crate) fn settle(
             }
         }
     }
-    Ok(settled)
+    Ok(())
 }
 
 fn book(
     settings: &Settings,
+    flow: &str,
     database: &Database,
     account: AccountId,
     row: &Row,
@@ -85,7 +102,7 @@ fn book(
         return number.map_or(Ok(()), |number| note_gap(settings, database, account, number));
     }
     if matches!(recovery, Recovery::Finished | Recovery::Settled(Outcome::Replaced)) {
-        let (flow, mailbox) = (settings.name.as_str(), row.mailbox.as_str());
+        let mailbox = row.mailbox.as_str();
         ledger.forget(&[MessageRef { flow, mailbox, message: &row.original }])?;
         ledger.count(flow, &[(reason::SEALED, 1)], now)?;
     }

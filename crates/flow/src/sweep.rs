@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
 use store::database::{OpenDatabaseError, is_full};
-use store::journal::{JournalError, way_back};
+use store::journal::{JournalError, is_way_back, way_back};
 use store::ledger::{LedgerError, MessageRef};
 use store::maildir::{LockError, RecoverError};
 use store::replace::ReplaceError;
@@ -93,6 +93,11 @@ pub fn sweep(settings: &Settings, progress: &mut impl Progress, stop: &AtomicBoo
     refuse_if_stopped(settings, &database)?;
     let replacer = Replacer::open(maildir, settings.state.parent().unwrap_or(Path::new(".")))?;
     refuse_if_stopped(settings, &database)?;
+    // The same for the undo of another flow in this Maildir.
+    if Journal::on(&database).others_at(&settings.name, replacer.maildir().root())?.iter().any(|flow| is_way_back(flow))
+    {
+        return Err(SweepError::UndoUnfinished);
+    }
 
     let settled = recovery::settle(settings, &replacer, &database, account, UnixSeconds::now())?;
     let mut swept = Swept { recovered: settled.rows, unsettled: count_of(settled.underway.len()), ..Swept::default() };

@@ -126,7 +126,8 @@ pub fn is_full(error: &rusqlite::Error) -> bool {
 const APPLICATION_ID: i64 = 0x5350_7374;
 
 /// Entry k brings schema k to schema k + 1. Entries are never changed once released, only added.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE replacement (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         flow TEXT NOT NULL,
@@ -178,7 +179,11 @@ const MIGRATIONS: &[&str] = &["
         PRIMARY KEY (flow, name)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE activity (flow TEXT NOT NULL PRIMARY KEY, last INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+    CREATE TABLE place (flow TEXT NOT NULL PRIMARY KEY, maildir BLOB NOT NULL) STRICT, WITHOUT ROWID;
+",
+];
 
 /// SQLite gives its `-wal` and `-shm` files the mode of the main file, so this one call covers all three.
 fn make_private(path: &Path) -> std::io::Result<()> {

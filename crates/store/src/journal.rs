@@ -5,6 +5,8 @@
 //! never holds a message.
 
 use std::collections::HashSet;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use rusqlite::{Connection, Row as SqlRow, params};
 
@@ -83,6 +85,11 @@ pub struct Announced {
 /// The name under which the way back of a flow is journaled: its rows must not be mistaken for the flow's own.
 pub fn way_back(flow: &str) -> String {
     format!("back:{flow}")
+}
+
+/// Whether that is the name of a way back.
+pub fn is_way_back(flow: &str) -> bool {
+    flow.starts_with("back:")
 }
 
 /// Why the journal did not do it. Nothing was changed then.
@@ -196,6 +203,26 @@ impl<'d> Journal<'d> {
         )?;
         let rows = select.query_map([flow], read_row)?;
         rows.map(|row| row?.ok_or(JournalError::Corrupt)).collect()
+    }
+
+    /// Notes in which Maildir a flow has its rows.
+    pub fn note_place(&self, flow: &str, maildir: &Path) -> Result<(), JournalError> {
+        self.database.write(|connection| {
+            connection
+                .prepare_cached("INSERT OR REPLACE INTO place (flow, maildir) VALUES (?1, ?2)")?
+                .execute(params![flow, maildir.as_os_str().as_bytes()])?;
+            Ok(())
+        })
+    }
+
+    /// Flows other than that one, and [ways back](way_back), that have something unfinished in that Maildir.
+    pub fn others_at(&self, flow: &str, maildir: &Path) -> Result<Vec<String>, JournalError> {
+        let mut select = self.database.read().prepare_cached(
+            "SELECT flow FROM place WHERE maildir = ?1 AND flow <> ?2
+             AND EXISTS (SELECT 1 FROM replacement WHERE replacement.flow = place.flow AND state < 3) ORDER BY flow",
+        )?;
+        let rows = select.query_map(params![maildir.as_os_str().as_bytes(), flow], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// Forgets rows that were done before `before`; says how many.

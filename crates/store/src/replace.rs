@@ -195,7 +195,11 @@ impl<'a, T: Send + Sync> Batch<'a, T> {
                 expectation: &job.note,
             })
             .collect();
-        let rows = Journal::on(database).begin(flow, &rows, now)?;
+        let journal = Journal::on(database);
+        let rows = database.together(|| {
+            journal.note_place(flow, replacer.maildir().root())?;
+            journal.begin(flow, &rows, now)
+        })?;
         let entries = jobs.into_iter().zip(copies).zip(rows);
         let entries = entries.map(|((job, copy), row)| Entry { job, copy, row }).collect();
         Ok(Batch { replacer, database, entries, now })

@@ -61,6 +61,23 @@ fn a_panic_at_every_step_loses_and_doubles_nothing() {
     }
 }
 
+#[test]
+fn what_one_flow_began_another_one_ends() {
+    let home = tempfile::tempdir().unwrap();
+    let scene = Scene::new(home.path());
+    let mails = mails(&scene);
+    for step in 1..=2 * 8 + 3 * 2 {
+        scene.clear();
+        scene.put(&mails);
+        let mut bomb = Bomb { left: step, blow: || panic!("as the test wants it") };
+        let mut other = scene.settings();
+        other.name = format!("other{step}");
+        let sweep = || flow::sweep(&other, &mut bomb, &AtomicBool::new(false));
+        assert!(catch_unwind(AssertUnwindSafe(sweep)).is_err(), "step {step}");
+        check(&scene, &mails);
+    }
+}
+
 fn check(scene: &Scene, mails: &[Mail]) {
     let census = scene.census();
     assert!(mails.iter().all(|mail| census.contains_key(&mail.original)), "lost");
