@@ -114,9 +114,9 @@ fn what_cannot_be_read_is_told() {
         fs::rename(&folder, scene.home.join("away")).unwrap();
         symlink(scene.home.join("away"), folder).unwrap();
     };
-    let file_is_secret: Spoil = |_, file| fs::set_permissions(file, PermissionsExt::from_mode(0)).unwrap();
+    let file_is_secret: Spoil = |_, file| fs::set_permissions(file, PermissionsExt::from_mode(0o000)).unwrap();
     let cur_is_secret: Spoil = |scene, _| {
-        fs::set_permissions(scene.mail().join(".Archive.2024/cur"), PermissionsExt::from_mode(0)).unwrap();
+        fs::set_permissions(scene.mail().join(".Archive.2024/cur"), PermissionsExt::from_mode(0o000)).unwrap();
     };
     let mut cases: Vec<Case> =
         vec![("a file is a link", file_is_link, 1, 0), ("a folder is a link", folder_is_link, 0, 1)];
@@ -144,7 +144,7 @@ fn reads_everything() -> bool {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("file");
     fs::write(&file, b"").unwrap();
-    fs::set_permissions(&file, PermissionsExt::from_mode(0)).unwrap();
+    fs::set_permissions(&file, PermissionsExt::from_mode(0o000)).unwrap();
     fs::File::open(file).is_ok()
 }
 
