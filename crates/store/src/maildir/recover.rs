@@ -274,7 +274,6 @@ impl Survey {
 }
 
 /// Lets the caller compare both once more.
-#[expect(clippy::type_complexity, reason = "a pair with its proof")]
 fn compare<P, E>(
     row: &Row,
     original: (&Mailbox, &Message),
