@@ -6,11 +6,10 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 
-use aws_lc_rs::digest;
 use seal::{Expectation, ProofError};
-use sealed::identity::{AccountId, Hash};
+use sealed::identity::{AccountId, sha256_of};
 use sealed::outer::OuterError;
 use sealed::signature::SealerPublic;
 use store::journal::{Row, is_way_back};
@@ -19,7 +18,7 @@ use store::maildir::{Comparison, RecoverError, Recovery};
 use store::{Database, Journal, Ledger, Outcome, Replacer, UnixSeconds, recover};
 
 use crate::reason;
-use crate::receipt::{Proved, READ_BUFFER};
+use crate::receipt::Proved;
 use crate::settings::Settings;
 
 /// What came of it.
@@ -160,7 +159,7 @@ fn prove_again(
         return Ok(Comparison::OtherOriginal);
     }
     let expectation = Expectation::from_octets(&row.expectation).ok_or(Undecided::Unknown)?;
-    let original = hash(original)?;
+    let original = sha256_of(original)?;
     if original != expectation.original {
         return Ok(Comparison::OtherOriginal);
     }
@@ -170,20 +169,4 @@ fn prove_again(
         // Not what we stored: sealed anew from the original, which is there.
         Err(_) => Ok(Comparison::BadCopy),
     }
-}
-
-fn hash(mut file: File) -> io::Result<Hash> {
-    let mut context = digest::Context::new(&digest::SHA256);
-    let mut octets = vec![0; READ_BUFFER];
-    loop {
-        match file.read(&mut octets) {
-            Ok(0) => break,
-            Ok(count) => context.update(octets.get(..count).unwrap_or_default()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    let mut hash = Hash::default();
-    hash.copy_from_slice(context.finish().as_ref());
-    Ok(hash)
 }

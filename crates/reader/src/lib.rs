@@ -7,7 +7,6 @@ pub mod progress;
 pub mod settings;
 
 mod ciphertext;
-mod pattern;
 
 pub mod reason;
 

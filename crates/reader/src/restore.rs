@@ -6,9 +6,8 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 
-use aws_lc_rs::digest;
 use open::OpenError;
-use sealed::identity::Hash;
+use sealed::identity::{Hash, sha256_of};
 use store::maildir::{PublishError, ScanError, StageError};
 use store::replace::Failure;
 use store::{Flags, Halt, Job, Replace, Staging};
@@ -49,7 +48,7 @@ impl Replace for Restore<'_> {
     }
 
     fn prove(&self, hash: Hash, original: File) -> Result<Restored, Stumble> {
-        match hash_of(original) {
+        match sha256_of(original) {
             Ok(found) if found == hash => Ok(Restored),
             _ => Err(Stumble::Fail(reason::NOT_PROVED)),
         }
@@ -95,21 +94,4 @@ pub(crate) fn open_whole(
     let spool = settings.spool().map_err(OpenError::Io)?;
     let mut sealed = BufReader::with_capacity(READ_BUFFER, sealed);
     open::open(&mut sealed, spool, &settings.keys, &settings.trust)
-}
-
-/// SHA-256 of what is left of a file.
-pub(crate) fn hash_of(mut file: File) -> io::Result<Hash> {
-    let mut context = digest::Context::new(&digest::SHA256);
-    let mut octets = vec![0; READ_BUFFER];
-    loop {
-        match file.read(&mut octets) {
-            Ok(0) => break,
-            Ok(count) => context.update(octets.get(..count).unwrap_or_default()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    let mut hash = Hash::default();
-    hash.copy_from_slice(context.finish().as_ref());
-    Ok(hash)
 }

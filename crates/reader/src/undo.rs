@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use open::OpenError;
+use sealed::identity::sha256_of;
 use serde::Serialize;
 use store::database::{OpenDatabaseError, is_full};
 use store::journal::{JournalError, Row, RowId, State, way_back};
@@ -25,7 +26,7 @@ use store::{
 };
 
 use crate::progress::Progress;
-use crate::restore::{Restore, Restored, Stumble, hash_of, open_whole};
+use crate::restore::{Restore, Restored, Stumble, open_whole};
 use crate::settings::Settings;
 use crate::walk::{Labelled, LeftOut, Others, Place, WalkError, walk};
 
@@ -178,7 +179,7 @@ impl Run<'_> {
         let now = UnixSeconds::now();
         let keep_the_original = |_: &Row, original: File, copy: File| -> Result<Comparison<Restored>, Undecided> {
             // The copy goes only if it holds nothing else; otherwise it is put back like any other.
-            Ok(match *open_whole(settings, copy)?.hash() == hash_of(original)? {
+            Ok(match *open_whole(settings, copy)?.hash() == sha256_of(original)? {
                 true => Comparison::BadCopy,
                 false => Comparison::OtherOriginal,
             })
@@ -205,7 +206,7 @@ impl Run<'_> {
                 Err(OpenError::NotSealed(_)) => false,
                 Err(error) => return Err(error.into()),
             };
-            Ok(match (holds, hash_of(restored)?.as_slice() == row.expectation) {
+            Ok(match (holds, sha256_of(restored)?.as_slice() == row.expectation) {
                 (false, _) => Comparison::OtherOriginal,
                 (true, true) => Comparison::Proved(Restored),
                 // Not what we wrote: put back anew from the sealed message, which is there.

@@ -12,9 +12,8 @@ use mail::HeaderSection;
 use sealed::outer::read_header_section;
 use serde::Serialize;
 use store::maildir::{ListError, Reason, ScanError};
+use store::pattern::{is_named, may_hold, missing};
 use store::{Mailbox, Maildir, Message};
-
-use crate::pattern::{is_picked, may_hold, missing};
 
 /// Where a message lies.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -87,11 +86,12 @@ pub(crate) fn walk<E>(
     }
     for left in &listing.left_out {
         if may_hold(patterns, &name_of(maildir, &left.path)) {
-            others.left_out.push(LeftOut { path: shown_path(&left.path), reason: word(left.reason) });
+            others.left_out.push(LeftOut { path: shown_path(&left.path), reason: left.reason.word() });
         }
     }
-    for mailbox in listing.mailboxes.iter().filter(|mailbox| is_picked(patterns, mailbox.name(), mailbox.special_use()))
-    {
+    // Without patterns every mailbox is meant, also Junk and Trash: sealed mail is moved there.
+    let meant = |mailbox: &&Mailbox| patterns.is_empty() || is_named(patterns, mailbox.name(), mailbox.special_use());
+    for mailbox in listing.mailboxes.iter().filter(meant) {
         let messages = match mailbox.messages() {
             Ok(messages) => messages,
             Err(error) => {
@@ -135,7 +135,7 @@ impl Others {
     /// A mailbox that merely went away is nothing to report.
     fn leave_out(&mut self, mailbox: &Mailbox, error: &ScanError) {
         if !is_gone(error) {
-            self.left_out.push(LeftOut { path: shown_path(mailbox.dir()), reason: word(Reason::Unreadable) });
+            self.left_out.push(LeftOut { path: shown_path(mailbox.dir()), reason: Reason::Unreadable.word() });
         }
     }
 }
@@ -168,17 +168,6 @@ fn look(mailbox: &Mailbox, mut message: Message) -> Result<Option<Labelled<'_>>,
 
 fn is_gone(error: &ScanError) -> bool {
     matches!(error, ScanError::Io(error) if error.kind() == io::ErrorKind::NotFound)
-}
-
-fn word(reason: Reason) -> &'static str {
-    match reason {
-        Reason::TooDeep => "too deep",
-        Reason::NotUtf8 => "name is not UTF-8",
-        Reason::SameName => "another mailbox has the same name",
-        Reason::Link => "a symbolic link",
-        Reason::Unreadable => "cannot be read",
-        _ => "not listed",
-    }
 }
 
 /// The mailbox name that a directory would have.

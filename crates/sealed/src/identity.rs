@@ -1,5 +1,7 @@
 //! Who and which: account, message, sealer, profile. Fixed-size octets in, the same with meaning out; format §4.1, A1, A7.
 
+use std::io::{self, Read};
+
 use aws_lc_rs::{digest, hmac};
 
 /// Names an account to its sealers and readers; derived from its mailbox key, never sent in clear (A1).
@@ -99,6 +101,23 @@ pub fn sha256(octets: &[u8]) -> Hash {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest::digest(&digest::SHA256, octets).as_ref());
     hash
+}
+
+/// SHA-256 of what is left to read.
+pub fn sha256_of(mut from: impl Read) -> io::Result<Hash> {
+    let mut context = digest::Context::new(&digest::SHA256);
+    let mut octets = vec![0; 64 * 1024];
+    loop {
+        match from.read(&mut octets) {
+            Ok(0) => break,
+            Ok(count) => context.update(octets.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mut hash = Hash::default();
+    hash.copy_from_slice(context.finish().as_ref());
+    Ok(hash)
 }
 
 fn truncate(hash: &[u8]) -> [u8; 16] {

@@ -27,6 +27,7 @@ pub mod journal;
 pub mod ledger;
 pub mod proof;
 pub mod special;
+pub mod pattern;
 
 pub mod maildir;
 

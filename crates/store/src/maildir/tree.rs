@@ -60,6 +60,19 @@ pub enum Reason {
     Unreadable,
 }
 
+impl Reason {
+    /// For people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Reason::TooDeep => "too deep",
+            Reason::NotUtf8 => "name is not UTF-8",
+            Reason::SameName => "another mailbox has the same name",
+            Reason::Link => "a symbolic link",
+            Reason::Unreadable => "cannot be read",
+        }
+    }
+}
+
 /// Why a path was not opened as a Maildir.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

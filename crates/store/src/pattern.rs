@@ -1,19 +1,23 @@
-//! Which mailboxes are a flow's.
+//! Which mailboxes some name patterns mean.
 //!
-//! In: the name patterns of its configuration, the name of a mailbox. Out: whether it is meant, in the same way as a sweep
-//! picks them: `*` stands for any text, `INBOX` is one name whatever the letters' case (RFC 9051 §5.1), and Drafts, Junk and
-//! Trash are meant only by patterns that name them. No patterns at all mean every mailbox here, also those: sealed mail
-//! is moved there after it was sealed. Never looks into a mailbox.
+//! In: patterns, the name of a mailbox. Out: whether it is meant: `*` stands for any text, `INBOX` is one name whatever the
+//! letters' case (RFC 9051 §5.1), and Drafts, Junk and Trash are meant only by patterns that name them. What no patterns at
+//! all mean is for the caller to say. Never looks into a mailbox.
 
-use store::SpecialUse;
+use crate::special::SpecialUse;
 
-/// Whether the mailbox is one of the flow's.
-pub(crate) fn is_picked(patterns: &[String], name: &str, special: Option<SpecialUse>) -> bool {
-    patterns.is_empty() || patterns.iter().any(|pattern| is_meant(pattern, name, special))
+/// Whether one of the patterns means the mailbox.
+pub fn is_named(patterns: &[String], name: &str, special: Option<SpecialUse>) -> bool {
+    patterns.iter().any(|pattern| is_meant(pattern, name, special))
 }
 
-/// Whether a directory that cannot be listed may be, or hold, one of the flow's mailboxes.
-pub(crate) fn may_hold(patterns: &[String], name: &str) -> bool {
+/// Mailboxes that only their own name takes in.
+pub fn is_set_apart(special: Option<SpecialUse>) -> bool {
+    matches!(special, Some(SpecialUse::Drafts | SpecialUse::Junk | SpecialUse::Trash))
+}
+
+/// Whether a directory that cannot be listed may be, or hold, a mailbox that the patterns mean; no patterns: any.
+pub fn may_hold(patterns: &[String], name: &str) -> bool {
     let below = format!("{name}/");
     let may = |pattern: &String| {
         let literal = pattern.split('*').next().unwrap_or_default();
@@ -24,17 +28,16 @@ pub(crate) fn may_hold(patterns: &[String], name: &str) -> bool {
 }
 
 /// The mailbox names among the patterns that none of these mailboxes has.
-pub(crate) fn missing<'a>(patterns: &'a [String], names: &[&str]) -> Vec<&'a str> {
+pub fn missing<'a>(patterns: &'a [String], names: &[&str]) -> Vec<&'a str> {
     let literal = patterns.iter().filter(|pattern| !pattern.contains('*'));
     literal.filter(|pattern| !names.iter().any(|name| matches(pattern, name))).map(String::as_str).collect()
 }
 
 /// `Trash/*` means what is below Trash, `*` does not.
 fn is_meant(pattern: &str, name: &str, special: Option<SpecialUse>) -> bool {
-    let set_apart = matches!(special, Some(SpecialUse::Drafts | SpecialUse::Junk | SpecialUse::Trash));
     let literal = pattern.split('*').next().unwrap_or_default();
     let says_so = || SpecialUse::by_usual_name(literal.trim_end_matches('/')) == special;
-    matches(pattern, name) && (!set_apart || says_so())
+    matches(pattern, name) && (!is_set_apart(special) || says_so())
 }
 
 fn matches(pattern: &str, name: &str) -> bool {
@@ -63,16 +66,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_mean_what_they_mean_to_a_sweep() {
+    fn patterns_mean_what_they_say() {
         let table = [
             ("INBOX", "INBOX", true),
             ("inbox", "INBOX", true),
             ("Inbox", "Sent", false),
+            ("Sent", "Sent", true),
             ("Sent", "Sent/2024", false),
             ("Archive/*", "Archive/2024/May", true),
             ("Archive/*", "Archive", false),
             ("*", "INBOX", true),
             ("*", "Trash", false),
+            ("*", "Drafts/old", false),
             ("Trash", "Trash", true),
             ("Tr*", "Trash", false),
             ("Trash/*", "Trash/2024", true),
@@ -88,10 +93,10 @@ mod tests {
             ("", "INBOX", false),
         ];
         for (pattern, name, expected) in table {
-            let picked = is_picked(&[pattern.to_owned()], name, SpecialUse::by_usual_name(name));
-            assert_eq!(picked, expected, "{pattern} {name}");
+            let named = is_named(&[pattern.to_owned()], name, SpecialUse::by_usual_name(name));
+            assert_eq!(named, expected, "{pattern} {name}");
         }
-        assert!(is_picked(&[], "Trash", SpecialUse::by_usual_name("Trash")));
+        assert!(!is_named(&[], "Trash", SpecialUse::by_usual_name("Trash")));
     }
 
     #[test]
