@@ -1,0 +1,18 @@
+//! IMAP (RFC 3501 with RFC 2177, 2342, 3502, 4315, 5161, 6154, 6851, 7162, 7888, 7889).
+//!
+//! In: an authenticated user's orders. Out: typed answers. Never: a whole message in memory, a server's text in an
+//! error.
+
+mod error;
+mod response;
+pub mod client;
+
+pub use client::{Access, Append, AppendLost, Endpoint, News, Security, Selected, Session, StoreOrder};
+pub use error::{Code, ImapError};
+pub use response::{AppendUid, CopyUid, Fetched, Listed, Namespace, Namespaces, Status};
+
+pub use crate::mailbox_name::MailboxName;
+pub use crate::sasl::Credentials;
+pub use crate::stream::Timeouts;
+pub use crate::tls::Trust;
+pub use crate::uid_set::UidSet;

@@ -1,0 +1,18 @@
+//! The client: one connection, one authenticated user.
+//!
+//! In: orders. Out: answers, in order. Never: more than one mailbox selected at a time, a bare EXPUNGE.
+
+mod session;
+mod connect;
+mod mailboxes;
+mod fetch;
+mod store;
+mod append;
+mod idle;
+
+pub use append::{Append, AppendLost};
+pub use connect::{Endpoint, Security};
+pub use idle::News;
+pub use mailboxes::{Access, Selected};
+pub use session::Session;
+pub use store::StoreOrder;

@@ -1,0 +1,21 @@
+//! Protocol sessions: a blocking, pipelining IMAP client over TLS.
+//!
+//! In: an endpoint, what to trust, credentials. Out: an authenticated session that lists, fetches, stores, appends and
+//! waits for news. Never: a sealing or opening key, nor what sealing is. Whole messages pass through as streams and are
+//! never held in memory.
+//!
+//! Start with [`imap::Session`]. The modules stand in the order of the floors.
+
+pub mod limit;
+pub mod mailbox_name;
+mod uid_set;
+mod stream;
+mod tls;
+mod sasl;
+pub mod imap;
+
+pub use mailbox_name::MailboxName;
+pub use sasl::Credentials;
+pub use stream::Timeouts;
+pub use tls::Trust;
+pub use uid_set::UidSet;
