@@ -159,6 +159,20 @@ impl<'d> Journal<'d> {
         })
     }
 
+    /// Tells where copies will be and what they must be, and moves the rows to [`State::Published`]: to be called before any
+    /// of them can be seen, where that is one step with storing it.
+    pub fn publish(&self, batch: &[(RowId, Vec<u8>, Vec<u8>)], now: UnixSeconds) -> Result<(), JournalError> {
+        self.database.write(|connection| {
+            let mut update = connection.prepare_cached(
+                "UPDATE replacement SET state = ?2, copy = ?3, expectation = ?4, changed = ?5 WHERE id = ?1 AND state < ?2",
+            )?;
+            for (id, copy, expectation) in batch {
+                one_row(update.execute(params![id.0, State::Published.number(), copy, expectation, now.0])?)?;
+            }
+            Ok(())
+        })
+    }
+
     /// Moves rows forward; all of them or, on an error, none.
     pub fn advance(&self, rows: &[RowId], to: State, now: UnixSeconds) -> Result<(), JournalError> {
         self.database.write(|connection| {

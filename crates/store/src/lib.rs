@@ -21,6 +21,8 @@
 
 pub mod fate;
 
+mod cores;
+
 pub mod clock;
 pub mod database;
 pub mod journal;
@@ -30,6 +32,7 @@ pub mod special;
 pub mod pattern;
 
 pub mod maildir;
+pub mod imap;
 
 pub mod replace;
 

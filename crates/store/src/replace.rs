@@ -7,9 +7,9 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::Mutex;
 
 use crate::clock::UnixSeconds;
+use crate::cores::on_all_cores;
 use crate::database::Database;
 use crate::journal::{Begin, Journal, JournalError, RowId};
 use crate::maildir::{
@@ -69,6 +69,10 @@ pub struct Batch<'a, T> {
 pub enum Step {
     /// The journal knows the batch.
     Begun,
+    /// On a server: other sealers are kept away.
+    Locked,
+    /// On a server: the originals are fetched.
+    Taken,
     /// All copies are written, but maybe not on disk.
     Written,
     /// They are on disk in `tmp/`.
@@ -81,8 +85,12 @@ pub enum Step {
     Published,
     /// All of them do, durably.
     Durable,
+    /// On a server: what others changed on the originals was carried over.
+    Carried,
     /// The journal knows that the originals go now.
     Announced,
+    /// On a server: the originals are flagged as deleted.
+    Flagged,
     /// One more original is gone.
     Retired,
     /// All are, durably.
@@ -378,20 +386,6 @@ fn publish<P: Proof, E>(copy: Proven<P>) -> Result<Published<P>, Ending<E>> {
         Ok(Publish::OriginalGone | Publish::OriginalChanged) => Err(Ending::Vanished),
         Err(error) => Err(Ending::Failed(Failure::Publish(error))),
     }
-}
-
-/// Does `work` to each item, as many at a time as there are cores; the results come in any order.
-fn on_all_cores<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = cores.min(items.len());
-    let queue = Mutex::new(items.into_iter());
-    let next = || queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
-    let share = || std::iter::from_fn(next).map(&work).collect::<Vec<R>>();
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(share)).collect();
-        let results = threads.into_iter().map(|thread| thread.join());
-        results.flat_map(|part| part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
-    })
 }
 
 #[cfg(test)]

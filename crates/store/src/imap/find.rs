@@ -1,0 +1,79 @@
+//! Finding a message again: a copy by its mark, an original that was moved.
+//!
+//! In: a desk, what is looked for. Out: UIDs. Never uses SEARCH HEADER, which some servers refuse, some scan for minutes and
+//! some get wrong (format §12.1): header fields are fetched and looked at here.
+
+use std::io::Write;
+
+use wire::imap::{Access, ImapError, Session, UidSet};
+
+use super::mailbox::Mailbox;
+
+/// Fetches header fields of the messages of the selected mailbox from a UID on; `mark_of` says what each is marked with.
+pub fn marks(
+    session: &mut Session,
+    from_uid: u32,
+    fields: &str,
+    mark_of: impl Fn(&[u8]) -> Option<Vec<u8>>,
+) -> Result<Vec<(u32, Vec<u8>)>, ImapError> {
+    let mut found = Vec::new();
+    let mut all = UidSet::new();
+    all.insert_range(from_uid.max(1), u32::MAX);
+    let items = format!("UID BODY.PEEK[HEADER.FIELDS ({fields})]");
+    session.uid_fetch(&all, &items, no_body, |fetched| {
+        let mark = fetched.sections.first().and_then(|(_, header)| mark_of(header));
+        // quirk: RFC 9051 §9 "*" means the last message, also when its UID is below the range.
+        found.extend(mark.filter(|_| fetched.uid >= from_uid).map(|mark| (fetched.uid, mark)));
+    })?;
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
+}
+
+/// Messages of one size that are looked at; more of exactly one size in one mailbox are no coincidence but a flood.
+const MOST_ALIKE: usize = 64;
+
+/// Looks for a message of that size in other mailboxes; `is_it` reads the candidates. Afterwards another mailbox is
+/// selected.
+pub fn elsewhere<S: Write>(
+    session: &mut Session,
+    mailboxes: &[&Mailbox],
+    size: u64,
+    mut scratch: impl FnMut(u64) -> std::io::Result<S>,
+    mut is_it: impl FnMut(S) -> bool,
+) -> Result<bool, ImapError> {
+    for mailbox in mailboxes {
+        match session.select(mailbox.wire(), Access::Read) {
+            Ok(_) => {}
+            Err(error) if error.is_refusal() => continue,
+            Err(error) => return Err(error),
+        }
+        // RFC 9051 §6.4.4: LARGER and SMALLER are exclusive.
+        let alike = format!("LARGER {} SMALLER {}", size.saturating_sub(1), size.saturating_add(1));
+        let candidates = match session.uid_search(&alike) {
+            Ok(candidates) => candidates,
+            Err(error) if error.is_refusal() => continue,
+            Err(error) => return Err(error),
+        };
+        // The newest first: what was moved has just come.
+        let mut candidates: Vec<u32> = candidates.iter().collect();
+        candidates.reverse();
+        for uid in candidates.into_iter().take(MOST_ALIKE) {
+            let mut found = false;
+            let one: UidSet = std::iter::once(uid).collect();
+            session.uid_fetch(&one, "UID BODY.PEEK[]", &mut scratch, |fetched| {
+                if let Some(Ok(body)) = fetched.body {
+                    found |= is_it(body);
+                }
+            })?;
+            if found {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+fn no_body(_: u64) -> std::io::Result<std::io::Sink> {
+    Ok(std::io::sink())
+}
