@@ -21,7 +21,7 @@ pub mod seal;
 pub use certificate::{Certificate, CertificateError};
 pub use enrolment::{Enrolment, EnrolmentError, Scheme};
 pub use error::SealError;
-pub use policy::Policy;
+pub use policy::{OuterId, Policy};
 pub use proof::{Expectation, ProofError, Proved};
 pub use seal::{Sealing, seal};
 pub use settings::{Compression, NewId, Padding, Place, Settings};

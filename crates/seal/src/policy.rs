@@ -23,6 +23,17 @@ pub enum Policy {
     Hidden,
 }
 
+/// Which Message-ID the sealed message carries outside; inside it is always the original's.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub enum OuterId {
+    /// The original's, where the policy lets it out: threads and replies go on.
+    #[default]
+    Kept,
+    /// One of its own, with the original's as the last of its References: for servers that take two messages of one Message-ID
+    /// for the same (format §12.6).
+    Own,
+}
+
 /// The Subject that stands outside when the true one does not (RFC 9788 §3.2.1).
 const HIDDEN_SUBJECT: &[u8] = b"Subject: [...]\r\n";
 /// Fields that `baseline` and `shy` leave outside.
@@ -46,12 +57,12 @@ const HOUR: u64 = 3600;
 
 impl Policy {
     /// The outer fields. `id` and `time` (Unix seconds) of sealing stand in where the true ones are hidden.
-    pub fn outer_fields(self, section: &HeaderSection<'_>, id: MessageId, time: u64) -> Vec<u8> {
+    pub fn outer_fields(self, section: &HeaderSection<'_>, id: MessageId, time: u64, outer_id: OuterId) -> Vec<u8> {
         let mut out = Vec::with_capacity(1024);
         if self == Self::Hidden {
             out.extend_from_slice(b"From: sealed@sealed.invalid\r\nTo: hidden-recipients: ;\r\n");
             out.extend_from_slice(&date(time / HOUR * HOUR));
-            out.extend_from_slice(format!("Message-ID: <{}@sealed.invalid>\r\n", encode_id(&id.0)).as_bytes());
+            out.extend_from_slice(&own_message_id(id));
             out.extend_from_slice(HIDDEN_SUBJECT);
             return out;
         }
@@ -61,11 +72,14 @@ impl Policy {
                     copies::bare_addresses(field).map(|list| copies::folded(name, &list))
                 }
                 (Self::Shy, "Date") => moment(&field.unfolded_text()).map(date),
+                (_, "Message-ID" | "References") if outer_id == OuterId::Own => None,
                 _ => copies::outside(name, field),
             });
             match copy {
                 Some(copy) => out.extend_from_slice(&copy),
                 None if name == "From" => out.extend_from_slice(b"From: unknown@sealed.invalid\r\n"),
+                None if name == "Message-ID" && outer_id == OuterId::Own => out.extend_from_slice(&own_message_id(id)),
+                None if name == "References" && outer_id == OuterId::Own => out.extend_from_slice(&thread(section)),
                 None => {}
             }
         }
@@ -121,6 +135,22 @@ fn date(seconds: u64) -> Vec<u8> {
     moment.map_or_else(Vec::new, |moment| format!("Date: {moment}\r\n").into_bytes())
 }
 
+fn own_message_id(id: MessageId) -> Vec<u8> {
+    format!("Message-ID: <{}@sealed.invalid>\r\n", encode_id(&id.0)).into_bytes()
+}
+
+/// References of the original and, after them, its Message-ID: who answers it is in its thread.
+fn thread(section: &HeaderSection<'_>) -> Vec<u8> {
+    let fields = ["References", "Message-ID"].iter().filter_map(|name| section.first(name));
+    let texts: Vec<String> = fields.map(|field| field.unfolded_text()).collect();
+    let words = texts.iter().flat_map(|text| text.split_ascii_whitespace());
+    let ids: Vec<&str> = words.filter(|word| word.is_ascii() && !word.bytes().any(|octet| octet < 0x20)).collect();
+    match ids.is_empty() {
+        true => Vec::new(),
+        false => copies::folded("References", &ids.join(" ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,7 +162,7 @@ mod tests {
             Message-ID: <1@example.com>\r\nList-Id: <l.example.org>\r\nX-Mailer: m\r\nKeywords: k\r\n\r\nbody";
         let section = HeaderSection::parse(message);
         let outer = |policy: Policy| {
-            String::from_utf8(policy.outer_fields(&section, MessageId([1; 16]), 1_795_426_830)).expect("ASCII")
+            String::from_utf8(policy.outer_fields(&section, MessageId([1; 16]), 1_795_426_830, OuterId::Kept)).expect("ASCII")
         };
         assert_eq!(
             outer(Policy::Baseline),
@@ -164,7 +194,18 @@ mod tests {
     #[test]
     fn a_mail_without_fields_still_has_a_sender_and_a_subject() {
         let section = HeaderSection::parse(b"just a body");
-        let outer = Policy::Baseline.outer_fields(&section, MessageId([0; 16]), 0);
+        let outer = Policy::Baseline.outer_fields(&section, MessageId([0; 16]), 0, OuterId::Kept);
         assert_eq!(outer, b"From: unknown@sealed.invalid\r\nSubject: [...]\r\n");
+    }
+
+    #[test]
+    fn its_own_message_id_keeps_the_thread() {
+        let original = b"Message-ID: <2@b>\r\nReferences: <0@a>\r\n <1@a>\r\nFrom: a@b\r\n\r\n";
+        let section = HeaderSection::parse(original);
+        let outer = Policy::Baseline.outer_fields(&section, MessageId([1; 16]), 0, OuterId::Own);
+        let outer = String::from_utf8(outer).expect("ASCII");
+        assert!(outer.contains("Message-ID: <AQEBAQEBAQEBAQEBAQEBAQ@sealed.invalid>\r\n"), "{outer}");
+        assert!(outer.contains("References: <0@a> <1@a> <2@b>\r\n"), "{outer}");
+        assert!(!outer.contains("Message-ID: <2@b>"), "{outer}");
     }
 }

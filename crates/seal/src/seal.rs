@@ -66,7 +66,7 @@ pub fn seal<S: Read + Write + Seek>(
     let mut survey = Survey::read(original, &spool, settings.compression)?;
     let section = survey.header();
     let id = settings.id.of(&survey.hash);
-    let outer_fields = settings.policy.outer_fields(&section, id, settings.time);
+    let outer_fields = settings.policy.outer_fields(&section, id, settings.time, settings.outer_id);
     let origin = Origin {
         account: settings.account,
         id,

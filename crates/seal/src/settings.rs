@@ -7,7 +7,10 @@ use sealed::{
     signature::SealerKey,
 };
 
-use crate::{policy::Policy, wrap::RecipientKey};
+use crate::{
+    policy::{OuterId, Policy},
+    wrap::RecipientKey,
+};
 
 /// Everything about one sealing besides the message.
 pub struct Settings<'a> {
@@ -21,6 +24,8 @@ pub struct Settings<'a> {
     pub profile: Profile,
     /// What stays outside.
     pub policy: Policy,
+    /// Which Message-ID stays outside.
+    pub outer_id: OuterId,
     /// Whether large mail is compressed.
     pub compression: Compression,
     /// How sizes are hidden.

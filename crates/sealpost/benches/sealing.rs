@@ -177,6 +177,7 @@ impl Household {
             sealer: &self.sealer,
             profile: Profile::Pgp1,
             policy: Policy::Baseline,
+            outer_id: seal::OuterId::Kept,
             compression: Compression::Auto,
             padding: Padding::Bucket,
             id: NewId::Random,

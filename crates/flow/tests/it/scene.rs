@@ -144,6 +144,7 @@ impl Scene {
             sealer,
             profile: settings.enrolment.profile(),
             policy: settings.enrolment.policy,
+            outer_id: seal::OuterId::Kept,
             compression: settings.compression,
             padding: settings.padding,
             id: seal::NewId::Random,

@@ -189,6 +189,7 @@ fn make() {
             sealer: &sealer(),
             profile: golden.profile,
             policy: golden.policy,
+            outer_id: seal::OuterId::Kept,
             compression: golden.compression,
             padding: golden.padding,
             id: NewId::Random,

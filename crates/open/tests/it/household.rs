@@ -55,6 +55,7 @@ impl Household {
             recovery,
             profile: if algorithm == Algorithm::V6X25519 { Profile::Pgp2 } else { Profile::Pgp1 },
             policy: Policy::Baseline,
+            outer_id: seal::OuterId::Kept,
             compression: Compression::Auto,
             padding: Padding::Bucket,
         }
@@ -67,6 +68,7 @@ impl Household {
             sealer: &self.sealer,
             profile: self.profile,
             policy: self.policy,
+            outer_id: seal::OuterId::Kept,
             compression: self.compression,
             padding: self.padding,
             id: seal::NewId::Random,

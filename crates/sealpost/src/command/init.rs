@@ -210,6 +210,7 @@ mod owner {
             sealer,
             profile: enrolment.profile(),
             policy: Policy::default(),
+            outer_id: seal::OuterId::Kept,
             compression: Compression::Never,
             padding: Padding::Bucket,
             id: NewId::Random,

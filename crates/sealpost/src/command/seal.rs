@@ -84,6 +84,7 @@ impl Sealer {
             sealer: &self.recipients.sealer,
             profile: self.recipients.enrolment.profile(),
             policy: self.policy,
+            outer_id: seal::OuterId::Kept,
             compression: self.compression,
             padding: Padding::Bucket,
             id: NewId::Random,
