@@ -5,14 +5,19 @@
 //! when its value is dropped. No crate may depend on this one but in `[dev-dependencies]`.
 
 mod directory;
+mod frame;
 mod port;
 
 mod authority;
 mod daemon;
 
+mod double;
 mod dovecot;
+mod faults;
 
+pub use double::{Character, Dedup, Double, Message};
 pub use dovecot::{Dovecot, Format, Options};
+pub use faults::{Action, Faults, Rule, Which};
 
 /// Whether tests that need a real server run. Only `SEALPOST_NO_SERVERS=1` makes it false, and it says so: a test asks first, and then fails
 /// loudly when a server that it needs is not installed.

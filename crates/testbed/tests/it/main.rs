@@ -1,0 +1,7 @@
+//! The testbed itself: servers answer, doubles behave, faults happen.
+
+mod client;
+
+mod double;
+mod faults;
+mod servers;
