@@ -3,6 +3,8 @@
 //! In: an authenticated user's orders. Out: typed answers. Never: a whole message in memory, a server's text in an
 //! error.
 
+mod value;
+mod frame;
 mod error;
 mod response;
 pub mod client;

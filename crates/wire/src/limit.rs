@@ -7,6 +7,8 @@
 pub const LINE: usize = 1 << 20;
 /// Octets of one SEARCH response: every UID of a large mailbox stands in a single line (RFC 3501 §7.2.5).
 pub const SEARCH_LINE: usize = 32 << 20;
+/// Messages found by one SEARCH.
+pub const FOUND: usize = 5_000_000;
 /// Parentheses within parentheses.
 pub const NESTING: usize = 32;
 /// Values in one list, and list items in one response.

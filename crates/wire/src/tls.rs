@@ -1,4 +1,19 @@
-//! stub
+//! Whom to trust when TLS is spoken.
+//!
+//! In: one's own authorities or a pinned certificate, a host. Out: a TLS connection not yet shaken hands. RFC 8314,
+//! RFC 7817 (the name in the certificate must be the host's). TLS 1.2 and 1.3. Never: a way to accept any certificate;
+//! a revocation list asked for.
+
+use std::sync::{Arc, OnceLock};
+
+use aws_lc_rs::{constant_time, digest};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs as provider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use thiserror::Error;
 
 /// Whom to trust when TLS is spoken.
 #[derive(Default, Clone)]
@@ -6,6 +21,105 @@ pub struct Trust {
     /// PEM of one's own authorities, beside the system's. May be empty.
     pub authorities: Vec<u8>,
     /// SHA-256 of the server's end-entity certificate (DER). When set, exactly that certificate is accepted and nothing
-    /// else is asked.
+    /// else is asked: neither its issuer nor its name nor its dates. This is for a server that signs for itself.
     pub pin: Option<[u8; 32]>,
+}
+
+/// Why TLS cannot even be begun.
+#[derive(Debug, Error)]
+pub(crate) enum TlsError {
+    #[error("{0}")]
+    Trust(&'static str),
+    #[error("{0}")]
+    Setup(&'static str),
+}
+
+/// A TLS connection to `host`.
+pub(crate) fn connection(host: &str, trust: &Trust) -> Result<ClientConnection, TlsError> {
+    // A name may end in a dot; a certificate's never does (RFC 6066 §3).
+    let name = ServerName::try_from(host.strip_suffix('.').unwrap_or(host).to_owned())
+        .map_err(|_| TlsError::Setup("the host is no name and no address"))?;
+    let provider = Arc::new(provider::default_provider());
+    let verifier: Arc<dyn ServerCertVerifier> = match trust.pin {
+        Some(pin) => Arc::new(Pinned { pin, provider: Arc::clone(&provider) }),
+        None => WebPkiServerVerifier::builder_with_provider(Arc::new(roots(trust)?), Arc::clone(&provider))
+            .build()
+            .map_err(|_| TlsError::Trust("no authority is known, neither the system's nor one's own"))?,
+    };
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|_| TlsError::Setup("no version of TLS can be spoken"))?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    // A session's key in memory helps no one: each connection has its own configuration.
+    config.resumption = rustls::client::Resumption::disabled();
+    ClientConnection::new(Arc::new(config), name).map_err(|_| TlsError::Setup("it cannot be begun"))
+}
+
+/// The system's authorities and one's own.
+fn roots(trust: &Trust) -> Result<RootCertStore, TlsError> {
+    static SYSTEM: OnceLock<RootCertStore> = OnceLock::new();
+    let system = SYSTEM.get_or_init(|| {
+        let mut store = RootCertStore::empty();
+        // The system's own store may hold certificates too old to be read: they are left out, as every client does.
+        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        store
+    });
+    let mut store = system.clone();
+    let mut own = 0_usize;
+    for authority in CertificateDer::pem_slice_iter(&trust.authorities) {
+        let authority = authority.map_err(|_| TlsError::Trust("one's own authorities are no PEM"))?;
+        store.add(authority).map_err(|_| TlsError::Trust("one of one's own authorities is no certificate"))?;
+        own = own.saturating_add(1);
+    }
+    if own == 0 && !trust.authorities.trim_ascii().is_empty() {
+        return Err(TlsError::Trust("one's own authorities hold no certificate"));
+    }
+    Ok(store)
+}
+
+/// Accepts one certificate, and whoever proves to hold its key.
+#[derive(Debug)]
+struct Pinned {
+    pin: [u8; 32],
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let hash = digest::digest(&digest::SHA256, end_entity);
+        constant_time::verify_slices_are_equal(hash.as_ref(), &self.pin)
+            .map(|()| ServerCertVerified::assertion())
+            .map_err(|_| CertificateError::ApplicationVerificationFailure.into())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
 }

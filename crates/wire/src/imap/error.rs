@@ -8,6 +8,11 @@ use std::io;
 
 use thiserror::Error;
 
+use super::frame::FrameError;
+use crate::sasl::SaslError;
+use crate::stream::Fault;
+use crate::tls::TlsError;
+
 /// Why an order was not carried out, or why there is no session (any more).
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -68,6 +73,55 @@ impl ImapError {
     /// Whether it was a tagged NO or BAD, after which the session goes on.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::No(_) | Self::Bad)
+    }
+}
+
+impl From<io::Error> for ImapError {
+    fn from(error: io::Error) -> Self {
+        use io::ErrorKind as Kind;
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<Fault>()) {
+            Some(Fault::Closed) => Self::Closed,
+            Some(Fault::TimedOut) => Self::TimedOut,
+            Some(Fault::Stopped) => Self::Stopped,
+            Some(Fault::Tls(why)) => Self::Tls(why),
+            Some(Fault::Certificate(why)) => Self::Certificate(why),
+            Some(Fault::Limit(what)) => Self::Limit(what),
+            None => match error.kind() {
+                Kind::UnexpectedEof | Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe => {
+                    Self::Closed
+                }
+                _ => Self::Io(error),
+            },
+        }
+    }
+}
+
+impl From<FrameError> for ImapError {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::Io(error) => error.into(),
+            FrameError::Protocol(what) => Self::Protocol(what),
+            FrameError::Limit(what) => Self::Limit(what),
+        }
+    }
+}
+
+impl From<SaslError> for ImapError {
+    fn from(error: SaslError) -> Self {
+        match error {
+            SaslError::Protocol(what) => Self::Protocol(what),
+            SaslError::Limit(what) => Self::Limit(what),
+            SaslError::Unsupported(what) => Self::Unsupported(what),
+        }
+    }
+}
+
+impl From<TlsError> for ImapError {
+    fn from(error: TlsError) -> Self {
+        match error {
+            TlsError::Trust(why) => Self::Certificate(why),
+            TlsError::Setup(why) => Self::Tls(why),
+        }
     }
 }
 
