@@ -1,9 +1,10 @@
-//! Mail servers for tests: real ones on loopback ([`Dovecot`]), doubles of those that are not to be had ([`Double`]), a
+//! Mail servers for tests: real ones on loopback ([`Dovecot`], [`Cyrus`]), doubles of those that are not to be had ([`Double`]), a
 //! man in the middle that breaks things on purpose ([`Faults`]), and mail to put there ([`corpus`]).
 //!
 //! For tests only, so nothing here is careful: what goes wrong panics and says what. Everything is plain threads, lives on 127.0.0.1, and is gone
 //! when its value is dropped. No crate may depend on this one but in `[dev-dependencies]`.
 
+pub mod corpus;
 mod directory;
 mod frame;
 mod port;
@@ -11,10 +12,14 @@ mod port;
 mod authority;
 mod daemon;
 
+mod bench;
+mod cyrus;
 mod double;
 mod dovecot;
 mod faults;
 
+pub use bench::{Bench, Dovecot24, Tool, dovecot24};
+pub use cyrus::Cyrus;
 pub use double::{Character, Dedup, Double, Message};
 pub use dovecot::{Dovecot, Format, Options};
 pub use faults::{Action, Faults, Rule, Which};

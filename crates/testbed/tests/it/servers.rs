@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpStream};
 
-use testbed::{Dovecot, Format, Options};
+use testbed::{Bench, Cyrus, Dovecot, Format, Options};
 
 use crate::client::{Client, append};
 
@@ -61,4 +61,36 @@ fn dovecot_has_the_chosen_capabilities_and_quota() {
     let said = talk(server.imap(), &[LOGIN, "CAPABILITY", &big]);
     assert!(!said.contains("UIDPLUS") && said.contains("LITERAL+"), "{said}");
     assert!(said.contains("t3 NO [OVERQUOTA]"), "{said}\n{}", server.log());
+}
+
+#[test]
+fn cyrus_answers_dies_and_comes_back_with_its_mail() {
+    if !testbed::servers() {
+        return;
+    }
+    let mut server = Cyrus::start();
+    let address = server.imap();
+    let mail = append("INBOX", "", "Subject: one\r\n\r\nbody\r\n");
+    let said = talk(address, &[LOGIN, "LIST \"\" *", "SELECT INBOX", &mail]);
+    assert!(said.contains("t1 OK") && said.contains("t4 OK"), "{said}\n{}", server.log());
+    for name in ["Drafts", "Sent", "Trash", "Archive", "Junk"] {
+        assert!(said.contains(&format!("\\{}) \"/\" {name}", name.to_lowercase())), "{said}");
+    }
+    assert!(talk(address, &["LOGIN bob alice-pw"]).contains("t1 NO"));
+    server.kill();
+    assert!(TcpStream::connect(address).is_err());
+    server.restart();
+    assert!(talk(address, &[LOGIN, "STATUS INBOX (MESSAGES)"]).contains("(MESSAGES 1)"), "{}", server.log());
+    server.stop();
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn the_tools_of_the_bench_listen() {
+    let Some(bench) = Bench::find() else { return };
+    let gmail = bench.fake_gmail("off");
+    assert!(talk(gmail.address(), &[LOGIN]).contains("t1 OK"));
+    let fault = bench.imap_fault(gmail.address(), &["--on=NOOP:1:no"]);
+    let said = talk(fault.address(), &["NOOP", "NOOP"]);
+    assert!(said.contains("t1 NO") && said.contains("t2 OK"), "{said}");
 }
