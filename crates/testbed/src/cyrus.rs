@@ -80,14 +80,13 @@ impl Cyrus {
 
     /// Lets it end in order. Sessions are closed, the ports refuse.
     pub fn stop(&mut self) {
-        self.daemon = None;
+        if let Some(mut daemon) = self.daemon.take() {
+            daemon.end();
+        }
     }
 
     /// Ends every process of it at once.
     pub fn kill(&mut self) {
-        if let Some(daemon) = &mut self.daemon {
-            daemon.kill();
-        }
         self.daemon = None;
     }
 

@@ -85,7 +85,8 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        self.end();
+        // Nobody looks at what is left, and Dovecot takes a second to end in order.
+        self.kill();
     }
 }
 
