@@ -1,6 +1,10 @@
 //! The real servers answer.
 
-use std::net::{SocketAddr, TcpStream};
+use std::{
+    net::{SocketAddr, TcpStream},
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
 use testbed::{Bench, Cyrus, Dovecot, Format, Options};
 
@@ -93,4 +97,34 @@ fn the_tools_of_the_bench_listen() {
     let fault = bench.imap_fault(gmail.address(), &["--on=NOOP:1:no"]);
     let said = talk(fault.address(), &["NOOP", "NOOP"]);
     assert!(said.contains("t1 NO") && said.contains("t2 OK"), "{said}");
+}
+
+#[test]
+fn dovecot_24_answers_where_the_bench_has_it() {
+    // Making it takes minutes, so this is for those who already have it or ask for the long tests.
+    let made = std::path::Path::new("/opt/bench-trixie/.bench-ok").exists();
+    if !made && std::env::var_os("SEALPOST_LONG").is_none() {
+        println!("SKIPPED: no Dovecot 2.4 was made yet; SEALPOST_LONG=1 makes one");
+        return;
+    }
+    let Some(server) = testbed::dovecot24() else { return };
+    let said = talk(server.imap(), &[LOGIN]);
+    assert!(said.contains("t1 OK") && said.contains("REPLACE"), "{said}");
+}
+
+#[test]
+fn certificates_are_valid_under_their_own_authority_only() {
+    if !testbed::servers() {
+        return;
+    }
+    let (dovecot, cyrus) = (Dovecot::start(Format::Maildir), Cyrus::start());
+    let check = |address: SocketAddr, authority: PathBuf, expected: bool| {
+        let mut command = Command::new("openssl");
+        command.args(["s_client", "-verify_return_error", "-verify_ip", "127.0.0.1", "-connect", &address.to_string()]);
+        let output = command.arg("-CAfile").arg(authority).stdin(Stdio::null()).output().expect("openssl runs");
+        assert_eq!(output.status.success(), expected, "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    check(dovecot.imaps(), dovecot.authority(), true);
+    check(cyrus.imaps(), cyrus.authority(), true);
+    check(dovecot.imaps(), cyrus.authority(), false);
 }
