@@ -34,7 +34,7 @@ fn main() {
     let certificates = keys.map(|key| key.certificate_armored().unwrap()).concat();
     let settings = flow::Settings {
         name: "rate".to_owned(),
-        maildir: home.join("mail"),
+        route: flow::Route::Maildir(home.join("mail")),
         mailboxes: Vec::new(),
         grace: Duration::ZERO,
         since: None,
@@ -49,7 +49,7 @@ fn main() {
         temporary: home.join("tmp"),
     };
     let began = Instant::now();
-    let swept = flow::sweep(&settings, &mut (), &false.into()).unwrap();
+    let swept = flow::sweep(&settings, &mut (), &std::sync::Arc::default()).unwrap();
     let seconds = began.elapsed().as_secs_f64();
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let memory = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM unknown");

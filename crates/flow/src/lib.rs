@@ -1,8 +1,8 @@
 //! Source, seal, sink: mail moved and sealed, and only then settled.
 //!
-//! In: the settings of a flow. Out: its mail sealed in place, and what can be said of it before and after: [`plan`],
-//! [`sweep`], [`status`]. Never: a secret decryption key. This crate does not depend on `open`, so that whoever seals
-//! cannot open.
+//! In: the settings of a flow. Out: its mail sealed, in place or in another folder, and what can be said of it before and
+//! after: [`plan`], [`sweep`], [`watch`], [`status`]. Never: a secret decryption key. This crate does not depend on `open`, so
+//! that whoever seals cannot open.
 //!
 //! Start with `pump.rs`: take, seal, put, settle. The modules stand in the order of the floors.
 
@@ -11,24 +11,32 @@ pub mod reason;
 pub mod settings;
 
 mod receipt;
-mod look;
-mod sink;
-mod source;
+mod standing;
+mod stumble;
+mod owner;
 
 pub mod survey;
 
-mod recovery;
 mod pump;
+
+pub mod swept;
+
+mod memory;
+mod maildir;
+mod imap;
+mod look_at;
 
 pub mod plan;
 pub mod status;
 pub mod sweep;
+pub mod watch;
 
 pub use plan::{Plan, plan};
 pub use progress::Progress;
-pub use recovery::Undecided;
-pub use settings::Settings;
+pub use settings::{Backup, Imap, Route, Settings, Sink};
 pub use status::{Status, status};
 pub use store::{Fate, Step};
 pub use survey::{Count, LeftOut, SurveyError};
-pub use sweep::{SweepError, Swept, sweep};
+pub use sweep::sweep;
+pub use swept::{SweepError, Swept, Undecided, Watching};
+pub use watch::watch;

@@ -2,14 +2,18 @@
 //!
 //! In: settings. Out: counts, and about how large the mail will be. Reads only.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use seal::Compression;
 use serde::Serialize;
 use store::Ledger;
 
-use crate::look::Standing;
+use crate::look_at::count_all;
 use crate::progress::Progress;
 use crate::settings::Settings;
-use crate::survey::{Survey, SurveyError, count_all, existing_state};
+use crate::standing::{Sight, Standing};
+use crate::survey::{Survey, SurveyError, existing_state};
 
 /// What a sweep would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -24,11 +28,11 @@ pub struct Plan {
 }
 
 /// Looks at every message; changes nothing.
-pub fn plan(settings: &Settings, progress: &mut impl Progress) -> Result<Plan, SurveyError> {
+pub fn plan(settings: &Settings, progress: &mut impl Progress, stop: &Arc<AtomicBool>) -> Result<Plan, SurveyError> {
     let database = existing_state(settings)?;
     let ledger = database.as_ref().map(Ledger::on);
     let mut octets_after: u64 = 0;
-    let found = count_all(settings, ledger, |sight| {
+    let found = count_all(settings, ledger, stop, |sight: &Sight| {
         progress.looked();
         if let Standing::Open(_) = sight.standing {
             octets_after = octets_after.saturating_add(sealed_size(sight.size, settings));

@@ -30,6 +30,21 @@ pub trait Progress {
         let _ = reason;
     }
 
+    /// Nothing can be done for so many seconds: mail is too young.
+    fn waiting(&mut self, seconds: u64) {
+        let _ = seconds;
+    }
+
+    /// All is sealed that was there; new mail of so many mailboxes is waited for.
+    fn watching(&mut self, mailboxes: usize) {
+        let _ = mailboxes;
+    }
+
+    /// The connection was lost, or could not be made; it is tried again.
+    fn lost(&mut self, why: &dyn std::error::Error) {
+        let _ = why;
+    }
+
     /// A batch has come so far.
     fn step(&mut self, step: Step) {
         let _ = step;

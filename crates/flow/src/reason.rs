@@ -18,6 +18,8 @@ pub const TOO_LARGE: Code = Code::new("too-large");
 pub const END_TO_END: Code = Code::new("end-to-end");
 /// Left alone: sealed, but by a sealer that is not pinned here.
 pub const UNKNOWN_SEALER: Code = Code::new("unknown-sealer");
+/// Left alone: its owner has put it back with `undo` (A15).
+pub const UNSEALED: Code = Code::new("unsealed");
 /// Left alone: it went away, or changed, while it was looked at.
 pub const GONE: Code = Code::new("gone");
 
@@ -43,6 +45,22 @@ pub const NOT_PROVED: Code = Code::new("not-proved");
 pub const RESTLESS: Code = Code::new("restless");
 /// Failed: an earlier replacement of it could not be settled yet.
 pub const UNSETTLED: Code = Code::new("unsettled");
+/// Failed: another sealer is at work on it.
+pub const LOCKED: Code = Code::new("locked");
+/// Failed: the sealed copy is larger than the server takes.
+pub const APPEND_LIMIT: Code = Code::new("append-limit");
+/// Failed: the account is full.
+pub const QUOTA: Code = Code::new("quota");
+/// Failed: the server does not take the sealed copy.
+pub const REJECTED: Code = Code::new("rejected");
+/// Failed: the server took the sealed copy and does not show it.
+pub const NO_COPY: Code = Code::new("no-copy");
+/// Failed: the server put the sealed copy together with another message.
+pub const MERGED: Code = Code::new("merged");
+/// Failed: the server gave the sealed copy another date.
+pub const DATE: Code = Code::new("date");
+/// Failed: the server does not keep the flags of the sealed copy.
+pub const FLAGS: Code = Code::new("flags");
 /// Failed: a bug of this program.
 pub const INTERNAL: Code = Code::new("internal");
 

@@ -4,7 +4,6 @@
 //! with [`Proved`] and nothing else; another hop's word that it has taken a message will be a receipt of another kind, which
 //! no mailbox accepts. Never made without a proof of `seal`: the two functions here are the only places.
 
-use std::fs::File;
 use std::io::{BufReader, Read, Seek, Write};
 
 use seal::{Expectation, ProofError, Sealing};
@@ -21,7 +20,7 @@ impl Proved {
     /// The copy opens, with the session key that is still in memory, to the original (A3).
     pub(crate) fn with_key(
         sealing: &Sealing,
-        copy: File,
+        copy: impl Read,
         spool: &mut (impl Read + Write + Seek),
     ) -> Result<Proved, ProofError> {
         sealing.prove(&mut BufReader::with_capacity(READ_BUFFER, copy), spool).map(Proved)
@@ -31,7 +30,7 @@ impl Proved {
     pub(crate) fn after_restart(
         expectation: &Expectation,
         original: &Hash,
-        copy: File,
+        copy: impl Read,
         account: AccountId,
         sealer: &SealerPublic,
     ) -> Result<Proved, ProofError> {

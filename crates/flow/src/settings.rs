@@ -11,14 +11,15 @@ use seal::{Compression, Enrolment, Padding};
 use sealed::identity::AccountId;
 use sealed::signature::{SealerKey, Trust};
 use store::UnixSeconds;
+use store::imap::Account;
 use tempfile::SpooledTempFile;
 
-/// A flow that seals a Maildir in place. No `Debug`: it holds secrets.
+/// A flow. No `Debug`: it holds secrets.
 pub struct Settings {
     /// Its name, as in `[flow.NAME]`.
     pub name: String,
-    /// The Maildir.
-    pub maildir: PathBuf,
+    /// Where mail is taken, and where it is put.
+    pub route: Route,
     /// Mailboxes by name; `*` stands for anything. Empty: all but Drafts, Junk and Trash, which a `*` does not match either.
     pub mailboxes: Vec<String>,
     /// How long a message must have been here, so that filters and other programs come first.
@@ -44,6 +45,44 @@ pub struct Settings {
     pub state: PathBuf,
     /// A directory for unlinked temporary files, into which only ciphertext is written.
     pub temporary: PathBuf,
+}
+
+/// Where mail is taken, and where it is put.
+pub enum Route {
+    /// A Maildir, sealed in place.
+    Maildir(PathBuf),
+    /// Mailboxes of an IMAP account.
+    Imap(Imap),
+}
+
+/// Mailboxes of an IMAP account.
+pub struct Imap {
+    /// Its name, as in `[account.NAME]`.
+    pub name: String,
+    /// How it is reached.
+    pub account: Account,
+    /// Where sealed mail is put.
+    pub sink: Sink,
+    /// Where originals are kept for a while, encrypted to the owner.
+    pub backup: Option<Backup>,
+}
+
+/// Where sealed mail is put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sink {
+    /// Beside the original, in its mailbox.
+    InPlace,
+    /// In one mailbox.
+    Folder(String),
+}
+
+/// Originals, encrypted to the owner, outside the mail server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backup {
+    /// A directory for this flow.
+    pub directory: PathBuf,
+    /// For how long.
+    pub keep: Duration,
 }
 
 /// Octets that a spool keeps in memory before it becomes a file.

@@ -2,12 +2,16 @@
 //!
 //! In: settings. Out: what still lies open, what is sealed, what failed and why, when anything last happened. Reads only.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use serde::Serialize;
 use store::{Journal, Ledger};
 
+use crate::look_at::count_all;
 use crate::reason;
 use crate::settings::Settings;
-use crate::survey::{Count, Survey, SurveyError, count_all, existing_state};
+use crate::survey::{Count, Survey, SurveyError, existing_state};
 
 /// How a flow stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -31,10 +35,10 @@ pub struct Status {
 }
 
 /// Looks at every message; changes nothing.
-pub fn status(settings: &Settings) -> Result<Status, SurveyError> {
+pub fn status(settings: &Settings, stop: &Arc<AtomicBool>) -> Result<Status, SurveyError> {
     let database = existing_state(settings)?;
     let ledger = database.as_ref().map(Ledger::on);
-    let found = count_all(settings, ledger, |_| {})?;
+    let found = count_all(settings, ledger, stop, |_| {})?;
     let mut status = Status { plaintext: plaintext(&found), found, ..Status::default() };
     if let (Some(database), Some(ledger)) = (&database, ledger) {
         let activity = ledger.activity(&settings.name)?;

@@ -6,15 +6,16 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use store::Database;
 use store::database::OpenDatabaseError;
+use store::imap::{ConnectError, DeskError};
 use store::journal::JournalError;
 use store::ledger::LedgerError;
 use store::maildir::{ListError, OpenMaildirError};
-use store::{Database, Ledger, Mailbox, Maildir, Message};
+use wire::imap::ImapError;
 
-use crate::look::{Looker, Sight, Standing};
 use crate::settings::Settings;
-use crate::source::maildir::{NotThere, Source};
+use crate::standing::{Sight, Standing};
 use store::Fate;
 
 /// Messages and their octets.
@@ -69,6 +70,21 @@ pub enum SurveyError {
     /// The configuration names a mailbox that is not there.
     #[error("there is no mailbox {0:?}")]
     NoMailbox(String),
+    /// The account could not be reached, or not logged in to.
+    #[error("cannot log in to the account")]
+    Connect(#[source] ConnectError),
+    /// The server said no, or the connection was lost again and again.
+    #[error("the server does not do what it must")]
+    Server(#[source] ImapError),
+    /// A mailbox may only be read.
+    #[error("a mailbox may only be read")]
+    ReadOnly,
+    /// The server does not say which mailboxes are for drafts, junk and trash (A13).
+    #[error("the server does not tell what its mailboxes are for")]
+    NoSpecialUse,
+    /// Asked to stop.
+    #[error("stopped, as asked")]
+    Interrupted,
     /// The state database.
     #[error(transparent)]
     Database(#[from] OpenDatabaseError),
@@ -84,10 +100,50 @@ impl SurveyError {
     /// What is to be done.
     pub fn fate(&self) -> Fate {
         match self {
+            SurveyError::Server(_) | SurveyError::Interrupted => Fate::Retry,
+            SurveyError::Connect(ConnectError::Imap(error)) if !is_ours_to_mend(error) => Fate::Retry,
             SurveyError::NoMailbox(_)
+            | SurveyError::Connect(_)
+            | SurveyError::NoSpecialUse
             | SurveyError::Maildir(OpenMaildirError::NotAMaildir)
             | SurveyError::Database(OpenDatabaseError::Newer { .. } | OpenDatabaseError::Foreign) => Fate::Refuse,
             _ => Fate::Stop,
+        }
+    }
+}
+
+/// Waiting does not help: the configuration must be mended.
+fn is_ours_to_mend(error: &ImapError) -> bool {
+    matches!(
+        error,
+        ImapError::Authentication | ImapError::NoMechanism | ImapError::Plaintext | ImapError::Certificate(_)
+    )
+}
+
+impl From<DeskError> for SurveyError {
+    fn from(error: DeskError) -> SurveyError {
+        match error {
+            DeskError::Imap(error) => error.into(),
+            DeskError::ReadOnly => SurveyError::ReadOnly,
+            _ => SurveyError::Server(ImapError::Protocol("no mailbox is selected")),
+        }
+    }
+}
+
+impl From<ImapError> for SurveyError {
+    fn from(error: ImapError) -> SurveyError {
+        match error {
+            ImapError::Stopped => SurveyError::Interrupted,
+            error => SurveyError::Server(error),
+        }
+    }
+}
+
+impl From<ConnectError> for SurveyError {
+    fn from(error: ConnectError) -> SurveyError {
+        match error {
+            ConnectError::Imap(ImapError::Stopped) => SurveyError::Interrupted,
+            error => SurveyError::Connect(error),
         }
     }
 }
@@ -107,7 +163,7 @@ impl Survey {
     }
 
     /// Adds one message.
-    fn count(&mut self, sight: &Sight) {
+    pub(crate) fn count(&mut self, sight: &Sight) {
         let size = sight.size;
         match &sight.standing {
             Standing::Open(open) => {
@@ -130,55 +186,10 @@ impl Survey {
     }
 }
 
-/// The mailboxes of a flow.
-pub(crate) fn source_of(settings: &Settings, maildir: &Maildir) -> Result<Source, SurveyError> {
-    Source::pick(maildir.list()?, &settings.mailboxes).map_err(|NotThere(name)| SurveyError::NoMailbox(name))
-}
-
 /// The state database, where there is one already: a survey makes none.
 pub(crate) fn existing_state(settings: &Settings) -> Result<Option<Database>, SurveyError> {
     match settings.state.exists() {
         true => Ok(Some(Database::open(&settings.state)?)),
         false => Ok(None),
     }
-}
-
-/// Counts everything, looking only at what changed since the last time.
-pub(crate) fn count_all(
-    settings: &Settings,
-    ledger: Option<Ledger<'_>>,
-    mut each: impl FnMut(&Sight),
-) -> Result<Survey, SurveyError> {
-    let mut source = source_of(settings, &Maildir::open(&settings.maildir)?)?;
-    survey(&Looker::new(settings, ledger), &mut source, |_, _, sight| {
-        each(sight);
-        Ok(())
-    })
-}
-
-/// Looks at every message and counts it.
-pub(crate) fn survey(
-    looker: &Looker<'_>,
-    source: &mut Source,
-    mut each: impl FnMut(&Mailbox, &Message, &Sight) -> Result<(), SurveyError>,
-) -> Result<Survey, SurveyError> {
-    let mut survey = Survey::default();
-    source.each(|mailbox, message| {
-        match message {
-            Err(reason) => {
-                survey.failed.entry(reason.as_str().to_owned()).or_default().add(0);
-            }
-            Ok(mut message) => {
-                if let Some(sight) = looker.look(mailbox, &mut message)? {
-                    survey.count(&sight);
-                    each(mailbox, &message, &sight)?;
-                }
-            }
-        }
-        Ok::<(), SurveyError>(())
-    })?;
-    survey.mailboxes = u64::try_from(source.mailboxes.len()).unwrap_or(u64::MAX);
-    let left_out = source.left_out.drain(..);
-    survey.left_out = left_out.map(|(path, reason)| LeftOut { path, reason }).collect();
-    Ok(survey)
 }

@@ -21,6 +21,7 @@ pub mod key_wrap;
 pub mod content;
 pub mod literal;
 pub mod spool;
+pub mod scratch;
 pub mod payload;
 pub mod original;
 pub mod outer;

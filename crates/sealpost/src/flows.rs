@@ -26,7 +26,7 @@ pub fn settings(home: &Home, config: &Config, name: &str) -> Result<flow::Settin
     }
     Ok(flow::Settings {
         name: name.to_owned(),
-        maildir: source.maildir.clone(),
+        route: flow::Route::Maildir(source.maildir.clone()),
         mailboxes: source.mailboxes.clone(),
         grace: source.grace.unwrap_or(Duration::ZERO),
         since: source.since.map(UnixSeconds),

@@ -183,6 +183,20 @@ const MIGRATIONS: &[&str] = &[
     "
     CREATE TABLE place (flow TEXT NOT NULL PRIMARY KEY, maildir BLOB NOT NULL) STRICT, WITHOUT ROWID;
 ",
+    "
+    CREATE TABLE copy (
+        flow TEXT NOT NULL,
+        mailbox TEXT NOT NULL,
+        mark BLOB NOT NULL,
+        message BLOB NOT NULL,
+        PRIMARY KEY (flow, mailbox, mark)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE provider (
+        account TEXT NOT NULL PRIMARY KEY,
+        verdict TEXT NOT NULL,
+        since INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// SQLite gives its `-wal` and `-shm` files the mode of the main file, so this one call covers all three.

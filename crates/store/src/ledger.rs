@@ -1,7 +1,7 @@
 //! The ledger: what a flow must remember beyond the replacements under way.
 //!
-//! In: numbers, digests and short codes. Out: the same after a crash. Five tables: sequence counters, gaps in them, what
-//! became of each message, the stop mark of a flow, counters for `status`. Every call is one transaction, durable when it
+//! In: numbers, digests and short codes. Out: the same after a crash. Seven tables: sequence counters, gaps in them, what
+//! became of each message, where copies lie, what a provider does, the stop mark of a flow, counters for `status`. Every call is one transaction, durable when it
 //! returns. Never holds content: a reason is a [`Code`], fixed in the program's text.
 
 use std::collections::BTreeMap;
@@ -258,6 +258,56 @@ impl<'d> Ledger<'d> {
             }
             Ok(())
         })
+    }
+
+    /// Notes where the copies with these marks lie; a mark has one copy in a mailbox.
+    pub fn note_copies(&self, copies: &[(MessageRef<'_>, &[u8])]) -> Result<(), LedgerError> {
+        if copies.is_empty() {
+            return Ok(());
+        }
+        self.database.write(|connection| {
+            let mut insert = connection
+                .prepare_cached("INSERT OR REPLACE INTO copy (flow, mailbox, mark, message) VALUES (?1, ?2, ?3, ?4)")?;
+            for (MessageRef { flow, mailbox, message }, mark) in copies {
+                insert.execute(params![flow, mailbox, mark, message])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The copy with that mark, as far as it is known.
+    pub fn copy_of(&self, flow: &str, mailbox: &str, mark: &[u8]) -> Result<Option<Vec<u8>>, LedgerError> {
+        let mut select = self
+            .database
+            .read()
+            .prepare_cached("SELECT message FROM copy WHERE flow = ?1 AND mailbox = ?2 AND mark = ?3")?;
+        Ok(select.query_row(params![flow, mailbox, mark], |row| row.get(0)).optional()?)
+    }
+
+    /// Forgets all copies of a flow.
+    pub fn forget_copies(&self, flow: &str) -> Result<(), LedgerError> {
+        self.database.write(|connection| {
+            connection.execute("DELETE FROM copy WHERE flow = ?1", [flow])?;
+            Ok(())
+        })
+    }
+
+    /// Notes what is known of an account's provider: words of the caller's, nothing of its mail.
+    pub fn note_provider(&self, account: &str, verdict: &str, now: UnixSeconds) -> Result<(), LedgerError> {
+        self.database.write(|connection| {
+            connection
+                .prepare_cached("INSERT OR REPLACE INTO provider (account, verdict, since) VALUES (?1, ?2, ?3)")?
+                .execute(params![account, verdict, now.0])?;
+            Ok(())
+        })
+    }
+
+    /// What is known of an account's provider, and since when.
+    pub fn provider(&self, account: &str) -> Result<Option<(String, UnixSeconds)>, LedgerError> {
+        let mut select =
+            self.database.read().prepare_cached("SELECT verdict, since FROM provider WHERE account = ?1")?;
+        let row = select.query_row([account], |row| Ok((row.get(0)?, UnixSeconds(row.get(1)?))));
+        Ok(row.optional()?)
     }
 
     /// When the next failed message of a flow is due; `None` if none has failed.

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
 
 use flow::{Progress, Step};
 
@@ -42,7 +42,7 @@ fn death_at_every_step_loses_and_doubles_nothing() {
     }
     // For each batch eight steps, and two for each message.
     assert_eq!(deaths, 2 * 8 + 3 * 2);
-    let status = flow::status(&scene.settings()).unwrap();
+    let status = flow::status(&scene.settings(), &Arc::default()).unwrap();
     assert_eq!(status.unfinished, 0);
 }
 
@@ -55,7 +55,7 @@ fn a_panic_at_every_step_loses_and_doubles_nothing() {
         scene.clear();
         scene.put(&mails);
         let mut bomb = Bomb { left: step, blow: || panic!("as the test wants it") };
-        let sweep = || flow::sweep(&scene.settings(), &mut bomb, &AtomicBool::new(false));
+        let sweep = || flow::sweep(&scene.settings(), &mut bomb, &Arc::default());
         assert!(catch_unwind(AssertUnwindSafe(sweep)).is_err(), "step {step}");
         check(&scene, &mails);
     }
@@ -72,7 +72,7 @@ fn what_one_flow_began_another_one_ends() {
         let mut bomb = Bomb { left: step, blow: || panic!("as the test wants it") };
         let mut other = scene.settings();
         other.name = format!("other{step}");
-        let sweep = || flow::sweep(&other, &mut bomb, &AtomicBool::new(false));
+        let sweep = || flow::sweep(&other, &mut bomb, &Arc::default());
         assert!(catch_unwind(AssertUnwindSafe(sweep)).is_err(), "step {step}");
         check(&scene, &mails);
     }
@@ -92,7 +92,7 @@ fn child() {
     let scene = Scene::at(&PathBuf::from(std::env::var_os(HOME).unwrap()));
     let left = std::env::var(STEP).unwrap().parse().unwrap();
     let mut bomb = Bomb { left, blow: || std::process::abort() };
-    flow::sweep(&scene.settings(), &mut bomb, &AtomicBool::new(false)).unwrap();
+    flow::sweep(&scene.settings(), &mut bomb, &Arc::default()).unwrap();
 }
 
 /// Blows at a step.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
 
 use flow::{Fate, SweepError};
 
@@ -45,14 +45,14 @@ fn child() {
     let mails = only(&scene.mails(60), Kind::Open);
     scene.put(&mails);
     // The database gets its place beforehand, or nothing would begin at all.
-    flow::status(&scene.settings()).unwrap();
+    flow::status(&scene.settings(), &Arc::default()).unwrap();
     drop(store::Database::open(&scene.settings().state).unwrap());
     let filler = home.join("filler");
     for leave in [0_u64, 20, 60, 120, 200, 300, 500] {
         let free = fs_free(&home);
         let size = usize::try_from(free.saturating_sub(leave * 1024)).unwrap();
         fs::write(&filler, vec![1; size]).unwrap();
-        let error = flow::sweep(&scene.settings(), &mut (), &AtomicBool::new(false)).unwrap_err();
+        let error = flow::sweep(&scene.settings(), &mut (), &Arc::default()).unwrap_err();
         assert!(matches!(error, SweepError::Full) && error.fate() == Fate::Stop, "{leave} KiB free: {error:?}");
         let census = scene.census();
         assert!(mails.iter().all(|mail| census.contains_key(&mail.original)), "lost");

@@ -1,7 +1,7 @@
 //! Sweeps that nobody disturbs.
 
 use std::fs::{self, File};
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
 use std::time::Duration;
 
 use flow::{Count, Fate, Step, SweepError, reason};
@@ -18,7 +18,7 @@ fn every_original_opens_once_and_a_second_sweep_changes_nothing() {
     let count = |kind| u64::try_from(only(&mails, kind).len()).unwrap();
 
     let before = scene.census();
-    let plan = flow::plan(&scene.settings(), &mut ()).unwrap();
+    let plan = flow::plan(&scene.settings(), &mut (), &Arc::default()).unwrap();
     assert_eq!(scene.census(), before, "a plan reads only");
     assert!(!scene.home.join("state/state.db").exists(), "a plan reads only");
     let open: Vec<usize> = only(&mails, Kind::Open).iter().map(|mail| mail.original.len()).collect();
@@ -33,7 +33,7 @@ fn every_original_opens_once_and_a_second_sweep_changes_nothing() {
     assert_eq!((plan.found.mailboxes, plan.stopped_since), (4, None));
 
     let mut watcher = Watcher::default();
-    let swept = flow::sweep(&scene.settings(), &mut watcher, &AtomicBool::new(false)).unwrap();
+    let swept = flow::sweep(&scene.settings(), &mut watcher, &Arc::default()).unwrap();
     assert_eq!(swept.sealed, plan.found.to_seal);
     assert_eq!(swept.found, plan.found);
     assert!(swept.failed.is_empty() && swept.skipped.is_empty() && !swept.interrupted);
@@ -55,7 +55,7 @@ fn every_original_opens_once_and_a_second_sweep_changes_nothing() {
     assert_eq!(again.found.sealed.messages, count(Kind::Open) + count(Kind::Sealed));
     assert_eq!(scene.census(), before);
 
-    let status = flow::status(&scene.settings()).unwrap();
+    let status = flow::status(&scene.settings(), &Arc::default()).unwrap();
     assert_eq!(status.plaintext.messages, 10, "drafts and deleted mail");
     assert_eq!((status.sealed_ever, status.unfinished), (count(Kind::Open), 0));
     assert!(status.last_activity.is_some() && status.next_retry.is_none());
@@ -104,8 +104,8 @@ fn what_the_settings_leave_alone_is_left_alone() {
     let refused = |reason, change: &dyn Fn(&mut flow::Settings)| {
         let mut settings = scene.settings();
         change(&mut settings);
-        let plan = flow::plan(&settings, &mut ()).unwrap();
-        let swept = flow::sweep(&settings, &mut (), &AtomicBool::new(false)).unwrap();
+        let plan = flow::plan(&settings, &mut (), &Arc::default()).unwrap();
+        let swept = flow::sweep(&settings, &mut (), &Arc::default()).unwrap();
         let all = u64::try_from(mails.len()).unwrap();
         for found in [plan.found, swept.found] {
             assert_eq!(found.skipped_for(reason).messages, all, "{reason:?}");
@@ -119,10 +119,10 @@ fn what_the_settings_leave_alone_is_left_alone() {
     let mut settings = scene.settings();
     settings.mailboxes = vec!["Archive/*".to_owned(), "Trash".to_owned()];
     let archive = mails.iter().filter(|mail| mail.file.starts_with(".Archive")).count();
-    let swept = flow::sweep(&settings, &mut (), &AtomicBool::new(false)).unwrap();
+    let swept = flow::sweep(&settings, &mut (), &Arc::default()).unwrap();
     assert_eq!(swept.sealed.messages, u64::try_from(archive).unwrap());
     settings.mailboxes = vec!["Archiv".to_owned()];
-    let error = flow::sweep(&settings, &mut (), &AtomicBool::new(false)).unwrap_err();
+    let error = flow::sweep(&settings, &mut (), &Arc::default()).unwrap_err();
     assert_eq!(error.fate(), Fate::Refuse);
     assert_eq!(error.to_string(), "there is no mailbox \"Archiv\"");
 }
@@ -140,7 +140,7 @@ fn one_that_fails_is_tried_later_and_hinders_no_other() {
     assert_eq!(swept.sealed.messages, u64::try_from(mails.len()).unwrap());
     assert_eq!(swept.failed.get("beyond-format"), Some(&1));
     assert_eq!(swept.found.failed["no-message"].messages, 1);
-    let status = flow::status(&scene.settings()).unwrap();
+    let status = flow::status(&scene.settings(), &Arc::default()).unwrap();
     assert_eq!((status.found.waiting.messages, status.found.failed["beyond-format"].messages), (1, 1));
     assert!(status.next_retry.is_some_and(|at| u64::try_from(at).unwrap() > crate::scene::now() + 200));
     let again = scene.sweep();
@@ -159,12 +159,12 @@ fn a_stopped_flow_seals_nothing() {
     scene.put(&mails);
     // In the middle of a sweep: it ends before its next batch.
     let stopper = &mut Stopper { scene: &scene, done: 0 };
-    let swept = flow::sweep(&scene.settings(), stopper, &AtomicBool::new(false)).unwrap();
+    let swept = flow::sweep(&scene.settings(), stopper, &Arc::default()).unwrap();
     assert!(swept.interrupted && swept.sealed.messages > 0);
     assert!(swept.sealed.messages < u64::try_from(mails.len()).unwrap());
-    let error = flow::sweep(&scene.settings(), &mut (), &AtomicBool::new(false)).unwrap_err();
+    let error = flow::sweep(&scene.settings(), &mut (), &Arc::default()).unwrap_err();
     assert!(matches!(error, SweepError::Stopped) && error.fate() == Fate::Refuse);
-    assert!(flow::plan(&scene.settings(), &mut ()).unwrap().stopped_since.is_some());
+    assert!(flow::plan(&scene.settings(), &mut (), &Arc::default()).unwrap().stopped_since.is_some());
     let database = Database::open(&scene.settings().state).unwrap();
     Ledger::on(&database).clear_stop(FLOW).unwrap();
     scene.sweep();
@@ -193,7 +193,7 @@ fn a_message_that_is_deleted_meanwhile_is_not_touched() {
     let mut mails = only(&scene.mails(20), Kind::Open);
     mails.retain(|mail| mail.file.ends_with(":2,S"));
     scene.put(&mails);
-    let swept = flow::sweep(&scene.settings(), &mut Deleter { scene: &scene }, &AtomicBool::new(false)).unwrap();
+    let swept = flow::sweep(&scene.settings(), &mut Deleter { scene: &scene }, &Arc::default()).unwrap();
     assert_eq!((swept.sealed.messages, swept.found.to_seal.messages), (0, u64::try_from(mails.len()).unwrap()));
     assert_eq!(swept.skipped["deleted"], swept.found.to_seal.messages);
     scene.assert_each_once(&mails, false);

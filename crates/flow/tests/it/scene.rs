@@ -94,7 +94,7 @@ impl Scene {
         let certificate = self.key.certificate_armored().unwrap();
         Settings {
             name: FLOW.to_owned(),
-            maildir: self.mail(),
+            route: flow::Route::Maildir(self.mail()),
             mailboxes: Vec::new(),
             grace: Duration::ZERO,
             since: None,
@@ -126,7 +126,7 @@ impl Scene {
     }
 
     pub(crate) fn sweep(&self) -> flow::Swept {
-        flow::sweep(&self.settings(), &mut (), &false.into()).unwrap()
+        flow::sweep(&self.settings(), &mut (), &std::sync::Arc::default()).unwrap()
     }
 
     /// A mail sealed by that sealer outside of any flow.

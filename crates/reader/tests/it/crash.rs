@@ -62,7 +62,7 @@ fn child() {
     let scene = Scene::at(&PathBuf::from(std::env::var_os(HOME).unwrap()));
     let left = std::env::var(STEP).unwrap().parse().unwrap();
     let mut bomb = Bomb { left };
-    let stop = AtomicBool::new(false);
+    let stop = std::sync::Arc::new(AtomicBool::new(false));
     match std::env::var(WHAT).unwrap().as_str() {
         "undo" => drop(reader::undo(&settings(&scene), &mut bomb, &stop).unwrap()),
         _ => drop(flow::sweep(&scene.settings(), &mut bomb, &stop).unwrap()),

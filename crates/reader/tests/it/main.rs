@@ -18,7 +18,7 @@ fn settings(scene: &Scene) -> reader::Settings {
     let writer = scene.settings();
     reader::Settings {
         flow: FLOW.to_owned(),
-        maildir: writer.maildir,
+        maildir: scene.mail(),
         mailboxes: Vec::new(),
         state: writer.state,
         temporary: writer.temporary,

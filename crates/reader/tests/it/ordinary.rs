@@ -117,7 +117,7 @@ fn undo_puts_everything_back_and_seals_no_more() {
     scene.assert_each_once(&back, false);
 
     let before = scene.census();
-    let error = flow::sweep(&scene.settings(), &mut (), &false.into()).unwrap_err();
+    let error = flow::sweep(&scene.settings(), &mut (), &std::sync::Arc::default()).unwrap_err();
     assert!(matches!(error, SweepError::Stopped));
     assert_eq!(undo(&scene).restored, 0);
     assert_eq!(scene.census(), before);

@@ -22,7 +22,7 @@ const UNREADABLE: &str = "cannot be read";
 pub fn plan(home: &Home, name: &str, json: bool) -> Result<(), Failure> {
     let settings = flows::settings(home, &Config::read(home)?, name)?;
     let mut watcher = Watcher::new("looking");
-    let plan = flow::plan(&settings, &mut watcher)?;
+    let plan = flow::plan(&settings, &mut watcher, &flows::asked_to_stop()?)?;
     watcher.bar.finish();
     if json { print_json(&plan) } else { print(&plan_text(name, &plan)) }
 }
@@ -66,9 +66,10 @@ pub fn status(home: &Home, name: Option<&str>, json: bool) -> Result<(), Failure
         Some(name) => vec![name],
         None => config.flow.keys().map(String::as_str).collect(),
     };
+    let stop = flows::asked_to_stop()?;
     let mut all = BTreeMap::new();
     for name in names {
-        all.insert(name, flow::status(&flows::settings(home, &config, name)?)?);
+        all.insert(name, flow::status(&flows::settings(home, &config, name)?, &stop)?);
     }
     if json {
         return print_json(&all);

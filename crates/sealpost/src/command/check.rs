@@ -154,7 +154,8 @@ fn flow(home: &Home, config: &Config, name: &str, findings: &mut Vec<Finding>) {
         Ok(settings) => settings,
         Err(failure) => return findings.push(wrong(&what, failure)),
     };
-    let maildir: &Path = &settings.maildir;
+    let flow::Route::Maildir(maildir) = &settings.route else { return };
+    let maildir: &Path = maildir;
     let folders = ["cur", "new", "tmp"];
     let missing: Vec<&str> = folders.into_iter().filter(|folder| !maildir.join(folder).is_dir()).collect();
     if !missing.is_empty() {

@@ -6,7 +6,7 @@ use std::{
     fs,
     io::{Cursor, Read},
     path::{Path, PathBuf},
-    sync::atomic::AtomicBool,
+    sync::Arc,
     time::Instant,
 };
 
@@ -60,7 +60,7 @@ pub fn run(demo: &Demo) -> Result<(), Failure> {
 
     say("2. sealpost sweep: each is sealed, read back, compared, and only then takes the original's place.\n")?;
     let settings = flows::settings(home, &Config::read(home)?, FLOW)?;
-    let swept = flow::sweep(&settings, &mut (), &AtomicBool::new(false))?;
+    let swept = flow::sweep(&settings, &mut (), &Arc::default())?;
     claim(swept.sealed.messages == SAMPLES.len() as u64, "every sample was sealed")?;
     let reading = Reading::find(home, None, None, None)?;
     table("   What the provider sees now", &listed(maildir, outer_view)?)?;

@@ -62,6 +62,12 @@ impl Desk {
         Ok(())
     }
 
+    /// Leaves the mailbox, so that none is selected.
+    pub fn leave_mailbox(&mut self) -> Result<(), DeskError> {
+        self.at = None;
+        Ok(self.session.unselect()?)
+    }
+
     /// The session, with the mailbox selected.
     pub fn session(&mut self) -> &mut Session {
         &mut self.session

@@ -293,7 +293,6 @@ struct Taken<O> {
     index: usize,
     octets: O,
     original: Original,
-    labels: Vec<String>,
 }
 
 /// A copy that is written and not stored.
@@ -303,7 +302,6 @@ struct Made<K, O> {
     octets: O,
     length: u64,
     original: Original,
-    labels: Vec<String>,
     /// [`Whereabouts`], as journaled.
     place: Vec<u8>,
 }
@@ -314,7 +312,6 @@ struct Stored<K> {
     written: Written<K>,
     length: u64,
     original: Original,
-    labels: Vec<String>,
     place: Vec<u8>,
     uid: u32,
 }
@@ -469,16 +466,12 @@ impl<R: Remake> Run<'_, '_, R> {
     /// Step 2: fetch, without setting `\Seen`.
     fn take(&mut self, open: Vec<usize>) -> Result<Vec<Taken<R::Octets>>, BatchError> {
         let index_of: HashMap<u32, usize> = open.iter().map(|index| (self.uid(*index), *index)).collect();
-        let mut items = String::from("UID FLAGS INTERNALDATE RFC822.SIZE");
-        if self.desk.has("X-GM-EXT-1") {
-            items.push_str(" X-GM-LABELS");
-        }
-        items.push_str(" BODY.PEEK[]");
+        let items = "UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[]";
         let (how, mut taken, mut bad) = (self.how, Vec::new(), Vec::new());
         let uids = self.uids(open.iter().copied());
         if !uids.is_empty() {
             let scratch = |length| how.scratch(length).map(|scratch| Counted { scratch, length: 0 });
-            self.desk.session().uid_fetch(&uids, &items, scratch, |fetched| {
+            self.desk.session().uid_fetch(&uids, items, scratch, |fetched| {
                 let Some(index) = index_of.get(&fetched.uid).copied() else { return };
                 match fetched.body {
                     None => {}
@@ -488,12 +481,7 @@ impl<R: Remake> Run<'_, '_, R> {
                         Ok(octets) => {
                             let flags = flags::to_carry(&fetched.flags.unwrap_or_default(), LOCK);
                             let original = Original { length, flags, internal_date: fetched.internal_date };
-                            taken.push(Taken {
-                                index,
-                                octets,
-                                original,
-                                labels: fetched.gm_labels.unwrap_or_default(),
-                            });
+                            taken.push(Taken { index, octets, original });
                         }
                     },
                 }
@@ -583,8 +571,8 @@ impl<R: Remake> Run<'_, '_, R> {
         let validity = self.target()?.validity()?;
         let (mut stored, mut unknown) = (Vec::new(), Vec::new());
         for (one, answer) in made.into_iter().zip(answers) {
-            let Made { index, written, length, original, labels, place, .. } = one;
-            let put = |uid| Stored { index, written, length, original, labels, place, uid };
+            let Made { index, written, length, original, place, .. } = one;
+            let put = |uid| Stored { index, written, length, original, place, uid };
             match answer {
                 Ok(Some(AppendUid { validity: said, uid })) if said == validity && uid >= from_uid => {
                     self.target()?.note(uid);
@@ -1004,14 +992,14 @@ fn make<R: Remake>(
     entries: &[Entry<R::Item>],
     taken: Taken<R::Octets>,
 ) -> Result<Made<R::Kept, R::Octets>, Failure<R::Error>> {
-    let Taken { index, mut octets, original, labels } = taken;
+    let Taken { index, mut octets, original } = taken;
     let entry = entries.get(index).ok_or(Failure::Unreadable)?;
     let mut scratch = how.scratch(original.length).map_err(|_| Failure::Scratch)?;
     let written = how.write(&entry.job, &mut octets, &original, &mut scratch).map_err(Failure::Refused)?;
     drop(octets);
     let mut octets = how.finish(scratch).map_err(|_| Failure::Scratch)?;
     let length = octets.seek(io::SeekFrom::End(0)).map_err(|_| Failure::Scratch)?;
-    Ok(Made { index, written, octets, length, original, labels, place: Vec::new() })
+    Ok(Made { index, written, octets, length, original, place: Vec::new() })
 }
 
 #[expect(clippy::type_complexity, reason = "which message, which copy, what came of it")]

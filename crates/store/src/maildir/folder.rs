@@ -27,7 +27,7 @@ pub const ABSENCE_PASSES: usize = 3;
 pub const CHASES: usize = 16;
 
 /// A mailbox.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mailbox {
     name: String,
     dir: PathBuf,

@@ -5,7 +5,7 @@
 //! returns every entry that stays). Never opens a message.
 
 use store::ledger::Code;
-use store::maildir::{Listing, Reason, ScanError};
+use store::maildir::{Listing, Messages, Reason, ScanError};
 use store::pattern::{is_named, is_set_apart, missing};
 use store::{Mailbox, Message};
 
@@ -38,30 +38,41 @@ impl Source {
         Ok(Source { left_out: left_out.collect(), mailboxes: listing.mailboxes.into_iter().filter(wanted).collect() })
     }
 
-    /// Shows each message of each mailbox, or why an entry is none, until `work` breaks off.
-    ///
-    /// A message that moves on meanwhile may be shown twice. Mailboxes that cannot be read are added to what is left out.
-    pub(crate) fn each<E>(
-        &mut self,
-        mut work: impl FnMut(&Mailbox, Result<Message, Code>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        for mailbox in &self.mailboxes {
-            let messages = match mailbox.messages() {
-                Ok(messages) => messages,
-                Err(error) => {
-                    self.left_out.extend(unreadable(mailbox, &error));
-                    continue;
+    /// Goes through each message of each mailbox.
+    pub(crate) fn walk(&mut self) -> Walk<'_> {
+        Walk { mailboxes: self.mailboxes.iter(), at: None, left_out: &mut self.left_out }
+    }
+}
+
+/// Shows each message of each mailbox, or why an entry is none.
+///
+/// A message that moves on meanwhile may be shown twice. Mailboxes that cannot be read are added to what is left out.
+pub(crate) struct Walk<'a> {
+    mailboxes: std::slice::Iter<'a, Mailbox>,
+    at: Option<(&'a Mailbox, Messages)>,
+    left_out: &'a mut Vec<(String, &'static str)>,
+}
+
+impl<'a> Iterator for Walk<'a> {
+    type Item = (&'a Mailbox, Result<Message, Code>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let Some((mailbox, messages)) = &mut self.at else {
+                let mailbox = self.mailboxes.next()?;
+                match mailbox.messages() {
+                    Ok(messages) => self.at = Some((mailbox, messages)),
+                    Err(error) => self.left_out.extend(unreadable(mailbox, &error)),
                 }
+                continue;
             };
-            for message in messages {
-                match message {
-                    Ok(message) => work(mailbox, Ok(message))?,
-                    Err(error @ ScanError::Io(_)) => self.left_out.extend(unreadable(mailbox, &error)),
-                    Err(_) => work(mailbox, Err(reason::NO_MESSAGE))?,
-                }
+            match messages.next() {
+                None => self.at = None,
+                Some(Ok(message)) => return Some((mailbox, Ok(message))),
+                Some(Err(error @ ScanError::Io(_))) => self.left_out.extend(unreadable(mailbox, &error)),
+                Some(Err(_)) => return Some((mailbox, Err(reason::NO_MESSAGE))),
             }
         }
-        Ok(())
     }
 }
 

@@ -6,7 +6,6 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io;
 
 use seal::{Expectation, ProofError};
 use sealed::identity::{AccountId, sha256_of};
@@ -17,9 +16,11 @@ use store::ledger::{LedgerError, MessageRef};
 use store::maildir::{Comparison, RecoverError, Recovery};
 use store::{Database, Journal, Ledger, Outcome, Replacer, UnixSeconds, recover};
 
+use crate::pump::{note_gap, number_of};
 use crate::reason;
 use crate::receipt::Proved;
 use crate::settings::Settings;
+use crate::swept::Undecided;
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -28,17 +29,6 @@ pub(crate) struct Settled {
     pub(crate) rows: u64,
     /// Mailbox and name of originals whose replacement is still under way.
     pub(crate) underway: HashSet<(String, Vec<u8>)>,
-}
-
-/// Why a pair could not be compared. Both stay.
-#[derive(Debug, thiserror::Error)]
-pub enum Undecided {
-    /// Either cannot be read.
-    #[error("the original or its copy cannot be read")]
-    Read(#[from] io::Error),
-    /// The journal does not say, in words of this version, what the copy must be.
-    #[error("the journal does not tell what the copy must be")]
-    Unknown,
 }
 
 /// Settles the unfinished replacements in the flow's Maildir: its own, and those of other flows that were cut off there.
@@ -108,22 +98,6 @@ fn book(
     Ok(())
 }
 
-/// What a row of the journal holds before its copy is written: the number that was reserved for it.
-pub(crate) fn note_of(number: u64) -> Vec<u8> {
-    number.to_be_bytes().to_vec()
-}
-
-/// Notes that no message carries that number.
-pub(crate) fn note_gap(
-    settings: &Settings,
-    database: &Database,
-    account: AccountId,
-    number: u64,
-) -> Result<(), LedgerError> {
-    let gap = number..number.saturating_add(1);
-    Ledger::on(database).note_gap(settings.sealer.public().octets(), &account.0, gap)
-}
-
 /// Whether a number went with its copy.
 pub(crate) fn is_gap(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::MovedElsewhere | Outcome::CopyGone | Outcome::BothGone)
@@ -139,13 +113,6 @@ fn leaves_no_copy(recovery: Recovery) -> bool {
 
 /// Octets of [`note_of`].
 const NOTE: usize = 8;
-
-fn number_of(expectation: &[u8]) -> Option<u64> {
-    match expectation.try_into() {
-        Ok(octets) => Some(u64::from_be_bytes(octets)),
-        Err(_) => Some(Expectation::from_octets(expectation)?.sequence),
-    }
-}
 
 fn prove_again(
     row: &Row,

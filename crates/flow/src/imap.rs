@@ -1,0 +1,18 @@
+//! Mailboxes of an IMAP account, sealed in place or into another folder.
+//!
+//! In: an account. Out: its mail carried through the pump. The order of steps on the server is `store`'s. Never: a server name
+//! or an address in an error.
+
+mod patience;
+mod mailboxes;
+mod look;
+mod backup;
+mod sink;
+mod probe;
+mod carrier;
+mod worker;
+
+pub(crate) mod sweep;
+pub(crate) mod watch;
+
+pub(crate) use worker::count_all;
