@@ -1,0 +1,15 @@
+//! Mail of an IMAP account, sealed: real servers, doubles of others, faults between.
+
+#[expect(dead_code, reason = "the tests of a Maildir need more of it")]
+#[path = "../it/scene.rs"]
+mod scene;
+
+mod account;
+
+mod crash;
+mod doubles;
+mod faults;
+mod ordinary;
+mod rivals;
+mod user;
+mod watch;
