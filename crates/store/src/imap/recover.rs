@@ -12,6 +12,7 @@
 //! | gone | one | Retiring | keep the copy: it was us |
 //! | gone | one | Published | moved: remove the copy; expunged: move the copy to the Trash |
 //! | gone | none | any | nothing is left to do |
+//! | here | unwanted | Published, Retiring | remove the copy; undelete, unlock |
 //!
 //! Of several copies that prove the lowest UID stays: an APPEND whose answer was lost may have been obeyed, too. "The original"
 //! is the message of that UID, or, after a change of UIDVALIDITY, the one that hashes alike.
@@ -84,6 +85,8 @@ pub enum Comparison<P> {
     Proved(P),
     /// It is not, or not of that original.
     Other,
+    /// It is of that original, which is to stay: the copy goes, as long as the original is there.
+    Unwanted,
 }
 
 /// Why a row could not be settled. Try again later.
@@ -113,6 +116,9 @@ pub fn recover<R: Remake, E>(
     let mut recovered = Vec::new();
     for row in rows {
         let recovery = run.settle(&row, &mut compare)?;
+        if let Ok(Recovery::Replaced { mailbox, copy, .. }) = &recovery {
+            how.settled(mailbox, *copy);
+        }
         if recovery.is_ok() {
             Journal::on(with.database).advance(&[row.id], State::Done, with.now)?;
         }
@@ -147,6 +153,12 @@ struct Keeper<P> {
     extra: UidSet,
 }
 
+/// What was found of a row's copies.
+struct Copies<P> {
+    keeper: Option<Keeper<P>>,
+    unwanted: UidSet,
+}
+
 type Settled<E> = Result<Result<Recovery, Stuck<E>>, BatchError>;
 
 impl<R: Remake> Run<'_, R> {
@@ -162,12 +174,15 @@ impl<R: Remake> Run<'_, R> {
         }
         let Some(place) = Whereabouts::from_octets(&row.copy) else { return Ok(Err(Stuck::Unknown)) };
         let mut source = self.source(row, key, &place)?;
-        let keeper = match self.keeper(row, &place, source.as_mut(), compare)? {
-            Ok(keeper) => keeper,
+        let Copies { keeper, unwanted } = match self.copies(row, &place, source.as_mut(), compare)? {
+            Ok(copies) => copies,
             Err(error) => return Ok(Err(Stuck::Undecided(error))),
         };
         match (source, keeper) {
-            (Some(source), None) => self.begin_anew(row, source),
+            (Some(source), None) => {
+                self.remove_unwanted(row, &place, &source, &unwanted)?;
+                self.begin_anew(row, source)
+            }
             (Some(source), Some(keeper)) => self.finish(row, &place, source, keeper),
             (None, Some(keeper)) => self.without_source(row, &place, keeper),
             (None, None) => Ok(Ok(Recovery::BothGone)),
@@ -233,16 +248,17 @@ impl<R: Remake> Run<'_, R> {
         }
     }
 
-    /// The copy with the lowest UID that proves.
-    fn keeper<E>(
+    /// The copy with the lowest UID that proves, and those that are not wanted.
+    fn copies<E>(
         &mut self,
         row: &Row,
         place: &Whereabouts,
         mut source: Option<&mut Source<R::Octets>>,
         compare: &mut impl FnMut(&Row, Option<&mut R::Octets>, &mut R::Octets) -> Result<Comparison<R::Proof>, E>,
-    ) -> Result<Result<Option<Keeper<R::Proof>>, E>, BatchError> {
+    ) -> Result<Result<Copies<R::Proof>, E>, BatchError> {
+        let mut unwanted = UidSet::new();
         if !self.open(&place.mailbox)? {
-            return Ok(Ok(None));
+            return Ok(Ok(Copies { keeper: None, unwanted }));
         }
         let validity = self.desk.validity()?;
         let from_uid = if validity == place.validity { place.from_uid } else { 1 };
@@ -259,6 +275,7 @@ impl<R: Remake> Run<'_, R> {
             match (compare(row, original, &mut copy), &mut keeper) {
                 (Err(error), _) => return Ok(Err(error)),
                 (Ok(Comparison::Other), _) => {}
+                (Ok(Comparison::Unwanted), _) => unwanted.insert(uid),
                 (Ok(Comparison::Proved(proof)), None) => keeper = Some(Keeper { uid, proof, extra: UidSet::new() }),
                 // Without a mark a second one may be another row's.
                 (Ok(Comparison::Proved(_)), Some(keeper)) if !place.mark.is_empty() => keeper.extra.insert(uid),
@@ -268,7 +285,7 @@ impl<R: Remake> Run<'_, R> {
         if let Some(keeper) = &keeper {
             self.claimed.insert((place.mailbox.clone(), keeper.uid));
         }
-        Ok(Ok(keeper))
+        Ok(Ok(Copies { keeper, unwanted }))
     }
 
     /// UIDs of the open mailbox that may be the copy, lowest first.
@@ -292,6 +309,27 @@ impl<R: Remake> Run<'_, R> {
         if self.open(&row.mailbox)? && self.desk.validity()? == key.validity && self.desk.can_lock(LOCK) {
             let one = std::iter::once(key.uid).collect();
             self.desk.session().uid_store(&one, None, "-FLAGS.SILENT", &[LOCK.to_owned()], ignore)?;
+        }
+        Ok(())
+    }
+
+    /// The original, which was just read, stays; its copies go.
+    fn remove_unwanted(
+        &mut self,
+        row: &Row,
+        place: &Whereabouts,
+        source: &Source<R::Octets>,
+        unwanted: &UidSet,
+    ) -> Result<(), BatchError> {
+        if unwanted.is_empty() {
+            return Ok(());
+        }
+        self.open(&row.mailbox)?;
+        let one: UidSet = std::iter::once(source.uid).collect();
+        // Somebody may have been faster; then the copy is all there is.
+        if !remaining(self.desk.session(), &one)?.is_empty() {
+            self.open(&place.mailbox)?;
+            self.with.removal.remove(self.desk, unwanted)?;
         }
         Ok(())
     }

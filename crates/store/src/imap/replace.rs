@@ -72,6 +72,10 @@ pub trait Remake: Sync {
     fn keywords(&self) -> Vec<String> {
         Vec::new()
     }
+    /// [`recover`](super::recover) has put this copy in its original's place, and will say so in the journal next.
+    fn settled(&self, mailbox: &str, copy: Key) {
+        let _ = (mailbox, copy);
+    }
 }
 
 /// A copy that is written.
@@ -584,9 +588,14 @@ impl<R: Remake> Run<'_, '_, R> {
                 Err(error) => self.fail(index, rejection(&error)),
             }
         }
+        let (how, fields) = (self.how, self.how.fields());
+        if fields.is_empty() {
+            // Without a mark it takes a look at octets: recovery does that.
+            for one in std::mem::take(&mut unknown) {
+                self.end(one.index, Ending::Unsettled);
+            }
+        }
         if !unknown.is_empty() {
-            let how = self.how;
-            let fields = how.fields();
             let target = self.target()?;
             target.session().noop()?;
             let found = find::marks(target.session(), from_uid, fields, |header| how.mark_of(header))?;
