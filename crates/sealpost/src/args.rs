@@ -36,6 +36,10 @@ pub enum Command {
     Plan(FlowJson),
     /// Seal the existing mail of a flow, once
     Sweep(FlowJson),
+    /// Seal the mail of flows as it comes, until asked to end
+    Watch(Flows),
+    /// The same for every flow of config.toml: what a service runs
+    Run,
     /// Show what is sealed, left, skipped and failed
     Status(StatusArguments),
     /// Open every sealed message of a flow and report what does not hold
@@ -197,6 +201,13 @@ pub struct FlowJson {
     pub flow: String,
     #[command(flatten)]
     pub json: Json,
+}
+
+#[derive(Args, Debug)]
+pub struct Flows {
+    /// Names of flows in config.toml
+    #[arg(required = true, value_name = "FLOW")]
+    pub flows: Vec<String>,
 }
 
 #[derive(Args, Debug)]

@@ -1,9 +1,13 @@
 //! `config.toml` as it is written, and what is meant by it. Unknown keys are refused with their line and a suggestion.
 
+pub mod account;
+mod value;
+
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
+use self::account::Account;
 use crate::{
     failure::{Exit, Failure},
     home::Home,
@@ -13,6 +17,9 @@ use crate::{
 #[derive(Deserialize, Default, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// Named IMAP accounts.
+    #[serde(default)]
+    pub account: BTreeMap<String, Account>,
     /// Named flows.
     #[serde(default)]
     pub flow: BTreeMap<String, Flow>,
@@ -20,7 +27,7 @@ pub struct Config {
 
 /// Mail taken from a source, sealed, put into a sink.
 #[derive(Deserialize, Debug)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "WrittenFlow")]
 pub struct Flow {
     /// Where mail is taken.
     pub source: Source,
@@ -28,26 +35,58 @@ pub struct Flow {
     pub seal: Seal,
     /// Where it is put.
     pub sink: Sink,
+    /// How long originals are kept, encrypted to the owner; zero: not at all.
+    pub backup: Duration,
 }
 
-/// `source = { maildir = "/path", … }`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenFlow {
+    source: Source,
+    seal: Seal,
+    sink: Sink,
+    #[serde(default, deserialize_with = "value::duration_or_off")]
+    backup: Option<Duration>,
+}
+
+/// Where mail is taken.
 #[derive(Deserialize, Debug)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(try_from = "WrittenSource")]
 pub struct Source {
-    /// Path of a Maildir.
-    pub maildir: PathBuf,
+    /// A Maildir or an account.
+    pub place: Place,
     /// Mailbox patterns; empty: all but drafts, junk and trash.
-    #[serde(default)]
     pub mailboxes: Vec<String>,
     /// Younger mail is left alone.
-    #[serde(default, deserialize_with = "duration")]
-    pub grace: Option<Duration>,
+    pub grace: Duration,
     /// Mail that arrived earlier is left alone: `2020-12-31`.
-    #[serde(default, deserialize_with = "day")]
     pub since: Option<i64>,
     /// Larger mail is left alone, in octets.
-    #[serde(default)]
     pub max_size: Option<u64>,
+}
+
+/// `{ maildir = "/path", … }` or `{ account = "work", … }`
+#[derive(Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Path of a Maildir.
+    Maildir(PathBuf),
+    /// Name of an `[account.NAME]`.
+    Account(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct WrittenSource {
+    maildir: Option<PathBuf>,
+    account: Option<String>,
+    #[serde(default)]
+    mailboxes: Vec<String>,
+    #[serde(default, deserialize_with = "value::duration")]
+    grace: Option<Duration>,
+    #[serde(default, deserialize_with = "value::day")]
+    since: Option<i64>,
+    #[serde(default)]
+    max_size: Option<u64>,
 }
 
 /// `seal = { to = "alice@example.org", … }`
@@ -57,10 +96,10 @@ pub struct Seal {
     /// The owner.
     pub to: String,
     /// What stays outside; the enrolment says what when this does not.
-    #[serde(default, deserialize_with = "word")]
+    #[serde(default, deserialize_with = "value::word")]
     pub policy: Option<seal::Policy>,
     /// PGP/MIME.
-    #[serde(default, deserialize_with = "word")]
+    #[serde(default, deserialize_with = "value::word")]
     pub scheme: Option<seal::Scheme>,
     /// `auto` or `never`.
     #[serde(default)]
@@ -78,20 +117,66 @@ pub enum Compress {
     Never,
 }
 
-/// `sink = "in-place"`
-#[derive(Deserialize, Clone, Copy, Debug)]
+/// `sink = "in-place"` or `sink = { folder = "Sealed" }`
+#[derive(Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sink {
     /// The sealed message takes the original's place.
     InPlace,
+    /// It goes to one mailbox of the account.
+    Folder(String),
 }
 
-/// Keys that a config may hold, for suggestions.
-const KNOWN: [&str; 14] = [
+/// How long an account has had a message before it is sealed, unless the config says otherwise: rules of the server and
+/// other programs come first.
+const GRACE: Duration = Duration::from_secs(60);
+/// How long originals are kept, unless the config says otherwise.
+const BACKUP: Duration = Duration::from_secs(7 * 86_400);
+
+impl TryFrom<WrittenSource> for Source {
+    type Error = &'static str;
+
+    fn try_from(written: WrittenSource) -> Result<Self, Self::Error> {
+        let (place, grace) = match (written.maildir, written.account) {
+            (Some(maildir), None) => (Place::Maildir(maildir), Duration::ZERO),
+            (None, Some(account)) => (Place::Account(account), GRACE),
+            (Some(_), Some(_)) => return Err("a source is either `maildir` or `account`, not both"),
+            (None, None) => return Err("a source needs `maildir` or `account`"),
+        };
+        Ok(Self {
+            place,
+            mailboxes: written.mailboxes,
+            grace: written.grace.unwrap_or(grace),
+            since: written.since,
+            max_size: written.max_size,
+        })
+    }
+}
+
+impl TryFrom<WrittenFlow> for Flow {
+    type Error = &'static str;
+
+    fn try_from(written: WrittenFlow) -> Result<Self, Self::Error> {
+        let WrittenFlow { source, seal, sink, backup } = written;
+        let backup = match (&source.place, &sink, backup) {
+            (Place::Maildir(_), Sink::Folder(_), _) => return Err("a `folder` takes mail of an account only"),
+            (Place::Maildir(_), _, Some(_)) => {
+                return Err("`backup` is for flows of an account; copy a Maildir with your own means");
+            }
+            (Place::Maildir(_), ..) => Duration::ZERO,
+            (Place::Account(_), _, backup) => backup.unwrap_or(BACKUP),
+        };
+        Ok(Self { source, seal, sink, backup })
+    }
+}
+
+/// Keys and words that a config may hold, for suggestions.
+const KNOWN: [&str; 33] = [
     "flow",
     "source",
     "seal",
     "sink",
+    "backup",
     "maildir",
     "mailboxes",
     "grace",
@@ -102,6 +187,24 @@ const KNOWN: [&str; 14] = [
     "scheme",
     "compress",
     "in-place",
+    "folder",
+    "account",
+    "address",
+    "imap",
+    "user",
+    "password",
+    "command",
+    "file",
+    "env",
+    "token-command",
+    "ca-file",
+    "pin",
+    "tls",
+    "required",
+    "off",
+    "auto",
+    "never",
+    "baseline",
 ];
 
 impl Config {
@@ -115,17 +218,44 @@ impl Config {
                 return Err(Failure::new(Exit::Config, format_args!("cannot read {}: {error}", path.display())));
             }
         };
-        toml::from_str(&text).map_err(|error| {
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// The text of a config; `name` is what errors call the file.
+    pub fn parse(text: &str, name: &str) -> Result<Self, Failure> {
+        let config: Self = toml::from_str(text).map_err(|error| {
             let line = error
                 .span()
                 .map_or(1, |span| text.get(..span.start).map_or(1, |before| before.matches('\n').count() + 1));
             let failure =
-                Failure::new(Exit::Config, format_args!("{}, line {line}: {}", path.display(), error.message()));
-            let unknown = error.message().split('`').nth(1).filter(|_| error.message().starts_with("unknown field"));
+                Failure::new(Exit::Config, format_args!("{name}, line {line}: {}", error.message().replace('\n', " ")));
+            let is_unknown = ["unknown field", "unknown variant"].iter().any(|what| error.message().starts_with(what));
+            let unknown = error.message().split('`').nth(1).filter(|_| is_unknown);
             match unknown.and_then(nearest) {
                 Some(known) => failure.hint(format_args!("did you mean `{known}`?")),
                 None => failure.hint("docs/config.md explains every key"),
             }
+        })?;
+        for (flow, Flow { source, .. }) in &config.flow {
+            if let Place::Account(account) = &source.place {
+                config.account(account).map_err(|failure| Failure {
+                    error: format!("{name}: flow {flow}: {}", failure.error),
+                    ..failure
+                })?;
+            }
+        }
+        Ok(config)
+    }
+
+    /// An account by its name.
+    pub fn account(&self, name: &str) -> Result<&Account, Failure> {
+        self.account.get(name).ok_or_else(|| {
+            let names: Vec<&str> = self.account.keys().map(String::as_str).collect();
+            let hint = match names.as_slice() {
+                [] => format!("write an [account.{name}] with `address`, `imap` and `password`"),
+                names => format!("there are: {}", names.join(", ")),
+            };
+            Failure::new(Exit::Config, format_args!("there is no [account.{name}]")).hint(hint)
         })
     }
 
@@ -172,48 +302,16 @@ fn nearest(word: &str) -> Option<&'static str> {
         .map(|(_, known)| known)
 }
 
-/// `90s`, `15m`, `2h`, `7d`.
-fn duration<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
-    let text = String::deserialize(from)?;
-    let parsed = text.char_indices().next_back().and_then(|(end, unit)| {
-        let number: u64 = text.get(..end)?.parse().ok()?;
-        let seconds = match unit {
-            's' => 1,
-            'm' => 60,
-            'h' => 3600,
-            'd' => 86_400,
-            _ => return None,
-        };
-        number.checked_mul(seconds).map(Duration::from_secs)
-    });
-    parsed.map(Some).ok_or_else(|| serde::de::Error::custom("a duration is a number and s, m, h or d: \"60s\""))
-}
-
-/// `2020-12-31`, as Unix seconds.
-fn day<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
-    let text = String::deserialize(from)?;
-    let format = time::macros::format_description!("[year]-[month]-[day]");
-    let day =
-        time::Date::parse(&text, &format).map_err(|_| serde::de::Error::custom("a day is written \"2020-12-31\""))?;
-    Ok(Some(day.midnight().assume_utc().unix_timestamp()))
-}
-
-fn word<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: std::str::FromStr<Err: std::fmt::Display>,
-{
-    String::deserialize(from)?.parse().map(Some).map_err(serde::de::Error::custom)
-}
-
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
     use super::*;
 
     #[test]
     fn keys_that_are_nearly_right_get_a_suggestion() {
         assert_eq!(nearest("mailboxs"), Some("mailboxes"));
         assert_eq!(nearest("sorce"), Some("source"));
+        assert_eq!(nearest("pasword"), Some("password"));
         assert_eq!(nearest("banana"), None);
     }
 
@@ -225,9 +323,56 @@ mod tests {
                  seal = {{ to = \"a@b\" }}\nsink = \"in-place\"\n"
             ))
         };
-        let good = config("15m", "1970-01-02").expect("a config");
-        assert_eq!(good.flow["a"].source.grace, Some(Duration::from_secs(900)));
+        let good = config("15m", "1970-01-02").unwrap();
+        assert_eq!(good.flow["a"].source.grace, Duration::from_secs(900));
         assert_eq!(good.flow["a"].source.since, Some(86_400));
         assert!(config("15", "1970-01-02").is_err() && config("1s", "yesterday").is_err());
+    }
+
+    #[test]
+    fn a_flow_is_of_a_maildir_or_of_an_account() {
+        const ACCOUNT: &str = "[account.work]\naddress = \"a@b\"\nimap = \"imaps://h\"\npassword = { env = \"P\" }\n";
+        let read = |source: &str, sink: &str, more: &str| {
+            let text = format!(
+                "{ACCOUNT}[flow.a]\nsource = {{ {source} }}\nseal = {{ to = \"a@b\" }}\nsink = {sink}\n{more}\n"
+            );
+            Config::parse(&text, "c").map(|mut config| config.flow.remove("a").unwrap())
+        };
+        let (in_place, folder) = ("\"in-place\"", "{ folder = \"Sealed\" }");
+        let work = "account = \"work\"";
+        let maildir = "maildir = \"/m\"";
+        let seconds = |flow: Flow| (flow.source.grace.as_secs(), flow.backup.as_secs());
+        // What is meant: grace and backup.
+        for (source, sink, more, meant) in [
+            (work, in_place, "", (60, 604_800)),
+            (work, folder, "backup = \"2d\"", (60, 172_800)),
+            (work, in_place, "backup = \"off\"", (60, 0)),
+            (work, in_place, "backup = \"0d\"", (60, 0)),
+            ("account = \"work\", grace = \"0s\"", in_place, "", (0, 604_800)),
+            (maildir, in_place, "", (0, 0)),
+        ] {
+            assert_eq!(seconds(read(source, sink, more).unwrap()), meant, "{source} {sink} {more}");
+        }
+        assert_eq!(read(work, folder, "").unwrap().sink, Sink::Folder("Sealed".to_owned()));
+        // What is refused, and with which words.
+        for (source, sink, more, says) in [
+            ("account = \"work\", maildir = \"/m\"", in_place, "", "not both"),
+            ("grace = \"1s\"", in_place, "", "needs `maildir` or `account`"),
+            ("account = \"wrok\"", in_place, "", "flow a: there is no [account.wrok]"),
+            (maildir, folder, "", "`folder` takes mail of an account only"),
+            (maildir, in_place, "backup = \"7d\"", "`backup` is for flows of an account"),
+            (work, in_place, "backup = \"week\"", "a duration is"),
+            (work, "\"inplace\"", "", "unknown variant `inplace`"),
+            (work, "{ foldr = \"x\" }", "", "unknown variant `foldr`"),
+            ("acount = \"work\"", in_place, "", "unknown field `acount`"),
+        ] {
+            let failure = read(source, sink, more).unwrap_err();
+            assert!(failure.error.contains(says), "{source} {sink} {more}: {}", failure.error);
+        }
+        let failure = read("acount = \"work\"", in_place, "").unwrap_err();
+        assert!(
+            failure.error.contains("c, line 6: ") && failure.hint.contains("did you mean `account`?"),
+            "{failure:?}"
+        );
     }
 }

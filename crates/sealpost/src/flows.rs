@@ -1,22 +1,21 @@
 //! A flow of the config, wired: names become keys, paths and settings.
 
-use std::{
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
-};
+use std::sync::{Arc, atomic::AtomicBool};
 
 use seal::Padding;
 use store::UnixSeconds;
 
 use crate::{
-    config::{Compress, Config, Flow, Sink},
+    accounts,
+    config::{Compress, Config, Flow, Place, Sink},
     failure::{DoingWhat, Exit, Failure},
     home::Home,
 };
 
-/// The settings of a named flow.
-pub fn settings(home: &Home, config: &Config, name: &str) -> Result<flow::Settings, Failure> {
-    let Flow { source, seal, sink: Sink::InPlace } = config.flow(name)?;
+/// The settings of a named flow. `stop` ends a command that is asked for a password.
+pub fn settings(home: &Home, config: &Config, name: &str, stop: &Arc<AtomicBool>) -> Result<flow::Settings, Failure> {
+    let flow = config.flow(name)?;
+    let Flow { source, seal, .. } = flow;
     let mut enrolment = home.owner(&seal.to)?;
     if let Some(policy) = seal.policy {
         enrolment.policy = policy;
@@ -26,9 +25,9 @@ pub fn settings(home: &Home, config: &Config, name: &str) -> Result<flow::Settin
     }
     Ok(flow::Settings {
         name: name.to_owned(),
-        route: flow::Route::Maildir(source.maildir.clone()),
+        route: route(home, config, name, flow, stop)?,
         mailboxes: source.mailboxes.clone(),
-        grace: source.grace.unwrap_or(Duration::ZERO),
+        grace: source.grace,
         since: source.since.map(UnixSeconds),
         max_size: source.max_size,
         enrolment,
@@ -43,6 +42,30 @@ pub fn settings(home: &Home, config: &Config, name: &str) -> Result<flow::Settin
         state: home.state(),
         temporary: std::env::temp_dir(),
     })
+}
+
+fn route(
+    home: &Home,
+    config: &Config,
+    name: &str,
+    flow: &Flow,
+    stop: &Arc<AtomicBool>,
+) -> Result<flow::Route, Failure> {
+    let account = match &flow.source.place {
+        Place::Maildir(path) => return Ok(flow::Route::Maildir(home.at(path))),
+        Place::Account(account) => account,
+    };
+    let keep = flow.backup;
+    let backup = (!keep.is_zero()).then(|| flow::Backup { directory: home.backup(name), keep });
+    Ok(flow::Route::Imap(flow::Imap {
+        name: account.clone(),
+        account: accounts::account(home, config.account(account)?, stop)?,
+        sink: match &flow.sink {
+            Sink::InPlace => flow::Sink::InPlace,
+            Sink::Folder(name) => flow::Sink::Folder(name.clone()),
+        },
+        backup,
+    }))
 }
 
 /// Becomes true when somebody asks the program to end: what is begun is finished first. Asked twice, it ends at once, and

@@ -28,6 +28,7 @@ pub struct Home {
 
 const CONFIG: &str = "config.toml";
 const STATE: &str = "state.db";
+const BACKUP: &str = "backup";
 const KEYS: &str = "keys";
 const MAILBOX_SECRET: &str = "keys/mailbox.secret.asc";
 const SEALER: &str = "keys/sealer.secret";
@@ -67,6 +68,22 @@ impl Home {
     /// The state database.
     pub fn state(&self) -> PathBuf {
         self.root.join(STATE)
+    }
+
+    /// Where a flow keeps originals for a while, encrypted to the owner.
+    pub fn backup(&self, flow: &str) -> PathBuf {
+        // A flow's name is free text, a folder's is not.
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
+        let folder = match !flow.is_empty() && flow.chars().all(plain) {
+            true => flow.to_owned(),
+            false => flow.bytes().map(|octet| format!("{octet:02x}")).collect::<String>() + ".x",
+        };
+        self.root.join(BACKUP).join(folder)
+    }
+
+    /// A path of the config: one that is relative begins in the home.
+    pub fn at(&self, path: &Path) -> PathBuf {
+        self.root.join(path)
     }
 
     /// Was a key made or imported here?

@@ -16,7 +16,11 @@ mod spool;
 mod config;
 mod progress;
 mod keys;
+mod secret;
+mod accounts;
 mod flows;
+mod explain;
+mod notify;
 mod command;
 
 use std::process::ExitCode;

@@ -37,6 +37,15 @@ impl Bar {
         self.bar.set_message(note);
     }
 
+    /// Nothing moves for a while, and why. Said as a line where there is no bar.
+    pub fn wait(&self, why: String) {
+        if self.bar.is_hidden() {
+            tell(why);
+        } else {
+            self.bar.set_message(why);
+        }
+    }
+
     /// A line above the bar.
     pub fn line(&self, line: &str) {
         self.bar.suspend(|| tell(line));

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use flow::{Count, Plan, Progress, Status, SurveyError, SweepError, Swept, survey::Survey};
+use flow::{Count, Plan, Progress, Route, Status, Swept, survey::Survey};
 use store::ledger::Code;
 
 use crate::{
     clock,
     command::{print, print_json},
     config::Config,
-    failure::{Exit, Failure, with_causes},
+    explain::explain,
+    failure::{Exit, Failure},
     flows,
     home::Home,
     progress::Bar,
@@ -20,17 +21,19 @@ const UNREADABLE: &str = "cannot be read";
 
 /// What a sweep would do.
 pub fn plan(home: &Home, name: &str, json: bool) -> Result<(), Failure> {
-    let settings = flows::settings(home, &Config::read(home)?, name)?;
+    let stop = flows::asked_to_stop()?;
+    let settings = flows::settings(home, &Config::read(home)?, name, &stop)?;
     let mut watcher = Watcher::new("looking");
-    let plan = flow::plan(&settings, &mut watcher, &flows::asked_to_stop()?)?;
+    let plan = flow::plan(&settings, &mut watcher, &stop);
     watcher.bar.finish();
-    if json { print_json(&plan) } else { print(&plan_text(name, &plan)) }
+    let plan = plan?;
+    if json { print_json(&plan) } else { print(&plan_text(name, &plan, &settings.route)) }
 }
 
 /// One pass.
 pub fn sweep(home: &Home, name: &str, json: bool) -> Result<(), Failure> {
-    let settings = flows::settings(home, &Config::read(home)?, name)?;
     let stop = flows::asked_to_stop()?;
+    let settings = flows::settings(home, &Config::read(home)?, name, &stop)?;
     let mut watcher = Watcher::new("sealing");
     let swept = flow::sweep(&settings, &mut watcher, &stop);
     watcher.bar.finish();
@@ -38,7 +41,7 @@ pub fn sweep(home: &Home, name: &str, json: bool) -> Result<(), Failure> {
     if json {
         print_json(&swept)?
     } else {
-        print(&swept_text(name, &swept))?
+        print(&swept_text(name, &swept, &settings.route))?
     }
     let failed: u64 = swept.failed.values().sum();
     if failed + swept.unsettled > 0 {
@@ -69,7 +72,7 @@ pub fn status(home: &Home, name: Option<&str>, json: bool) -> Result<(), Failure
     let stop = flows::asked_to_stop()?;
     let mut all = BTreeMap::new();
     for name in names {
-        all.insert(name, flow::status(&flows::settings(home, &config, name)?, &stop)?);
+        all.insert(name, flow::status(&flows::settings(home, &config, name, &stop)?, &stop)?);
     }
     if json {
         return print_json(&all);
@@ -83,17 +86,21 @@ struct Watcher {
     bar: Bar,
     looked: u64,
     octets: u64,
+    of_octets: u64,
+    skipped: u64,
     failed: u64,
 }
 
 impl Watcher {
     fn new(what: &'static str) -> Self {
-        Self { bar: Bar::new(what, 0), looked: 0, octets: 0, failed: 0 }
+        Self { bar: Bar::new(what, 0), looked: 0, octets: 0, of_octets: 0, skipped: 0, failed: 0 }
     }
 
     fn note(&self) {
+        let of = if self.of_octets > self.octets { format!(" of {}", octets(self.of_octets)) } else { String::new() };
+        let skipped = if self.skipped > 0 { format!(", {} skipped", self.skipped) } else { String::new() };
         let failed = if self.failed > 0 { format!(", {} failed", self.failed) } else { String::new() };
-        self.bar.note(format!("{}{failed}", octets(self.octets)));
+        self.bar.note(format!("{}{of}{skipped}{failed}", octets(self.octets)));
     }
 }
 
@@ -103,8 +110,11 @@ impl Progress for Watcher {
         self.bar.note(format!("{} looked at", self.looked));
     }
 
-    fn total(&mut self, messages: u64, _: u64) {
-        self.bar.total(messages);
+    fn total(&mut self, messages: u64, octets: u64) {
+        // Told at every mailbox, of all that was sealed and of what is to be: those left alone are on the bar, too.
+        self.bar.total(messages + self.skipped + self.failed);
+        self.of_octets = octets;
+        self.note();
     }
 
     fn done(&mut self, octets: u64) {
@@ -114,7 +124,9 @@ impl Progress for Watcher {
     }
 
     fn skipped(&mut self, _: Code) {
+        self.skipped += 1;
         self.bar.one();
+        self.note();
     }
 
     fn failed(&mut self, _: Code) {
@@ -122,9 +134,13 @@ impl Progress for Watcher {
         self.bar.one();
         self.note();
     }
+
+    fn waiting(&mut self, seconds: u64) {
+        self.bar.wait(format!("waiting {seconds} s: mail is too young"));
+    }
 }
 
-fn plan_text(name: &str, plan: &Plan) -> String {
+fn plan_text(name: &str, plan: &Plan, route: &Route) -> String {
     let mut text = format!("{name}: what `sealpost sweep {name}` would do\n");
     line(&mut text, "to seal", plan.found.to_seal);
     text.push_str(&format!("  about {} afterwards\n", octets(plan.octets_after)));
@@ -132,17 +148,45 @@ fn plan_text(name: &str, plan: &Plan) -> String {
     if plan.stopped_since.is_some() {
         text.push_str("  stopped by an undo: a sweep would refuse\n");
     }
-    text.push_str(
-        "What the server's own caches, indexes and backups hold of the mail that was readable until now stays there\n\
-         until the server drops it.\n",
-    );
+    text.push_str(match route {
+        Route::Maildir(_) => REMAINS_OF_MAILDIR,
+        Route::Imap(_) => REMAINS_ON_SERVER,
+    });
+    if let Route::Imap(flow::Imap { backup: Some(backup), .. }) = route {
+        let days = backup.keep.as_secs().div_ceil(86_400);
+        text.push_str(&format!(
+            "\nOriginals are kept for {days} days, encrypted to you, in {}.\n",
+            backup.directory.display()
+        ));
+    }
     text
 }
 
-fn swept_text(name: &str, swept: &Swept) -> String {
+/// What nobody but the server's operator can clear away (format A19).
+const REMAINS_OF_MAILDIR: &str = "\
+What the server's own caches, indexes and backups hold of the mail that was readable until now stays there
+until the server drops it.
+";
+/// The same, server by server.
+const REMAINS_ON_SERVER: &str = "\
+After a sweep nothing readable of this mail is left that IMAP shows. What only the server's operator can clear away stays
+until the server drops it:
+  Dovecot                 Subjects and addresses in index and cache files; with mdbox the whole mail until `doveadm purge`
+  Cyrus                   with delayed expunge the whole mail, for the configured days
+  Gmail                   what Google keeps after Trash was emptied
+  Exchange, Outlook.com   Recoverable Items, 14 to 30 days by default
+  any                     backups, snapshots, replicas, logs, full-text indexes
+";
+
+fn swept_text(name: &str, swept: &Swept, route: &Route) -> String {
     let mut text = format!("{name}:\n");
     line(&mut text, "sealed now", swept.sealed);
-    survey_text(&mut text, &swept.found);
+    let mut found = swept.found.clone();
+    // A sweep of an account waits for what was too young at first: it is among the others by now.
+    if let (Route::Imap(_), false) = (route, swept.interrupted) {
+        found.skipped.remove(flow::reason::TOO_YOUNG.as_str());
+    }
+    survey_text(&mut text, &found);
     for (reason, count) in swept.skipped.iter().chain(&swept.failed) {
         text.push_str(&format!("  {count:>9}  {}\n", explain(reason)));
     }
@@ -194,53 +238,6 @@ fn line(text: &mut String, what: &str, count: Count) {
     text.push_str(&format!("  {:>9}  {what}, {}\n", count.messages, octets(count.octets)));
 }
 
-/// A reason code, for people.
-fn explain(reason: &str) -> &str {
-    match reason {
-        "draft" => "left alone: drafts",
-        "deleted" => "left alone: marked as deleted",
-        "too-young" => "left alone for now: younger than the grace period",
-        "too-old" => "left alone: from before the day in the config",
-        "too-large" => "left alone: larger than the config allows",
-        "end-to-end" => "left alone: encrypted by the sender (the Subject stays readable)",
-        "unknown-sealer" => "left alone: sealed by a sealer that is not trusted here",
-        "gone" => "went away meanwhile",
-        "unreadable" => "cannot be read",
-        "no-message" => "no mail message",
-        "changed" => "changed while it was read",
-        "beyond-format" => "too large to be sealed",
-        "unwritable" => "the sealed copy could not be written",
-        "owner" => "the file's owner cannot be kept",
-        "recipient" => "the certificate does not take it",
-        "self-check" => "did not open again after sealing: please report it",
-        "not-proved" => "the stored copy did not prove itself",
-        "restless" => "renamed again and again by another program",
-        "unsettled" => "could not be settled yet",
-        other => other,
-    }
-}
-
 fn octets(count: u64) -> String {
     indicatif::HumanBytes(count).to_string()
-}
-
-impl From<SurveyError> for Failure {
-    fn from(error: SurveyError) -> Self {
-        Self::new(error.fate().into(), with_causes(&error)).hint("`sealpost check` looks at the config and the mailbox")
-    }
-}
-
-impl From<SweepError> for Failure {
-    fn from(error: SweepError) -> Self {
-        let hint = match &error {
-            SweepError::Stopped => "this is final for this flow; name a new flow in config.toml to seal again",
-            SweepError::UndoUnfinished => "finish it with `sealpost undo FLOW`",
-            SweepError::Busy => "wait for it to end",
-            SweepError::NoCertificate => "`sealpost key list` shows whom mail can be sealed to",
-            SweepError::Full => "make room; nothing was lost, and the next sweep goes on",
-            SweepError::Forbidden => "run it as the user who owns the mailbox",
-            _ => "`sealpost check` looks at the config and the mailbox; the next sweep goes on",
-        };
-        Self::new(error.fate().into(), with_causes(&error)).hint(hint)
-    }
 }

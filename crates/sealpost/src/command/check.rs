@@ -1,10 +1,17 @@
 //! `check`: config, keys and mailboxes; what is wrong and what to do. Everything is looked at, not only up to the first
-//! fault.
+//! fault. A connection is made to every account, and nothing is changed there.
 
-use std::path::Path;
+mod account;
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use serde::Serialize;
 
+use self::account::Reached;
 use crate::{
     args::Check,
     clock,
@@ -46,9 +53,15 @@ pub fn run(home: &Home, arguments: &Check) -> Result<(), Failure> {
     let _: &Option<std::path::PathBuf> = &arguments.passphrase.passphrase_file;
     match Config::read(home) {
         Ok(config) => {
-            findings.push(good("config.toml", Some(format!("{} flows", config.flow.len()))));
+            let counts = format!("{} accounts, {} flows", config.account.len(), config.flow.len());
+            findings.push(good("config.toml", Some(counts)));
+            let stop = flows::asked_to_stop()?;
+            let mut reached = BTreeMap::new();
+            for (name, account) in &config.account {
+                reached.insert(name.as_str(), account::check(home, name, account, &stop, &mut findings));
+            }
             for name in config.flow.keys() {
-                flow(home, &config, name, &mut findings);
+                flow(home, &config, name, &reached, &stop, &mut findings);
             }
         }
         Err(failure) => findings.push(wrong("config.toml", failure)),
@@ -148,14 +161,33 @@ fn secrets(home: &Home, passphrase_file: Option<&Path>, findings: &mut Vec<Findi
     }
 }
 
-fn flow(home: &Home, config: &Config, name: &str, findings: &mut Vec<Finding>) {
+fn flow(
+    home: &Home,
+    config: &Config,
+    name: &str,
+    reached: &BTreeMap<&str, Option<Reached>>,
+    stop: &Arc<AtomicBool>,
+    findings: &mut Vec<Finding>,
+) {
     let what = format!("flow {name}");
-    let settings = match flows::settings(home, config, name) {
+    let settings = match flows::settings(home, config, name, stop) {
         Ok(settings) => settings,
         Err(failure) => return findings.push(wrong(&what, failure)),
     };
-    let flow::Route::Maildir(maildir) = &settings.route else { return };
-    let maildir: &Path = maildir;
+    let maildir: &Path = match &settings.route {
+        flow::Route::Maildir(maildir) => maildir,
+        flow::Route::Imap(imap) => {
+            return findings.push(match reached.get(imap.name.as_str()) {
+                Some(Some(reached)) => verdict(&what, reached.flow(&settings.mailboxes, &imap.sink)),
+                _ => Finding {
+                    what,
+                    verdict: Verdict::Warning,
+                    detail: Some("its mailboxes were not looked at".to_owned()),
+                    hint: Some(format!("see account {} above", imap.name)),
+                },
+            });
+        }
+    };
     let folders = ["cur", "new", "tmp"];
     let missing: Vec<&str> = folders.into_iter().filter(|folder| !maildir.join(folder).is_dir()).collect();
     if !missing.is_empty() {

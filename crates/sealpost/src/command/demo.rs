@@ -59,8 +59,9 @@ pub fn run(demo: &Demo) -> Result<(), Failure> {
     say(&format!("   A line that stands in every mail is readable in {} files on disk.\n\n", readable.len()))?;
 
     say("2. sealpost sweep: each is sealed, read back, compared, and only then takes the original's place.\n")?;
-    let settings = flows::settings(home, &Config::read(home)?, FLOW)?;
-    let swept = flow::sweep(&settings, &mut (), &Arc::default())?;
+    let stop = Arc::default();
+    let settings = flows::settings(home, &Config::read(home)?, FLOW, &stop)?;
+    let swept = flow::sweep(&settings, &mut (), &stop)?;
     claim(swept.sealed.messages == SAMPLES.len() as u64, "every sample was sealed")?;
     let reading = Reading::find(home, None, None, None)?;
     table("   What the provider sees now", &listed(maildir, outer_view)?)?;

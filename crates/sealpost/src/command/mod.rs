@@ -13,6 +13,7 @@ mod open;
 #[cfg(feature = "open")]
 mod reading;
 mod seal;
+mod watch;
 
 use clap::CommandFactory;
 
@@ -39,6 +40,8 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Plan(flow) => bulk::plan(&home()?, &flow.flow, flow.json.json),
         Command::Sweep(flow) => bulk::sweep(&home()?, &flow.flow, flow.json.json),
         Command::Status(status) => bulk::status(&home()?, status.flow.as_deref(), status.json.json),
+        Command::Watch(flows) => watch::watch(&home()?, &flows.flows),
+        Command::Run => watch::run(&home()?),
         #[cfg(feature = "open")]
         Command::Verify(flow) => reading::verify(&home()?, &flow),
         #[cfg(feature = "open")]

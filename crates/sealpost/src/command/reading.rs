@@ -5,7 +5,7 @@ use reader::{LeftOut, Place, UndoError, Undone, Verified, VerifyError};
 use crate::{
     args::FlowSecret,
     command::{print, print_json},
-    config::Config,
+    config::{self, Config},
     failure::{Exit, Failure, with_causes},
     flows,
     home::Home,
@@ -80,10 +80,15 @@ fn not_all_read(error: &str) -> Failure {
 fn settings(home: &Home, arguments: &FlowSecret) -> Result<reader::Settings, Failure> {
     let config = Config::read(home)?;
     let source = &config.flow(&arguments.flow)?.source;
+    let config::Place::Maildir(maildir) = &source.place else {
+        return Err(Failure::new(Exit::Config, "this works on Maildir flows only so far, not on accounts").hint(
+            "`sealpost status FLOW` counts what is sealed; single messages are opened with `sealpost open < FILE`",
+        ));
+    };
     let reading = Reading::find(home, None, None, arguments.passphrase.passphrase_file.as_deref())?;
     Ok(reader::Settings {
         flow: arguments.flow.clone(),
-        maildir: source.maildir.clone(),
+        maildir: home.at(maildir),
         mailboxes: source.mailboxes.clone(),
         state: home.state(),
         temporary: std::env::temp_dir(),

@@ -1,0 +1,50 @@
+//! An account of the config, wired: whom to trust, how to log in. In: the config, its files. Out: an account that connects.
+//! The secret is asked for anew at every connection, and not kept.
+
+use std::sync::{Arc, atomic::AtomicBool};
+
+use store::imap::CredentialsError;
+use wire::{Credentials, Timeouts, Trust};
+
+use crate::{
+    config::account::{Account, Password},
+    failure::{DoingWhat, Exit, Failure},
+    home::Home,
+    secret,
+};
+
+/// An account that connects. `stop` ends a command that is asked for the password.
+pub fn account(home: &Home, config: &Account, stop: &Arc<AtomicBool>) -> Result<store::imap::Account, Failure> {
+    let authorities = match &config.ca_file {
+        None => Vec::new(),
+        Some(file) => {
+            let file = home.at(file);
+            let octets = std::fs::read(&file);
+            octets
+                .doing(Exit::Config, format_args!("cannot read the ca-file {}", file.display()))
+                .map_err(|failure| failure.hint("name a PEM file; a relative path begins in the home"))?
+        }
+    };
+    let (home, user, stop) = (home.clone(), config.user.clone(), Arc::clone(stop));
+    let password = config.password.clone();
+    Ok(store::imap::Account {
+        endpoint: config.endpoint.clone(),
+        trust: Trust { authorities, pin: config.pin },
+        timeouts: Timeouts::default(),
+        credentials: Box::new(move || credentials(&home, &user, &password, &stop).map_err(CredentialsError)),
+    })
+}
+
+fn credentials(home: &Home, user: &str, password: &Password, stop: &AtomicBool) -> Result<Credentials, String> {
+    let user = user.to_owned();
+    let secret = match password {
+        Password::Command(command) => secret::from_command(command, secret::TIME, stop),
+        Password::File(file) => secret::from_file(&home.at(file)),
+        Password::Env(name) => secret::from_environment(name),
+        Password::TokenCommand(command) => {
+            let token = secret::from_command(command, secret::TIME, stop)?;
+            return Ok(Credentials::Token { user, token });
+        }
+    };
+    Ok(Credentials::Password { user, password: secret? })
+}

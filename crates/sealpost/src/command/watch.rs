@@ -1,0 +1,157 @@
+//! `watch` and `run`: flows that go on until somebody asks them to end. In: flows of the config, one thread each. Out: sealed
+//! mail, and a line on stderr where something changed. One flow that cannot go on ends all, and is the error of the whole.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use flow::{Fate, Progress, Settings};
+use store::ledger::Code;
+
+use crate::{
+    config::Config,
+    explain::explain,
+    failure::{Exit, Failure, with_causes},
+    flows,
+    home::Home,
+    notify::{READY, STOPPING, notify},
+    tell::tell,
+};
+
+/// Before a flow begins again that was ended by something that passes.
+const AGAIN: Duration = Duration::from_secs(30);
+/// Between two looks at the stop sign.
+const STEP: Duration = Duration::from_millis(50);
+
+/// The flows that were named.
+pub fn watch(home: &Home, names: &[String]) -> Result<(), Failure> {
+    let mut names = names.to_vec();
+    names.sort();
+    names.dedup();
+    all(home, &Config::read(home)?, &names)
+}
+
+/// Every flow of the config.
+pub fn run(home: &Home) -> Result<(), Failure> {
+    let config = Config::read(home)?;
+    let names: Vec<String> = config.flow.keys().cloned().collect();
+    if names.is_empty() {
+        return Err(Failure::new(Exit::Config, "config.toml has no flows yet")
+            .hint("write a [flow.NAME] with `source`, `seal` and `sink`; docs/config.md shows some"));
+    }
+    all(home, &config, &names)
+}
+
+fn all(home: &Home, config: &Config, names: &[String]) -> Result<(), Failure> {
+    let stop = flows::asked_to_stop()?;
+    let settings: Vec<Settings> =
+        names.iter().map(|name| flows::settings(home, config, name, &stop)).collect::<Result<_, _>>()?;
+    let first: Mutex<Option<Failure>> = Mutex::new(None);
+    let broken = thread::scope(|scope| {
+        let threads: Vec<_> = settings
+            .iter()
+            .map(|settings| {
+                scope.spawn(|| {
+                    // A bug in one flow must not leave the others running with nobody to tell.
+                    let _on_panic = StopAll(&stop);
+                    if let Err(failure) = one(settings, &stop) {
+                        first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                })
+            })
+            .collect();
+        notify(READY);
+        let mut told = false;
+        while !threads.iter().all(|thread| thread.is_finished()) {
+            if stop.load(Ordering::Relaxed) && !std::mem::replace(&mut told, true) {
+                notify(STOPPING);
+            }
+            thread::sleep(STEP);
+        }
+        threads.into_iter().filter_map(|thread| thread.join().err()).count()
+    });
+    match first.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(failure) => Err(failure),
+        None if broken > 0 => {
+            Err(Failure::new(Exit::Temporary, "a flow broke off").hint("this is a bug: please report it"))
+        }
+        None => Ok(()),
+    }
+}
+
+struct StopAll<'a>(&'a AtomicBool);
+
+impl Drop for StopAll<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// One flow, until it is asked to stop or cannot go on.
+fn one(settings: &Settings, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
+    let name = settings.name.as_str();
+    let mut teller = Teller { name, failed: BTreeMap::new() };
+    loop {
+        match flow::watch(settings, &mut teller, stop) {
+            Ok(watching) => {
+                tell(format_args!("{name}: ended, as asked; {} messages were sealed", watching.sealed.messages));
+                return Ok(());
+            }
+            Err(_) if stop.load(Ordering::Relaxed) => return Ok(()),
+            Err(error) if error.fate() == Fate::Retry => {
+                let why = with_causes(&error);
+                tell(format_args!("{name}: {why}; trying again in {} s", AGAIN.as_secs()));
+                let begun = Instant::now();
+                while begun.elapsed() < AGAIN && !stop.load(Ordering::Relaxed) {
+                    thread::sleep(STEP);
+                }
+            }
+            Err(error) => {
+                let mut failure = Failure::from(error);
+                failure.error = format!("{name}: {}", failure.error);
+                return Err(failure);
+            }
+        }
+        if stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+    }
+}
+
+/// Says what changed.
+struct Teller<'a> {
+    name: &'a str,
+    failed: BTreeMap<&'static str, u64>,
+}
+
+impl Progress for Teller<'_> {
+    fn failed(&mut self, reason: Code) {
+        let count = self.failed.entry(reason.as_str()).or_default();
+        *count += 1;
+        // A mailbox full of the same trouble must not fill the log.
+        if count.is_power_of_two() {
+            let name = self.name;
+            let so_far = if *count > 1 { format!(" ({count} times so far)") } else { String::new() };
+            let why = explain(reason.as_str());
+            tell(format_args!("{name}: a message is not sealed, and is tried again later: {why}{so_far}"));
+        }
+    }
+
+    fn watching(&mut self, mailboxes: usize) {
+        let noun = if mailboxes == 1 { "mailbox" } else { "mailboxes" };
+        tell(format_args!("{}: watching {mailboxes} {noun}", self.name));
+    }
+
+    fn lost(&mut self, why: &dyn std::error::Error) {
+        tell(format_args!("{}: no connection, trying again: {}", self.name, with_causes(why)));
+    }
+}
