@@ -65,7 +65,12 @@ pub struct Imap {
     pub sink: Sink,
     /// Where originals are kept for a while, encrypted to the owner.
     pub backup: Option<Backup>,
+    /// After so many lost connections in a row, with nothing done between them, a sweep gives up; watching never does.
+    pub most_losses: u32,
 }
+
+/// The usual [`Imap::most_losses`]: with the waits between them, about a minute without a server.
+pub const MOST_LOSSES: u32 = 8;
 
 /// Where sealed mail is put.
 #[derive(Clone, Debug, PartialEq, Eq)]

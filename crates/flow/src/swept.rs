@@ -120,6 +120,11 @@ impl SweepError {
         }
     }
 
+    /// Whether the server said no, which a new connection alone does not change.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, SweepError::Survey(SurveyError::Server(error)) if error.is_refusal())
+    }
+
     /// What is to be done.
     pub fn fate(&self) -> Fate {
         match self {

@@ -123,7 +123,9 @@ impl Double {
 
     /// Takes back every [`Double::fail_from_now`].
     pub fn recover(&self) {
-        self.lock().refused.clear();
+        let mut store = self.lock();
+        store.refused.clear();
+        store.is_prompt = true;
     }
 
     /// The mailbox is another one of the same name, as after a restored backup: new UIDVALIDITY, new UIDs, the same messages.

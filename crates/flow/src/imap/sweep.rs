@@ -17,9 +17,6 @@ use crate::settings::{Imap, Settings};
 use crate::survey::{Survey, SurveyError};
 use crate::swept::{SweepError, Swept};
 
-/// Connections in a row that may be lost without anything done.
-const MOST_LOSSES: u32 = 8;
-
 /// Seals everything that lies open.
 pub(crate) fn sweep(
     settings: &Settings,
@@ -44,12 +41,12 @@ pub(crate) fn sweep(
         match ended {
             Ok(()) => {}
             Err(SweepError::Survey(SurveyError::Interrupted)) => moved.interrupted = true,
-            Err(error) if error.is_lost() => {
+            Err(error) if error.is_lost() && !error.is_refusal() => {
                 worker.drop_link();
                 if moved.sealed.messages > before {
                     patience.renew();
                 }
-                if patience.losses() >= MOST_LOSSES {
+                if patience.losses() >= place.most_losses {
                     return Err(error);
                 }
                 wait(patience.next(), stop);

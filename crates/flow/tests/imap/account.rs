@@ -64,7 +64,7 @@ impl Account {
             credentials: Box::new(|| Ok(credentials())),
         };
         let backup = Backup { directory: self.scene.home.join("backup"), keep: Duration::from_secs(3600) };
-        let imap = Imap { name: "work".to_owned(), account, sink: Sink::InPlace, backup: Some(backup) };
+        let imap = Imap { name: "work".to_owned(), account, sink: Sink::InPlace, backup: Some(backup), most_losses: 4 };
         Settings { route: Route::Imap(imap), ..self.scene.settings() }
     }
 

@@ -20,8 +20,8 @@ impl Progress for Bomb {
     }
 }
 
-/// Steps of one batch.
-const STEPS: usize = 14;
+/// Steps of two batches: one a mailbox.
+const STEPS: usize = 24;
 
 #[test]
 fn death_at_every_step_loses_and_doubles_nothing() {

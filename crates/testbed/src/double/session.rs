@@ -396,7 +396,7 @@ impl Session {
             Character::OverQuota(most) if store.size() + size > most => {
                 return answer(Err("NO [OVERQUOTA] the quota is used up".to_owned()));
             }
-            Character::LateAppend(after) => {
+            Character::LateAppend(after) if !store.is_prompt => {
                 let late = Arc::clone(&self.store);
                 thread::spawn(move || {
                     thread::sleep(after);

@@ -29,6 +29,8 @@ pub(crate) struct Store {
     pub(crate) commands: Vec<String>,
     /// What is refused from now on: verb or `*`, and the answer.
     pub(crate) refused: Vec<(String, String)>,
+    /// A late APPEND is none any more.
+    pub(crate) is_prompt: bool,
 }
 
 /// Where a message lies now.
@@ -52,6 +54,7 @@ impl Store {
             numbers: 1_278_455_344_230_334_000,
             commands: Vec::new(),
             refused: Vec::new(),
+            is_prompt: false,
         };
         for (name, special) in character.mailboxes() {
             store.create(name, special);
