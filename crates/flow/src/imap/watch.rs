@@ -10,8 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use store::UnixSeconds;
-use store::imap::Mailbox;
-use wire::imap::{ImapError, News};
+use store::imap::{Desk, Mailbox};
+use wire::imap::{ImapError, News, UidSet};
 
 use super::patience::{Patience, wait};
 use super::worker::{Scope, Worker};
@@ -142,12 +142,9 @@ impl Watcher<'_> {
         let most = due.map_or(most, |seconds| most.min(Duration::from_secs(seconds)));
         let seen = worker.seen(at);
         let Some(desk) = worker.desk() else { return Ok(News::Quiet) };
-        if desk.mailbox() != Some(at) {
-            desk.turn_to(at)?;
-            // It may have got mail while we were elsewhere.
-            if seen.is_none_or(|seen| desk.next().is_ok_and(|next| next > seen.next)) {
-                return Ok(News::Changed);
-            }
+        desk.turn_to(at)?;
+        if has_come(desk, seen.map_or(1, |seen| seen.next))? {
+            return Ok(News::Changed);
         }
         match desk.session().idle(most) {
             Err(ImapError::Stopped) => Ok(News::Stopped),
@@ -202,6 +199,26 @@ impl Watcher<'_> {
             worker.prune()?;
         }
         ended
+    }
+}
+
+/// Whether there is mail from that UID on. What a server told of in the middle of our work it does not tell again while we idle.
+fn has_come(desk: &mut Desk, next: u32) -> Result<bool, SweepError> {
+    let session = desk.session();
+    session.noop()?;
+    loop {
+        let before = session.exists();
+        let mut come = false;
+        if before > 0 {
+            let mut news = UidSet::new();
+            news.insert_range(next, u32::MAX);
+            let no_body = |_| Ok(std::io::sink());
+            session.uid_fetch(&news, "UID", no_body, |fetched| come |= fetched.uid >= next)?;
+        }
+        // Something may have come in between.
+        if come || session.exists() == before {
+            return Ok(come);
+        }
     }
 }
 
