@@ -38,11 +38,11 @@ pub fn account(home: &Home, config: &Account, stop: &Arc<AtomicBool>) -> Result<
 fn credentials(home: &Home, user: &str, password: &Password, stop: &AtomicBool) -> Result<Credentials, String> {
     let user = user.to_owned();
     let secret = match password {
-        Password::Command(command) => secret::from_command(command, secret::TIME, stop),
+        Password::Command(command) => secret::from_command(command, home.root(), secret::TIME, stop),
         Password::File(file) => secret::from_file(&home.at(file)),
         Password::Env(name) => secret::from_environment(name),
         Password::TokenCommand(command) => {
-            let token = secret::from_command(command, secret::TIME, stop)?;
+            let token = secret::from_command(command, home.root(), secret::TIME, stop)?;
             return Ok(Credentials::Token { user, token });
         }
     };

@@ -108,7 +108,7 @@ pub fn of_server(error: &ImapError) -> &'static str {
         ImapError::Tls(_) => "is the port right? imaps:// is TLS at once (993), imap:// is STARTTLS (143)",
         ImapError::Certificate(_) => {
             "is the host in `imap` the name that is on the certificate, and this machine's clock right? For an authority of \
-             your own: `ca-file`; for a server that signs for itself: `pin`"
+             your own: `ca-file`; for a server that signs for itself: `pin` (new with each certificate)"
         }
         ImapError::Authentication => {
             "check `user` and `password`; many providers want a password made for this program, or a token \

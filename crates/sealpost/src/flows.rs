@@ -65,6 +65,7 @@ fn route(
             Sink::Folder(name) => flow::Sink::Folder(name.clone()),
         },
         backup,
+        most_losses: flow::settings::MOST_LOSSES,
     }))
 }
 

@@ -24,10 +24,15 @@ const MOST: u64 = 64 * 1024;
 /// Between two looks at the stop sign.
 const STEP: Duration = Duration::from_millis(100);
 
-/// The first line that `sh -c` prints. What it says on standard error goes to ours.
-pub fn from_command(command: &str, time: Duration, stop: &AtomicBool) -> Result<Zeroizing<String>, String> {
+/// The first line that `sh -c` prints, run in `directory`. What it says on standard error goes to ours.
+pub fn from_command(
+    command: &str,
+    directory: &Path,
+    time: Duration,
+    stop: &AtomicBool,
+) -> Result<Zeroizing<String>, String> {
     let mut shell = Command::new("sh");
-    shell.arg("-c").arg(command).stdin(Stdio::null()).stdout(Stdio::piped());
+    shell.arg("-c").arg(command).current_dir(directory).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = shell.spawn().map_err(|error| format!("the password command cannot be run: {error}"))?;
     let (sender, receiver) = mpsc::channel();
     if let Some(out) = child.stdout.take() {
@@ -113,7 +118,7 @@ mod tests {
     #[test]
     fn a_command_prints_it() {
         let go = AtomicBool::new(false);
-        let run = |command: &str| from_command(command, TIME, &go).map(|secret| secret.to_string());
+        let run = |command: &str| from_command(command, Path::new("/"), TIME, &go).map(|secret| secret.to_string());
         assert_eq!(run("printf 'one\\ntwo\\n'").unwrap(), "one");
         assert_eq!(run("printf ' spaces stay \\r\\n'").unwrap(), " spaces stay ");
         assert_eq!(run("printf %s no-end").unwrap(), "no-end");
@@ -128,10 +133,11 @@ mod tests {
             let error = run(command).unwrap_err();
             assert!(error.contains(says) && !error.contains("swordfish"), "{command}: {error}");
         }
-        let error = from_command("echo swordfish; exec sleep 600", Duration::from_millis(300), &go).unwrap_err();
+        let error = from_command("echo swordfish; exec sleep 600", Path::new("/"), Duration::from_millis(300), &go)
+            .unwrap_err();
         assert!(error.contains("did not end within"), "{error}");
         let stop = AtomicBool::new(true);
-        assert!(from_command("exec sleep 600", TIME, &stop).unwrap_err().contains("asked to stop"));
+        assert!(from_command("exec sleep 600", Path::new("/"), TIME, &stop).unwrap_err().contains("asked to stop"));
     }
 
     #[test]

@@ -100,6 +100,18 @@ pub const CONFIG: &str = "\
 # sink   = \"in-place\"
 #
 # then:  sealpost plan archive   ·   sealpost sweep archive   ·   sealpost status archive
+
+# [account.work]
+# address  = \"me@example.org\"
+# imap     = \"imaps://imap.example.org\"
+# password = { command = \"pass show mail/work\" }    # or { file = }, { env = }, { token-command = } for OAuth
+#
+# [flow.inbox]
+# source = { account = \"work\" }                     # all but drafts, junk and trash
+# seal   = { to = \"me@example.org\" }
+# sink   = \"in-place\"
+#
+# then:  sealpost check   ·   sealpost plan inbox   ·   sealpost sweep inbox   ·   sealpost watch inbox
 ";
 
 #[cfg(feature = "open")]

@@ -99,7 +99,7 @@ impl Drop for StopAll<'_> {
 /// One flow, until it is asked to stop or cannot go on.
 fn one(settings: &Settings, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
     let name = settings.name.as_str();
-    let mut teller = Teller { name, failed: BTreeMap::new() };
+    let mut teller = Teller { name, failed: BTreeMap::new(), lost: None };
     loop {
         match flow::watch(settings, &mut teller, stop) {
             Ok(watching) => {
@@ -131,6 +131,8 @@ fn one(settings: &Settings, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
 struct Teller<'a> {
     name: &'a str,
     failed: BTreeMap<&'static str, u64>,
+    /// Why there is no connection, as it was said last: an outage of a night is one line.
+    lost: Option<String>,
 }
 
 impl Progress for Teller<'_> {
@@ -147,11 +149,17 @@ impl Progress for Teller<'_> {
     }
 
     fn watching(&mut self, mailboxes: usize) {
+        self.lost = None;
         let noun = if mailboxes == 1 { "mailbox" } else { "mailboxes" };
         tell(format_args!("{}: watching {mailboxes} {noun}", self.name));
     }
 
     fn lost(&mut self, why: &dyn std::error::Error) {
-        tell(format_args!("{}: no connection, trying again: {}", self.name, with_causes(why)));
+        // The outermost error says only that there is no connection.
+        let why = with_causes(why.source().unwrap_or(why));
+        if self.lost.as_ref() != Some(&why) {
+            tell(format_args!("{}: no connection, trying again: {why}", self.name));
+            self.lost = Some(why);
+        }
     }
 }

@@ -327,7 +327,7 @@ fn a_sweep_ends_when_asked_and_the_next_one_finishes() {
 }
 
 /// Waits for a program that must end soon; one that does not is ended.
-fn ends(mut child: Child, within: Duration) -> Outcome {
+pub fn ends(mut child: Child, within: Duration) -> Outcome {
     let deadline = Instant::now() + within;
     while child.try_wait().unwrap().is_none() {
         if Instant::now() > deadline {

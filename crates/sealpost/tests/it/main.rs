@@ -9,4 +9,5 @@ mod keys;
 mod bad_input;
 mod batch;
 mod flow;
+mod account;
 mod demo;
