@@ -19,6 +19,10 @@ mod remove;
 
 mod find;
 
+mod remake;
+
+mod stages;
+
 mod replace;
 
 mod recover;
@@ -30,5 +34,6 @@ pub use flags::{Changes, is_lockable, parse_date};
 pub use mailbox::{Listing, Mailbox, list};
 pub use place::{Key, Whereabouts};
 pub use recover::{Comparison, Recovered, Recovering, Recovery, Stuck, recover};
+pub use remake::{Ending, Failure, Job, LOCK, Original, Remake, Replaced, Written};
 pub use remove::Removal;
-pub use replace::{Batch, BatchError, Ending, Failure, Job, LOCK, Original, Remake, Replaced, Step, Written};
+pub use replace::{Batch, BatchError};

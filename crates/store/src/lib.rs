@@ -30,6 +30,7 @@ pub mod ledger;
 pub mod proof;
 pub mod special;
 pub mod pattern;
+pub mod step;
 
 pub mod maildir;
 pub mod imap;
@@ -46,5 +47,6 @@ pub use maildir::{
     Unique, Unsynced, recover,
 };
 pub use proof::Proof;
-pub use replace::{Batch, Ending, Halt, Job, Replace, Replaced, Step};
+pub use replace::{Batch, Ending, Halt, Job, Replace, Replaced};
 pub use special::SpecialUse;
+pub use step::Step;

@@ -17,6 +17,7 @@ use crate::maildir::{
     Replacer, RetireError, Retired, ScanError, StageError, Staged, Staging, Unique, Unsynced,
 };
 use crate::proof::Proof;
+use crate::step::Step;
 
 /// Makes the copies of a batch.
 pub trait Replace: Sync {
@@ -62,39 +63,6 @@ pub struct Batch<'a, T> {
     database: &'a Database,
     entries: Vec<Entry<T>>,
     now: UnixSeconds,
-}
-
-/// Where a batch is; for whoever watches, and for tests that cut it off there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Step {
-    /// The journal knows the batch.
-    Begun,
-    /// On a server: other sealers are kept away.
-    Locked,
-    /// On a server: the originals are fetched.
-    Taken,
-    /// All copies are written, but maybe not on disk.
-    Written,
-    /// They are on disk in `tmp/`.
-    Synced,
-    /// The journal knows what each copy must be.
-    Expected,
-    /// They were read back and proven.
-    Proven,
-    /// One more copy stands beside its original.
-    Published,
-    /// All of them do, durably.
-    Durable,
-    /// On a server: what others changed on the originals was carried over.
-    Carried,
-    /// The journal knows that the originals go now.
-    Announced,
-    /// On a server: the originals are flagged as deleted.
-    Flagged,
-    /// One more original is gone.
-    Retired,
-    /// All are, durably.
-    RetiredDurably,
 }
 
 /// What came of one message of a batch.

@@ -6,113 +6,25 @@
 //! [`State::Done`](crate::journal::State), is left to the caller, who has more to note in the same transaction. Never
 //! removes an original without a proof that was made from the copy as fetched back; never touches flags of others.
 
-use std::collections::{BTreeMap, HashMap};
-use std::io::{self, Read, Seek, Write};
+use std::collections::HashMap;
+use std::io::{self, Read, Seek};
 
-use wire::imap::{Append, AppendUid, Code, Fetched, ImapError, StoreOrder, UidSet};
+use wire::imap::{Append, AppendUid, Code, Fetched, ImapError, UidSet};
 
 use super::desk::{Desk, DeskError};
 use super::find;
-use super::flags::{self, Changes};
+use super::flags;
 use super::mailbox::Mailbox;
 use super::place::{Key, Whereabouts};
+use super::remake::{Ending, Failure, Job, LOCK, Original, Remake, Replaced, Written};
 use super::remove::{self, Removal, deleted, ignore, remaining};
+use super::stages::{Copy, Counted, Made, Now, Orders, ProvedCopy, Stored, Taken};
 use crate::clock::UnixSeconds;
 use crate::cores::on_all_cores;
 use crate::database::Database;
 use crate::journal::{Announced, Begin, Journal, JournalError, RowId};
-use crate::proof::Proof;
 use crate::special::SpecialUse;
-
-/// The keyword that keeps other sealers away from a message while one works on it (format §12.2, A13).
-pub const LOCK: &str = "$Sealing";
-
-/// Makes the copies of a batch.
-pub trait Remake: Sync {
-    /// What the caller wants to have at hand for each message.
-    type Item: Send + Sync;
-    /// Takes octets once: originals as they are fetched, copies as they are written.
-    type Scratch: Write + Send;
-    /// Gives them, as often as needed.
-    type Octets: Read + Seek + Send;
-    /// What is kept between writing a copy and proving it. It may be secret: it is dropped right after the proof.
-    type Kept: Send;
-    /// What a proven copy carries.
-    type Proof: Proof + Send;
-    /// Why a copy was not made.
-    type Error: Clone + Send;
-
-    /// An empty place for about so many octets.
-    fn scratch(&self, length: u64) -> io::Result<Self::Scratch>;
-    /// All was written.
-    fn finish(&self, scratch: Self::Scratch) -> io::Result<Self::Octets>;
-    /// Whether a message with these flags may be replaced. Asked before it is fetched, and again before it goes.
-    fn may(&self, job: &Job<Self::Item>, flags: &[String]) -> Result<(), Self::Error>;
-    /// Whether to go on although another sealer's lock or copy is there: it had time enough.
-    fn insists(&self, job: &Job<Self::Item>) -> bool;
-    /// Reads the original, writes its copy.
-    fn write(
-        &self,
-        job: &Job<Self::Item>,
-        original: &mut Self::Octets,
-        fetched: &Original,
-        to: &mut Self::Scratch,
-    ) -> Result<Written<Self::Kept>, Self::Error>;
-    /// Keeps the copies of a batch elsewhere, durably, before anything is stored.
-    fn keep(&self, copies: &mut [&mut Self::Octets]) -> Result<(), Self::Error>;
-    /// The copy as the server gives it: is it as good as its original?
-    fn prove(&self, kept: Self::Kept, copy: &mut Self::Octets) -> Result<Self::Proof, Self::Error>;
-    /// The header fields that a copy's mark stands in, as FETCH names them; empty if copies have no mark.
-    fn fields(&self) -> &'static str;
-    /// The mark, from these fields.
-    fn mark_of(&self, header: &[u8]) -> Option<Vec<u8>>;
-    /// What tells one original from all others.
-    fn fingerprint(&self, octets: &mut Self::Octets) -> io::Result<Vec<u8>>;
-    /// Keywords that copies get besides the flags of their originals.
-    fn keywords(&self) -> Vec<String> {
-        Vec::new()
-    }
-    /// [`recover`](super::recover) has put this copy in its original's place, and will say so in the journal next.
-    fn settled(&self, mailbox: &str, copy: Key) {
-        let _ = (mailbox, copy);
-    }
-}
-
-/// A copy that is written.
-pub struct Written<K> {
-    /// As in [`Remake::Kept`].
-    pub kept: K,
-    /// As in [`Remake::mark_of`].
-    pub mark: Vec<u8>,
-    /// What the journal needs to prove the copy after a crash.
-    pub expectation: Vec<u8>,
-    /// As in [`Remake::fingerprint`].
-    pub fingerprint: Vec<u8>,
-    /// UIDs of older copies of the same original in the target: they go once this one is proven.
-    pub twins: Vec<u32>,
-}
-
-/// What the server says of an original.
-#[derive(Clone, Debug, Default)]
-pub struct Original {
-    /// Octets.
-    pub length: u64,
-    /// Its flags and keywords.
-    pub flags: Vec<String>,
-    /// As IMAP writes it (RFC 9051 §9, `date-time`, without the quotes).
-    pub internal_date: Option<String>,
-}
-
-/// One message to be replaced.
-#[derive(Clone, Debug)]
-pub struct Job<T> {
-    /// Which, in the source.
-    pub uid: u32,
-    /// What the journal holds until the copy is written.
-    pub note: Vec<u8>,
-    /// The caller's.
-    pub item: T,
-}
+use crate::step::Step;
 
 /// A batch that the journal knows and of which nothing is done yet.
 pub struct Batch<'a, T> {
@@ -123,75 +35,6 @@ pub struct Batch<'a, T> {
     mailboxes: &'a [Mailbox],
     entries: Vec<Entry<T>>,
     now: UnixSeconds,
-}
-
-/// Where a batch is; for whoever watches, and for tests that cut it off there.
-pub use crate::replace::Step;
-
-/// What came of one message of a batch.
-#[derive(Debug)]
-pub struct Replaced<T, E> {
-    /// As it came.
-    pub job: Job<T>,
-    /// The journal's row.
-    pub row: RowId,
-    /// What came of it.
-    pub ending: Ending<E>,
-}
-
-/// What came of one message.
-#[derive(Debug)]
-pub enum Ending<E> {
-    /// No copy stays: the original is untouched, nothing is left behind.
-    Failed(Failure<E>),
-    /// It went away before its copy was stored.
-    Vanished,
-    /// The copy stands in the original's place.
-    Replaced {
-        /// Where the copy is.
-        copy: Key,
-        /// Its mark.
-        mark: Vec<u8>,
-        /// What the server says of it: octets.
-        length: u64,
-        /// Its date of arrival.
-        internal_date: Option<String>,
-    },
-    /// Somebody moved the original to another mailbox; the copy was removed. It is to be treated there.
-    MovedElsewhere,
-    /// Somebody expunged the original; the copy lies in the Trash: neither risen from the dead nor lost.
-    Expunged,
-    /// Both are there: [`recover`](super::recover) will settle it. The row must stay as it is.
-    Unsettled,
-}
-
-/// Why no copy stays.
-#[derive(Clone, Debug)]
-pub enum Failure<E> {
-    /// The caller did not want it, did not write it, or did not find it good.
-    Refused(E),
-    /// Another sealer is at work on it.
-    Locked,
-    /// It could not be fetched.
-    Unreadable,
-    /// No place for it here.
-    Scratch,
-    /// Larger than the server takes.
-    TooLarge,
-    /// The account is full.
-    Quota,
-    /// The server does not take it.
-    Rejected,
-    /// The server took it, and does not show it.
-    NoCopy,
-    /// The server put it together with a message that was there before.
-    Merged,
-    /// The server gave it another date.
-    Date,
-    /// The server does not keep its flags.
-    Flags,
-    /// Its flags change faster than they can be carried over.
-    Restless,
 }
 
 /// Why a batch was broken off. Nothing is lost: recover.
@@ -212,13 +55,6 @@ pub enum BatchError {
 impl From<ImapError> for BatchError {
     fn from(error: ImapError) -> BatchError {
         BatchError::Desk(error.into())
-    }
-}
-
-impl<T, E> Replaced<T, E> {
-    /// Whether the journal's row may be done.
-    pub fn is_over(&self) -> bool {
-        !matches!(self.ending, Ending::Unsettled)
     }
 }
 
@@ -290,61 +126,6 @@ struct Run<'r, 'a, R: Remake> {
     endings: Vec<Option<Ending<R::Error>>>,
     locked: bool,
     conditional: bool,
-}
-
-/// An original that was fetched.
-struct Taken<O> {
-    index: usize,
-    octets: O,
-    original: Original,
-}
-
-/// A copy that is written and not stored.
-struct Made<K, O> {
-    index: usize,
-    written: Written<K>,
-    octets: O,
-    length: u64,
-    original: Original,
-    /// [`Whereabouts`], as journaled.
-    place: Vec<u8>,
-}
-
-/// A copy that is stored.
-struct Stored<K> {
-    index: usize,
-    written: Written<K>,
-    length: u64,
-    original: Original,
-    place: Vec<u8>,
-    uid: u32,
-}
-
-/// A copy that was fetched back and proven.
-struct ProvedCopy<P> {
-    index: usize,
-    /// Held until the original is gone.
-    _proof: P,
-    mark: Vec<u8>,
-    fingerprint: Vec<u8>,
-    twins: Vec<u32>,
-    uid: u32,
-    length: u64,
-    internal_date: Option<String>,
-    original_length: u64,
-    place: Vec<u8>,
-    /// What the original's flags and labels are, as far as the copy has them.
-    flags: Vec<String>,
-    labels: Vec<String>,
-    /// The original's MODSEQ when its flags were last read.
-    modseq: u64,
-}
-
-/// A message as its flags are now.
-struct Now {
-    flags: Vec<String>,
-    modseq: Option<u64>,
-    labels: Vec<String>,
 }
 
 /// Rounds in which flags are carried over before a message counts as restless.
@@ -971,31 +752,6 @@ pub(super) fn to_trash(desk: &mut Desk, mailboxes: &[Mailbox], uids: &UidSet) ->
     Ok(())
 }
 
-/// A copy as the server gives it.
-struct Copy<O> {
-    octets: O,
-    flags: Vec<String>,
-    internal_date: Option<String>,
-}
-
-/// Writes to a scratch and counts.
-struct Counted<W> {
-    scratch: W,
-    length: u64,
-}
-
-impl<W: Write> Write for Counted<W> {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        let count = self.scratch.write(octets)?;
-        self.length = self.length.saturating_add(u64::try_from(count).unwrap_or_default());
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.scratch.flush()
-    }
-}
-
 fn make<R: Remake>(
     how: &R,
     entries: &[Entry<R::Item>],
@@ -1069,50 +825,5 @@ fn same_date<O>(original: &Original, copy: &Copy<O>) -> bool {
     match instant(&original.internal_date) {
         None => true,
         date => date == instant(&copy.internal_date),
-    }
-}
-
-/// STOREs for copies, those with equal changes in one command.
-#[derive(Default)]
-struct Orders {
-    flags: BTreeMap<Changes, UidSet>,
-    labels: BTreeMap<Changes, UidSet>,
-}
-
-impl Orders {
-    fn carry<P>(&mut self, copy: &mut ProvedCopy<P>, now: &Now) {
-        let flags = flags::to_carry(&now.flags, LOCK);
-        let changes = Changes::between(&copy.flags, &flags);
-        if !changes.is_empty() {
-            self.flags.entry(changes).or_default().insert(copy.uid);
-            copy.flags = flags;
-        }
-        let changes = Changes::between(&copy.labels, &now.labels);
-        if !changes.is_empty() {
-            self.labels.entry(changes).or_default().insert(copy.uid);
-            copy.labels = now.labels.clone();
-        }
-    }
-
-    fn into_stores(self) -> Vec<StoreOrder> {
-        let order = |set: &UidSet, item: &str, flags: Vec<String>| StoreOrder {
-            set: set.clone(),
-            unchanged_since: None,
-            item: item.to_owned(),
-            flags,
-        };
-        let mut stores = Vec::new();
-        let kinds = [("FLAGS", "", self.flags), ("X-GM-LABELS", ".SILENT", self.labels)];
-        for (kind, silent, changes) in kinds {
-            for (Changes { added, removed }, uids) in changes {
-                if !added.is_empty() {
-                    stores.push(order(&uids, &format!("+{kind}{silent}"), added));
-                }
-                if !removed.is_empty() {
-                    stores.push(order(&uids, &format!("-{kind}.SILENT"), removed));
-                }
-            }
-        }
-        stores
     }
 }
