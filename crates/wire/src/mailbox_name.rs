@@ -141,7 +141,7 @@ mod tests {
         check("Tom & Jerry", "Tom &- Jerry");
         check("&", "&-");
         check("", "");
-        check("📬 Post", "&2D3crA- Post");
+        check("📬 Post", "&2D3c7A- Post");
         check("a\tb", "a&AAk-b");
     }
 
