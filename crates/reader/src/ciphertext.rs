@@ -4,7 +4,6 @@
 //! of an encrypted packet in an armored message, wherever a reader would find one (format A8, "Mangled by a server"), or a
 //! damaged one. Never decrypts, never judges who made it.
 
-use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek, Write};
 
 use sealed::armor::BEGIN;
@@ -16,9 +15,9 @@ use sealed::outer::{Outer, OuterError, read_header_section};
 const READ_BUFFER: usize = 64 * 1024;
 
 /// Reads the file from its beginning.
-pub(crate) fn holds_ciphertext(mut file: &File) -> io::Result<bool> {
+pub(crate) fn holds_ciphertext(file: &mut (impl Read + Seek)) -> io::Result<bool> {
     file.rewind()?;
-    let mut message = BufReader::with_capacity(READ_BUFFER, file);
+    let mut message = BufReader::with_capacity(READ_BUFFER, &mut *file);
     let Some((_, rest)) = read_header_section(&mut message)? else {
         // Larger than any of ours: whatever it is, it is not known to lie open.
         return Ok(true);
@@ -36,11 +35,11 @@ pub(crate) fn holds_ciphertext(mut file: &File) -> io::Result<bool> {
 }
 
 /// Whether the first line of an armored message stands anywhere in the file.
-fn begins_armor(mut file: &File) -> io::Result<bool> {
+fn begins_armor(file: &mut (impl Read + Seek)) -> io::Result<bool> {
     file.rewind()?;
     let mut octets = Vec::new();
     loop {
-        let count = file.take(READ_BUFFER as u64).read_to_end(&mut octets)?;
+        let count = file.by_ref().take(READ_BUFFER as u64).read_to_end(&mut octets)?;
         if octets.windows(BEGIN.len()).any(|window| window == BEGIN) {
             return Ok(true);
         }

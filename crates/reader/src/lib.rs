@@ -1,8 +1,10 @@
-//! Sealed mailboxes, read: [`list`] them, [`verify`] them, [`undo`] the sealing.
+//! Sealed mailboxes, read: [`list`] them, [`verify`] them, [`undo`] the sealing, [`restore`] from a backup.
 //!
-//! In: a Maildir, unlocked keys, pinned sealers. Out: what is in it; or the originals, back in their places. Never: a socket;
-//! plaintext on disk anywhere but where the original lay. The modules stand in the order of the floors.
+//! In: a Maildir or an account, unlocked keys, pinned sealers. Out: what is in it; or the originals, back in their places.
+//! Never: plaintext on disk anywhere but where the original lay, or where the owner asked for it. The modules stand in the
+//! order of the floors.
 
+pub mod account;
 pub mod progress;
 pub mod settings;
 
@@ -10,17 +12,32 @@ mod ciphertext;
 
 pub mod reason;
 
-mod restore;
-mod walk;
+mod place;
+mod opening;
+mod backup;
+
+pub mod restored;
+pub mod undone;
+pub mod verified;
+
+mod maildir;
+mod imap;
+mod directory;
 
 pub mod list;
+pub mod restore;
 pub mod undo;
 pub mod verify;
 
+pub use account::AccountError;
 pub use list::{ListError, Listed, Summary, list};
+pub use place::{LeftOut, Place};
 pub use progress::Progress;
-pub use settings::Settings;
+pub use restore::restore;
+pub use restored::{Into, RestoreError, Restored};
+pub use settings::{Imap, Sealers, Settings, Source};
 pub use store::{Fate, Step};
-pub use undo::{UndoError, Undone, undo};
-pub use verify::{Verified, VerifyError, verify};
-pub use walk::{LeftOut, Place};
+pub use undo::undo;
+pub use undone::{UndoError, Undone};
+pub use verified::{Gap, Verified, VerifyError};
+pub use verify::verify;

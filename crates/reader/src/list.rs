@@ -8,8 +8,9 @@ use sealed::index::Index;
 use store::maildir::{ListError as TreeError, OpenMaildirError};
 use store::{Fate, Flags, Maildir};
 
-use crate::settings::Settings;
-use crate::walk::{Others, Place, WalkError, walk};
+use crate::maildir::walk::{WalkError, place_of, walk};
+use crate::place::{Others, Place};
+use crate::settings::{Settings, Source};
 
 /// A sealed message.
 #[derive(Debug)]
@@ -53,6 +54,9 @@ pub struct Summary {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ListError {
+    /// The mail lies in an account: whatever reads that lists it.
+    #[error("only a Maildir is listed")]
+    NoMaildir,
     /// No Maildir there.
     #[error(transparent)]
     Maildir(#[from] OpenMaildirError),
@@ -64,10 +68,11 @@ pub enum ListError {
 /// Shows each message with our label to `each`.
 pub fn list(settings: &Settings, mut each: impl FnMut(Listed)) -> Result<Summary, ListError> {
     let mut sealed: u64 = 0;
-    let walked = walk(&Maildir::open(&settings.maildir)?, &settings.mailboxes, |labelled| {
+    let Source::Maildir(root) = &settings.source else { return Err(ListError::NoMaildir) };
+    let walked = walk(&Maildir::open(root)?, &settings.mailboxes, |labelled| {
         sealed = sealed.saturating_add(1);
         each(Listed {
-            place: Place::of(labelled.mailbox, &labelled.message),
+            place: place_of(labelled.mailbox, &labelled.message),
             flags: labelled.message.flags(),
             line: open::headers(&labelled.header, &settings.keys, &settings.trust).map(Line::of),
         });
@@ -86,7 +91,7 @@ impl ListError {
     /// What is to be done.
     pub fn fate(&self) -> Fate {
         match self {
-            ListError::Maildir(OpenMaildirError::NotAMaildir) => Fate::Refuse,
+            ListError::NoMaildir | ListError::Maildir(OpenMaildirError::NotAMaildir) => Fate::Refuse,
             _ => Fate::Stop,
         }
     }

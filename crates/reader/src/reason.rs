@@ -2,7 +2,7 @@
 //!
 //! In: errors. Out: words. Never anything of a message.
 
-use std::fs::File;
+use std::io::{Read, Seek};
 
 use open::OpenError;
 use sealed::field::FieldError;
@@ -32,8 +32,19 @@ pub const NOT_PROVED: &str = "not-proved";
 /// Others are at work on it.
 pub const RESTLESS: &str = "restless";
 
-/// `message`: the file that did not open.
-pub(crate) fn of(error: &OpenError, message: &File) -> &'static str {
+/// It is marked as deleted.
+pub const DELETED: &str = "deleted";
+/// Another program holds its lock.
+pub const LOCKED: &str = "locked";
+/// Larger than the server takes.
+pub const APPEND_LIMIT: &str = "append-limit";
+/// The account is full.
+pub const QUOTA: &str = "quota";
+/// The server does not take the original, or not as it is.
+pub const REJECTED: &str = "rejected";
+
+/// `message`: what did not open.
+pub(crate) fn of(error: &OpenError, message: &mut (impl Read + Seek)) -> &'static str {
     match error {
         OpenError::NotSealed(FieldError::Unknown) => NEWER,
         // Without the fields nothing opens, but only what has no ciphertext lies open.

@@ -1,97 +1,92 @@
-//! One original put back: written, read back, compared.
+//! Originals from the backup that a flow kept, for when mail was lost.
 //!
-//! In: a sealed message that `store` has opened. Out: its original written to where `store` says, and the proof that what was
-//! read back from there hashes to what its sealer signed. Never writes an octet before all of the message was verified.
+//! In: a directory with backup files, keys, pinned sealers. Out: the originals, in a directory or in the account, each read back
+//! and compared. What is there already is left alone, so that it may be cut off and begun again. Changes nothing else.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use open::OpenError;
-use sealed::identity::{Hash, sha256_of};
-use store::maildir::{PublishError, ScanError, StageError};
-use store::replace::Failure;
-use store::{Flags, Halt, Job, Replace, Staging};
+use store::UnixSeconds;
 
-use crate::reason;
-use crate::settings::Settings;
+use crate::backup::{Messages, files};
+use crate::directory;
+use crate::imap::restore::Returner;
+use crate::opening::{Stumble, open_whole};
+use crate::place::{Place, shown};
+use crate::progress::Progress;
+use crate::restored::{Came, Into, MAX_FAILED, RestoreError, Restored, came_of};
+use crate::settings::{Settings, Source};
 
-/// The original, read back, hashes to what its sealer signed.
-#[derive(Debug)]
-pub(crate) struct Restored;
-
-impl store::Proof for Restored {}
-
-/// Writes originals.
-pub(crate) struct Restore<'a> {
-    pub(crate) settings: &'a Settings,
-}
-
-/// Why an original was not written.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Stumble {
-    Fail(&'static str),
-    Halt(Halt),
-}
-
-impl Replace for Restore<'_> {
-    /// Octets of the sealed message.
-    type Item = u64;
-    type Kept = Hash;
-    type Proof = Restored;
-    type Error = Stumble;
-
-    fn write(&self, _: &Job<u64>, _: &Flags, sealed: File, to: &mut Staging) -> Result<(Hash, Vec<u8>), Stumble> {
-        let opened = open_whole(self.settings, &sealed).map_err(|error| Stumble::of(&error, &sealed))?;
-        let hash = *opened.hash();
-        opened.write(to).map_err(|error| Stumble::of(&error, &sealed))?;
-        Ok((hash, hash.to_vec()))
-    }
-
-    fn prove(&self, hash: Hash, original: File) -> Result<Restored, Stumble> {
-        match sha256_of(original) {
-            Ok(found) if found == hash => Ok(Restored),
-            _ => Err(Stumble::Fail(reason::NOT_PROVED)),
-        }
-    }
-}
-
-impl Stumble {
-    fn of(error: &OpenError, sealed: &File) -> Stumble {
-        match error {
-            OpenError::Io(error) => Stumble::of_writing(error),
-            other => Stumble::Fail(reason::of(other, sealed)),
-        }
-    }
-
-    fn of_writing(error: &io::Error) -> Stumble {
-        Halt::of(error).map_or(Stumble::Fail(reason::UNWRITABLE), Stumble::Halt)
-    }
-
-    pub(crate) fn of_failure(failure: &Failure<Stumble>) -> Stumble {
-        match failure {
-            Failure::Refused(stumble) => *stumble,
-            Failure::Stage(StageError::Io(error)) | Failure::Publish(PublishError::Io(error)) => {
-                Stumble::of_writing(error)
-            }
-            Failure::Stage(StageError::Scan(ScanError::Restless))
-            | Failure::Publish(PublishError::Scan(ScanError::Restless))
-            | Failure::Original(ScanError::Restless) => Stumble::Fail(reason::RESTLESS),
-            Failure::Original(_) => Stumble::Fail(reason::UNREADABLE),
-            Failure::ReadBack(_) => Stumble::Fail(reason::NOT_PROVED),
-            Failure::Stage(_) | Failure::Publish(_) => Stumble::Fail(reason::UNWRITABLE),
-        }
-    }
-}
-
-/// Octets read at a time.
-const READ_BUFFER: usize = 64 * 1024;
-
-/// Verifies a whole sealed message.
-pub(crate) fn open_whole(
+/// Restores what was sealed since then. `stop` is looked at between messages.
+pub fn restore(
     settings: &Settings,
-    sealed: impl Read,
-) -> Result<open::Opened<tempfile::SpooledTempFile>, OpenError> {
-    let spool = settings.spool().map_err(OpenError::Io)?;
-    let mut sealed = BufReader::with_capacity(READ_BUFFER, sealed);
-    open::open(&mut sealed, spool, &settings.keys, &settings.trust)
+    backup: &Path,
+    since: Option<UnixSeconds>,
+    into: &Into,
+    progress: &mut impl Progress,
+    stop: &Arc<AtomicBool>,
+) -> Result<Restored, RestoreError> {
+    let mut returner = match (into, &settings.source) {
+        (Into::Directory(directory), _) => {
+            directory::prepare(directory)?;
+            None
+        }
+        (Into::Account, Source::Imap(place)) => Some(Returner::new(settings, place)),
+        (Into::Account, Source::Maildir(_)) => return Err(RestoreError::NoAccount),
+    };
+    let since = since.map(|since| u64::try_from(since.0).unwrap_or_default()).unwrap_or_default();
+    let spools = settings.spools();
+    let mut restored = Restored::default();
+    for file in files(backup).map_err(RestoreError::Backup)? {
+        let mut messages = Messages::of(&file).map_err(RestoreError::Backup)?;
+        let mut number = 0_u64;
+        while let Some(mut sealed) = messages.next(&spools).map_err(RestoreError::Backup)? {
+            if stop.load(Ordering::Relaxed) {
+                restored.interrupted = true;
+                return Ok(restored);
+            }
+            number = number.saturating_add(1);
+            let length = sealed.length();
+            let came = match open_whole(settings, &mut sealed) {
+                Err(error) => came_of(Stumble::of(&error, &mut sealed))?,
+                Ok(opened) if opened.index.time < since => {
+                    restored.older = restored.older.saturating_add(1);
+                    progress.done(length);
+                    continue;
+                }
+                Ok(opened) => match (into, &mut returner) {
+                    (Into::Directory(directory), _) => directory::put(directory, opened, &mut sealed)?,
+                    (Into::Account, Some(returner)) => match returner.put(opened, &mut sealed, stop)? {
+                        Some(came) => came,
+                        None => {
+                            restored.interrupted = true;
+                            return Ok(restored);
+                        }
+                    },
+                    (Into::Account, None) => return Err(RestoreError::NoAccount),
+                },
+            };
+            match came {
+                Came::Back => restored.restored = restored.restored.saturating_add(1),
+                Came::Already => restored.there = restored.there.saturating_add(1),
+                Came::Failed(reason) => {
+                    let count = restored.reasons.entry(reason).or_default();
+                    *count = count.saturating_add(1);
+                    if restored.failed.len() < MAX_FAILED {
+                        let name = file.file_name().unwrap_or_default().to_string_lossy();
+                        let place = Place { mailbox: shown(&name), message: number.to_string() };
+                        restored.failed.push((place, reason));
+                    }
+                    progress.failed(reason);
+                    continue;
+                }
+            }
+            progress.done(length);
+        }
+    }
+    if let Some(returner) = returner {
+        returner.leave();
+    }
+    Ok(restored)
 }

@@ -1,9 +1,14 @@
-//! Sealed Maildirs listed, verified, and unsealed again.
+//! Sealed mail in Maildirs and accounts listed, verified, and unsealed again; restored from backups.
 #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
+#[path = "../../../flow/tests/imap/account.rs"]
+mod account;
+mod backups;
 mod crash;
 #[path = "../../../flow/tests/it/disturber.rs"]
 mod disturber;
+mod imap;
+mod imap_faults;
 mod kill;
 mod mangled;
 mod ordinary;
@@ -18,7 +23,7 @@ fn settings(scene: &Scene) -> reader::Settings {
     let writer = scene.settings();
     reader::Settings {
         flow: FLOW.to_owned(),
-        maildir: scene.mail(),
+        source: reader::Source::Maildir(scene.mail()),
         mailboxes: Vec::new(),
         state: writer.state,
         temporary: writer.temporary,
@@ -28,7 +33,7 @@ fn settings(scene: &Scene) -> reader::Settings {
 }
 
 fn undo(scene: &Scene) -> reader::Undone {
-    reader::undo(&settings(scene), &mut (), &false.into()).unwrap()
+    reader::undo(&settings(scene), &mut (), &Default::default()).unwrap()
 }
 
 /// The same mail once nothing of the pinned sealer's is sealed any more.
@@ -38,4 +43,11 @@ fn unsealed(mails: &[Mail]) -> Vec<Mail> {
         _ => mail.clone(),
     };
     mails.iter().map(open).collect()
+}
+
+/// The same of an account, by any way to its server.
+fn settings_of(account: &account::Account, server: std::net::SocketAddr) -> reader::Settings {
+    let flow::Route::Imap(route) = account.settings_by(server).route else { unreachable!("a route to an account") };
+    let source = reader::Imap { account: route.account, sink: None, sealers: reader::Sealers::MayRun };
+    reader::Settings { source: reader::Source::Imap(source), ..settings(&account.scene) }
 }

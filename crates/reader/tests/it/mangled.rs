@@ -170,7 +170,7 @@ fn only_the_mailboxes_of_the_flow() {
         let verified = reader::verify(&with(patterns), &mut ()).unwrap();
         assert_eq!((verified.opened, verified.left_out.len()), (opened, left_out), "{patterns:?}");
     }
-    let undo = |patterns| reader::undo(&with(patterns), &mut (), &false.into()).unwrap().restored;
+    let undo = |patterns| reader::undo(&with(patterns), &mut (), &Default::default()).unwrap().restored;
     assert_eq!(undo(&["Archive/*"]), archived);
     assert_eq!(verify(&scene).opened, all - archived);
     // A link elsewhere is none of its business.
@@ -199,7 +199,7 @@ fn without_room_for_ciphertext_nothing_is_called_damaged() {
     let verified = reader::verify(&nowhere, &mut ()).unwrap();
     let reasons: Vec<_> = verified.reasons.into_iter().collect();
     assert_eq!(reasons, [(reason::UNREADABLE, 1)]);
-    let undone = reader::undo(&nowhere, &mut (), &false.into()).unwrap();
+    let undone = reader::undo(&nowhere, &mut (), &Default::default()).unwrap();
     assert_eq!((undone.restored, undone.reasons.get(reason::DAMAGED)), (0, None));
     assert_eq!(undo(&scene).restored, 1);
 }

@@ -88,7 +88,7 @@ fn settings(home: &Home, arguments: &FlowSecret) -> Result<reader::Settings, Fai
     let reading = Reading::find(home, None, None, arguments.passphrase.passphrase_file.as_deref())?;
     Ok(reader::Settings {
         flow: arguments.flow.clone(),
-        maildir: home.at(maildir),
+        source: reader::Source::Maildir(home.at(maildir)),
         mailboxes: source.mailboxes.clone(),
         state: home.state(),
         temporary: std::env::temp_dir(),

@@ -10,28 +10,11 @@ use std::path::Path;
 
 use mail::HeaderSection;
 use sealed::outer::read_header_section;
-use serde::Serialize;
 use store::maildir::{ListError, Reason, ScanError};
 use store::pattern::{is_named, may_hold, missing};
 use store::{Mailbox, Maildir, Message};
 
-/// Where a message lies.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct Place {
-    /// Its mailbox.
-    pub mailbox: String,
-    /// Its file name without flags, for showing.
-    pub message: String,
-}
-
-/// A mailbox, or a directory that may hold some, that was not looked at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LeftOut {
-    /// Its path, or the name of a mailbox that is not there; for showing.
-    pub path: String,
-    /// Why.
-    pub reason: &'static str,
-}
+use crate::place::{LeftOut, Others, Place, shown};
 
 /// A message with our label.
 pub(crate) struct Labelled<'a> {
@@ -42,22 +25,6 @@ pub(crate) struct Labelled<'a> {
     pub(crate) length: u64,
 }
 
-/// What was seen beside those messages.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Others {
-    /// Messages without our label.
-    pub(crate) unlabelled: u64,
-    /// Files that cannot be read, and entries that are no files.
-    pub(crate) unreadable: u64,
-    /// The files among them; at most [`MAX_LISTED`].
-    pub(crate) unread: Vec<Place>,
-    /// Mailboxes that were not looked at.
-    pub(crate) left_out: Vec<LeftOut>,
-}
-
-/// Entries of the list of unreadable files; the count is complete.
-const MAX_LISTED: usize = 10_000;
-
 /// Why the mailboxes were not walked to the end.
 #[derive(Debug)]
 pub(crate) enum WalkError<E> {
@@ -66,10 +33,8 @@ pub(crate) enum WalkError<E> {
     Work(E),
 }
 
-impl Place {
-    pub(crate) fn of(mailbox: &Mailbox, message: &Message) -> Place {
-        Place { mailbox: mailbox.name().to_owned(), message: message.unique().as_bytes().escape_ascii().to_string() }
-    }
+pub(crate) fn place_of(mailbox: &Mailbox, message: &Message) -> Place {
+    Place { mailbox: mailbox.name().to_owned(), message: message.unique().as_bytes().escape_ascii().to_string() }
 }
 
 /// Shows each labelled message to `work`. One that moves on meanwhile may be shown twice.
@@ -95,7 +60,7 @@ pub(crate) fn walk<E>(
         let messages = match mailbox.messages() {
             Ok(messages) => messages,
             Err(error) => {
-                others.leave_out(mailbox, &error);
+                leave_out(&mut others, mailbox, &error);
                 continue;
             }
         };
@@ -104,7 +69,7 @@ pub(crate) fn walk<E>(
                 Ok(message) => message,
                 // The directory ends here, and what else it holds is not known.
                 Err(error @ ScanError::Io(_)) => {
-                    others.leave_out(mailbox, &error);
+                    leave_out(&mut others, mailbox, &error);
                     continue;
                 }
                 Err(_) => {
@@ -112,7 +77,7 @@ pub(crate) fn walk<E>(
                     continue;
                 }
             };
-            let place = Place::of(mailbox, &message);
+            let place = place_of(mailbox, &message);
             match look(mailbox, message) {
                 Ok(Some(labelled)) => work(labelled).map_err(WalkError::Work)?,
                 Ok(None) => others.unlabelled = others.unlabelled.saturating_add(1),
@@ -124,19 +89,10 @@ pub(crate) fn walk<E>(
     Ok(others)
 }
 
-impl Others {
-    fn cannot_read(&mut self, place: Place) {
-        self.unreadable = self.unreadable.saturating_add(1);
-        if self.unread.len() < MAX_LISTED {
-            self.unread.push(place);
-        }
-    }
-
-    /// A mailbox that merely went away is nothing to report.
-    fn leave_out(&mut self, mailbox: &Mailbox, error: &ScanError) {
-        if !is_gone(error) {
-            self.left_out.push(LeftOut { path: shown_path(mailbox.dir()), reason: Reason::Unreadable.word() });
-        }
+/// A mailbox that merely went away is nothing to report.
+fn leave_out(others: &mut Others, mailbox: &Mailbox, error: &ScanError) {
+    if !is_gone(error) {
+        others.left_out.push(LeftOut { path: shown_path(mailbox.dir()), reason: Reason::Unreadable.word() });
     }
 }
 
@@ -182,9 +138,4 @@ fn name_of(maildir: &Maildir, dir: &Path) -> String {
 
 fn shown_path(path: &Path) -> String {
     shown(&path.to_string_lossy())
-}
-
-/// Whoever names directories must not steer the owner's terminal.
-fn shown(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character }).collect()
 }
