@@ -47,7 +47,10 @@ pub enum Command {
     Verify(FlowSecret),
     /// The way out: put the originals of a flow back and seal nothing more
     #[cfg(feature = "open")]
-    Undo(FlowSecret),
+    Undo(Undo),
+    /// Bring originals back from the backup that a flow of an account keeps
+    #[cfg(feature = "open")]
+    Restore(Restore),
     /// List, export, import and trust keys
     #[command(subcommand)]
     Key(Key),
@@ -226,6 +229,29 @@ pub struct FlowSecret {
     pub passphrase: Passphrase,
     #[command(flatten)]
     pub json: Json,
+}
+
+#[cfg(feature = "open")]
+#[derive(Args, Debug)]
+pub struct Undo {
+    #[command(flatten)]
+    pub flow: FlowSecret,
+    /// Confirm that no other machine seals this account; needed where the server keeps no keywords
+    #[arg(long)]
+    pub no_other_sealer: bool,
+}
+
+#[cfg(feature = "open")]
+#[derive(Args, Debug)]
+pub struct Restore {
+    #[command(flatten)]
+    pub flow: FlowSecret,
+    /// Only what was sealed on this day (UTC) or later
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = crate::clock::day)]
+    pub since: Option<i64>,
+    /// Into this directory, one file each [default: the account]
+    #[arg(long, value_name = "DIR")]
+    pub into: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

@@ -14,3 +14,10 @@ pub fn shown(seconds: u64) -> String {
         i64::try_from(seconds).ok().and_then(|seconds| time::OffsetDateTime::from_unix_timestamp(seconds).ok());
     moment.and_then(|moment| moment.format(&format).ok()).unwrap_or_else(|| "unknown".to_owned())
 }
+
+/// `2020-12-31`, its first second in UTC.
+pub fn day(text: &str) -> Result<i64, &'static str> {
+    let format = time::macros::format_description!("[year]-[month]-[day]");
+    let day = time::Date::parse(text, &format).map_err(|_| "a day is written \"2020-12-31\"")?;
+    Ok(day.midnight().assume_utc().unix_timestamp())
+}

@@ -45,7 +45,9 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         #[cfg(feature = "open")]
         Command::Verify(flow) => reading::verify(&home()?, &flow),
         #[cfg(feature = "open")]
-        Command::Undo(flow) => reading::undo(&home()?, &flow),
+        Command::Undo(undo) => reading::undo(&home()?, &undo),
+        #[cfg(feature = "open")]
+        Command::Restore(restore) => reading::restore(&home()?, &restore),
         Command::Check(check) => check::run(&home()?, &check),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -1,11 +1,20 @@
-//! `verify` and `undo`: a flow's sealed mail opened and judged, or opened and put back.
+//! `verify`, `undo` and `restore`: a flow's sealed mail opened and judged, opened and put back, or brought back from the
+//! flow's backup.
 
-use reader::{LeftOut, Place, UndoError, Undone, Verified, VerifyError};
+use std::sync::{Arc, atomic::AtomicBool};
+
+use reader::{
+    AccountError, Into as Whither, LeftOut, Place, RestoreError, Restored, Sealers, Source, UndoError, Undone,
+    Verified, VerifyError,
+};
+use store::UnixSeconds;
 
 use crate::{
-    args::FlowSecret,
+    accounts,
+    args::{FlowSecret, Restore, Undo},
     command::{print, print_json},
     config::{self, Config},
+    explain::{of_connecting, of_server},
     failure::{Exit, Failure, with_causes},
     flows,
     home::Home,
@@ -18,7 +27,7 @@ const SHOWN: usize = 20;
 
 /// Opens everything.
 pub fn verify(home: &Home, arguments: &FlowSecret) -> Result<(), Failure> {
-    let settings = settings(home, arguments)?;
+    let settings = settings(home, arguments, Sealers::MayRun, &flows::asked_to_stop()?)?;
     let mut watcher = Watcher { bar: Bar::new("verifying", 0), failed: 0 };
     let verified = reader::verify(&settings, &mut watcher);
     watcher.bar.finish();
@@ -39,9 +48,11 @@ pub fn verify(home: &Home, arguments: &FlowSecret) -> Result<(), Failure> {
 }
 
 /// Puts everything back.
-pub fn undo(home: &Home, arguments: &FlowSecret) -> Result<(), Failure> {
-    let settings = settings(home, arguments)?;
+pub fn undo(home: &Home, undo: &Undo) -> Result<(), Failure> {
+    let arguments = &undo.flow;
     let stop = flows::asked_to_stop()?;
+    let sealers = if undo.no_other_sealer { Sealers::NoneRuns } else { Sealers::MayRun };
+    let settings = settings(home, arguments, sealers, &stop)?;
     let mut watcher = Watcher { bar: Bar::new("putting back", 0), failed: 0 };
     let undone = reader::undo(&settings, &mut watcher, &stop);
     watcher.bar.finish();
@@ -71,25 +82,68 @@ pub fn undo(home: &Home, arguments: &FlowSecret) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Brings originals back from the backup.
+pub fn restore(home: &Home, restore: &Restore) -> Result<(), Failure> {
+    let arguments = &restore.flow;
+    let stop = flows::asked_to_stop()?;
+    let settings = settings(home, arguments, Sealers::MayRun, &stop)?;
+    let backup = home.backup(&arguments.flow);
+    if !backup.is_dir() {
+        return Err(Failure::new(Exit::Config, format_args!("there is no backup in {}", backup.display()))
+            .hint("flows of accounts keep one, unless `backup` in config.toml is \"off\""));
+    }
+    let into = restore.into.as_ref().map_or(Whither::Account, |directory| Whither::Directory(directory.clone()));
+    let mut watcher = Watcher { bar: Bar::new("restoring", 0), failed: 0 };
+    let since = restore.since.map(UnixSeconds);
+    let restored = reader::restore(&settings, &backup, since, &into, &mut watcher, &stop);
+    watcher.bar.finish();
+    let restored = restored?;
+    if arguments.json.json {
+        print_json(&restored)?
+    } else {
+        print(&restored_text(&arguments.flow, &restored))?
+    }
+    if restored.interrupted {
+        return Err(Failure::new(Exit::Temporary, "stopped before the end, as asked; nothing is half done")
+            .hint("run it again: what is there already is left alone"));
+    }
+    match restored.reasons.values().sum::<u64>() {
+        0 => Ok(()),
+        count => Err(Failure::new(Exit::Data, format_args!("{count} messages of the backup were not restored"))
+            .hint("each is named above with the reason; the backup is as it was")),
+    }
+}
+
 fn not_all_read(error: &str) -> Failure {
     Failure::new(Exit::Temporary, error).hint(
         "run it as the user who owns the mailbox, give back the permission to read what is named above, try again",
     )
 }
 
-fn settings(home: &Home, arguments: &FlowSecret) -> Result<reader::Settings, Failure> {
+fn settings(
+    home: &Home,
+    arguments: &FlowSecret,
+    sealers: Sealers,
+    stop: &Arc<AtomicBool>,
+) -> Result<reader::Settings, Failure> {
     let config = Config::read(home)?;
-    let source = &config.flow(&arguments.flow)?.source;
-    let config::Place::Maildir(maildir) = &source.place else {
-        return Err(Failure::new(Exit::Config, "this works on Maildir flows only so far, not on accounts").hint(
-            "`sealpost status FLOW` counts what is sealed; single messages are opened with `sealpost open < FILE`",
-        ));
+    let flow = config.flow(&arguments.flow)?;
+    let source = match &flow.source.place {
+        config::Place::Maildir(path) => Source::Maildir(home.at(path)),
+        config::Place::Account(name) => Source::Imap(reader::Imap {
+            account: accounts::account(home, config.account(name)?, stop)?,
+            sink: match &flow.sink {
+                config::Sink::InPlace => None,
+                config::Sink::Folder(name) => Some(name.clone()),
+            },
+            sealers,
+        }),
     };
     let reading = Reading::find(home, None, None, arguments.passphrase.passphrase_file.as_deref())?;
     Ok(reader::Settings {
         flow: arguments.flow.clone(),
-        source: reader::Source::Maildir(home.at(maildir)),
-        mailboxes: source.mailboxes.clone(),
+        source,
+        mailboxes: flow.source.mailboxes.clone(),
         state: home.state(),
         temporary: std::env::temp_dir(),
         keys: reading.keys,
@@ -165,6 +219,21 @@ fn undone_text(name: &str, undone: &Undone) -> String {
     text
 }
 
+fn restored_text(name: &str, restored: &Restored) -> String {
+    let mut text = format!("{name}:\n");
+    let mut line = |count: u64, what: &str| text.push_str(&format!("  {count:>9}  {what}\n"));
+    line(restored.restored, "originals brought back, octet for octet");
+    line(restored.there, "are there already");
+    if restored.older > 0 {
+        line(restored.older, "were sealed earlier than asked for");
+    }
+    for (reason, count) in &restored.reasons {
+        line(*count, explain(reason));
+    }
+    places(&mut text, restored.failed.iter().map(|(place, reason)| (place, *reason)));
+    text
+}
+
 /// What nobody knows anything of.
 fn unread(text: &mut String, count: u64, files: &[Place], mailboxes: &[LeftOut]) {
     if count > 0 {
@@ -200,6 +269,11 @@ fn explain(reason: &str) -> &str {
         "unreadable" => "cannot be read",
         "unwritable" => "the original cannot be written",
         "not-proved" => "what was written is not the original; it was thrown away",
+        "deleted" => "marked as deleted",
+        "locked" => "another sealer is at work on it",
+        "append-limit" => "larger than the server takes",
+        "quota" => "the account is full: there must be room for both at once",
+        "rejected" => "the server does not take the original, or not as it is",
         "restless" => "renamed again and again by another program",
         other => other,
     }
@@ -207,18 +281,49 @@ fn explain(reason: &str) -> &str {
 
 impl From<VerifyError> for Failure {
     fn from(error: VerifyError) -> Self {
-        Self::new(error.fate().into(), with_causes(&error)).hint("`sealpost check` looks at the config and the mailbox")
+        let hint = match &error {
+            VerifyError::Account(error) => of_account(error),
+            _ => "`sealpost check` looks at the config and the mailbox",
+        };
+        Self::new(error.fate().into(), with_causes(&error)).hint(hint)
     }
 }
 
 impl From<UndoError> for Failure {
     fn from(error: UndoError) -> Self {
         let hint = match &error {
-            UndoError::Busy => "wait for it to end",
+            UndoError::Busy => "wait for it to end, or stop the service that watches this flow",
+            UndoError::NoKeywords => {
+                "end `sealpost` on every other machine that seals this account, then say so: --no-other-sealer"
+            }
+            UndoError::NoSafeRemoval => "nothing was changed; ask the provider for UIDPLUS",
+            UndoError::Account(error) => of_account(error),
             UndoError::Full => "make room; nothing was lost, and the next undo goes on",
             UndoError::Forbidden => "run it as the user who owns the mailbox",
             _ => "`sealpost check` looks at the config and the mailbox; the next undo goes on",
         };
         Self::new(error.fate().into(), with_causes(&error)).hint(hint)
+    }
+}
+
+impl From<RestoreError> for Failure {
+    fn from(error: RestoreError) -> Self {
+        let hint = match &error {
+            RestoreError::NoAccount => "name a directory: --into DIR",
+            RestoreError::Backup(_) => "give back the permission to read it; the backup is as it was",
+            RestoreError::Directory(_) | RestoreError::Forbidden => "name a directory that you may write: --into DIR",
+            RestoreError::Full => "make room; run it again, and it goes on",
+            RestoreError::Account(error) => of_account(error),
+            _ => "run it again: what is there already is left alone",
+        };
+        Self::new(error.fate().into(), with_causes(&error)).hint(hint)
+    }
+}
+
+fn of_account(error: &AccountError) -> &'static str {
+    match error {
+        AccountError::Connect(error) => of_connecting(error),
+        AccountError::Server(error) => of_server(error),
+        _ => "nothing is half done; run it again",
     }
 }

@@ -37,10 +37,7 @@ fn seconds(text: &str) -> Option<Duration> {
 /// `2020-12-31`, as Unix seconds.
 pub(super) fn day<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
     let text = String::deserialize(from)?;
-    let format = time::macros::format_description!("[year]-[month]-[day]");
-    let day =
-        time::Date::parse(&text, &format).map_err(|_| serde::de::Error::custom("a day is written \"2020-12-31\""))?;
-    Ok(Some(day.midnight().assume_utc().unix_timestamp()))
+    crate::clock::day(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
 /// A word of a fixed list.

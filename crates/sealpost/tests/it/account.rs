@@ -181,6 +181,52 @@ fn check_plan_sweep_status_watch() {
 }
 
 #[test]
+fn verify_restore_undo() {
+    if !testbed::servers() {
+        return;
+    }
+    let server = Dovecot::start(Format::Maildir);
+    let stage = stage(&server);
+    let mut alice = Alice::at(&server);
+    for (_, mail) in samples() {
+        alice.put(&mail, &["\\Seen"]);
+    }
+    let sorted = |mut mails: Vec<(Vec<u8>, String, Vec<String>)>| {
+        mails.sort();
+        mails
+    };
+    let before = sorted(alice.mails());
+    let all = before.len() as u64;
+    stage.bad("restore inbox", b"", 78, "there is no backup");
+    stage.good("sweep inbox", b"");
+
+    let verified = stage.json("verify inbox --json", b"");
+    assert_eq!((&verified["opened"], verified["gaps"].as_array().unwrap().len()), (&all.into(), 0), "{verified}");
+
+    // All is there already; in a directory, nothing is.
+    let restored = stage.json("restore inbox --json", b"");
+    assert_eq!((&restored["restored"], &restored["there"]), (&0.into(), &all.into()), "{restored}");
+    assert_eq!(stage.json("restore inbox --since 2999-12-31 --into none --json", b"")["older"], all);
+    assert_eq!(stage.run("restore inbox --since yesterday", b"").code, 64);
+    assert_eq!(stage.json("restore inbox --into originals --json", b"")["restored"], all);
+    let originals = files_below(&stage.path("originals"));
+    let texts: Vec<Vec<u8>> = originals.iter().map(|file| fs::read(file).unwrap()).collect();
+    assert!(before.iter().all(|(mail, ..)| texts.contains(mail)));
+
+    let undone = stage.json("undo inbox --json", b"");
+    assert_eq!(undone["restored"], all, "{undone}");
+    let mut after = alice.mails();
+    for (_, _, flags) in &mut after {
+        // By it other sealers know what was put back.
+        assert!(flags.iter().any(|flag| flag == "$Unsealed"), "{flags:?}");
+        flags.retain(|flag| flag != "$Unsealed");
+    }
+    assert!(sorted(after) == before, "all as it was");
+    stage.bad("sweep inbox", b"", 78, "the flow is stopped");
+    stage.bad("watch inbox", b"", 78, "the flow is stopped");
+}
+
+#[test]
 fn a_machine_that_only_seals_runs_as_a_service() {
     if !testbed::servers() {
         return;
