@@ -162,7 +162,8 @@ mod tests {
             Message-ID: <1@example.com>\r\nList-Id: <l.example.org>\r\nX-Mailer: m\r\nKeywords: k\r\n\r\nbody";
         let section = HeaderSection::parse(message);
         let outer = |policy: Policy| {
-            String::from_utf8(policy.outer_fields(&section, MessageId([1; 16]), 1_795_426_830, OuterId::Kept)).expect("ASCII")
+            String::from_utf8(policy.outer_fields(&section, MessageId([1; 16]), 1_795_426_830, OuterId::Kept))
+                .expect("ASCII")
         };
         assert_eq!(
             outer(Policy::Baseline),
