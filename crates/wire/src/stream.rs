@@ -195,10 +195,12 @@ impl Stream {
             Err(error) => return Err(error),
         };
         *since = Instant::now();
-        self.take_in(length)
+        self.take_in(length)?;
+        // Key updates and the like are answered (RFC 8446 §4.6.3).
+        self.flush_tls()
     }
 
-    /// Makes received octets of the first `length` raw ones.
+    /// Makes received octets of the first `length` raw ones. Sends nothing: it may be called while something is sent.
     fn take_in(&mut self, length: usize) -> io::Result<()> {
         self.received.drain(..self.consumed);
         self.consumed = 0;
@@ -228,8 +230,7 @@ impl Stream {
                 return Err(Fault::Closed.into());
             }
         }
-        // Key updates and the like are answered (RFC 8446 §4.6.3).
-        if tls.wants_write() { self.flush_tls() } else { Ok(()) }
+        Ok(())
     }
 
     /// Sends what waits, through TLS or not.
@@ -288,17 +289,19 @@ impl Stream {
         if self.tls.as_ref().is_some_and(|tls| tls.is_handshaking()) {
             return Ok(());
         }
-        if self.received.len().saturating_sub(self.consumed) >= limit::READ_ASIDE {
-            return Err(Fault::Limit("octets received while sending").into());
-        }
-        self.socket.set_nonblocking(true)?;
-        let read = self.socket.read(&mut self.raw);
-        self.socket.set_nonblocking(false)?;
-        match read {
-            Ok(0) => Err(Fault::Closed.into()),
-            Ok(length) => self.take_in(length),
-            Err(error) if nothing_yet(&error) => Ok(()),
-            Err(error) => Err(error),
+        loop {
+            if self.received.len().saturating_sub(self.consumed) >= limit::READ_ASIDE {
+                return Err(Fault::Limit("octets received while sending").into());
+            }
+            self.socket.set_nonblocking(true)?;
+            let read = self.socket.read(&mut self.raw);
+            self.socket.set_nonblocking(false)?;
+            match read {
+                Ok(0) => return Err(Fault::Closed.into()),
+                Ok(length) => self.take_in(length)?,
+                Err(error) if nothing_yet(&error) => return Ok(()),
+                Err(error) => return Err(error),
+            }
         }
     }
 }
@@ -368,6 +371,7 @@ fn fault(error: &rustls::Error) -> Fault {
     };
     use CertificateError as E;
     Fault::Certificate(match certificate {
+        E::BadSignature => "it bears a false signature of its issuer",
         E::UnknownIssuer => "its issuer is not known",
         E::NotValidForName | E::NotValidForNameContext { .. } => "it is for another host",
         E::Expired | E::ExpiredContext { .. } => "it has expired",

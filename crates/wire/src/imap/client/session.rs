@@ -215,9 +215,11 @@ impl Session {
         let mut flying: VecDeque<(u32, usize, usize)> = VecDeque::new();
         let mut octets = 0_usize;
         loop {
+            // Half the window is answered before it is filled again: many small commands leave in one piece.
+            let refill = flying.len() <= window / 2;
             while let Some((number, command)) = commands.next_if(|(_, command)| {
                 flying.is_empty()
-                    || (flying.len() < window && octets.saturating_add(command.len()) <= limit::WINDOW_OCTETS)
+                    || (refill && flying.len() < window && octets.saturating_add(command.len()) <= limit::WINDOW_OCTETS)
             }) {
                 let tag = self.tag()?;
                 self.write(command.as_bytes())?;
