@@ -5,6 +5,7 @@
 
 mod patience;
 mod mailboxes;
+mod mark;
 mod look;
 mod backup;
 mod sink;

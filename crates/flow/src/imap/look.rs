@@ -17,7 +17,7 @@ use store::ledger::{Code, LedgerError, Memory, MessageRef, Remembered};
 use store::{Ledger, UnixSeconds};
 use wire::imap::{Fetched, ImapError, Session, UidSet};
 
-use super::sink::mark_of;
+use super::mark::mark_of;
 use crate::reason;
 use crate::receipt::READ_BUFFER;
 use crate::standing::{Judge, News, Open, Sight, Standing};

@@ -7,9 +7,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Seek};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mail::HeaderSection;
 use seal::Sealing;
-use sealed::field::Mark;
 use sealed::identity::sha256_of;
 use sealed::recognise::{What, recognise};
 use sealed::scratch::{NewPlace, Scratch, Scratched};
@@ -19,6 +17,7 @@ use store::{Database, Ledger, UnixSeconds};
 
 use super::backup;
 use super::look::untouchable;
+use super::mark::mark_of;
 use crate::owner::{Lies, Owner};
 use crate::pump::Taken;
 use crate::reason;
@@ -153,10 +152,4 @@ impl Remake for Sink<'_> {
         octets.rewind()?;
         Ok(hash.to_vec())
     }
-}
-
-/// The id in a `Sealed-Mail` field, whoever wrote it.
-pub(crate) fn mark_of(header: &[u8]) -> Option<Vec<u8>> {
-    let section = HeaderSection::parse(header);
-    Mark::parse(&section).ok().map(|mark| mark.id.0.to_vec())
 }

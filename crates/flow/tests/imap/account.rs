@@ -102,7 +102,9 @@ impl Account {
         let mut session = self.session();
         let mut census = Census::new();
         for mailbox in session.list("", "*").unwrap() {
-            if mailbox.attributes.iter().any(|attribute| attribute.eq_ignore_ascii_case("\\Noselect")) {
+            let bars = ["\\Noselect", "\\NonExistent"];
+            let is_bar = |attribute: &String| bars.iter().any(|bar| attribute.eq_ignore_ascii_case(bar));
+            if mailbox.attributes.iter().any(is_bar) {
                 continue;
             }
             if session.select(&mailbox.name, Access::Read).unwrap().exists == 0 {
