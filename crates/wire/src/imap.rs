@@ -3,15 +3,16 @@
 //! In: an authenticated user's orders. Out: typed answers. Never: a whole message in memory, a server's text in an
 //! error.
 
+mod answer;
 mod value;
 mod frame;
 mod error;
 mod response;
 pub mod client;
 
+pub use answer::{AppendUid, CopyUid, Fetched, Listed, Namespace, Namespaces, Status};
 pub use client::{Access, Append, AppendLost, Endpoint, News, Security, Selected, Session, StoreOrder};
 pub use error::{Code, ImapError};
-pub use response::{AppendUid, CopyUid, Fetched, Listed, Namespace, Namespaces, Status};
 
 pub use crate::mailbox_name::MailboxName;
 pub use crate::sasl::Credentials;

@@ -185,7 +185,7 @@ enum State {
     /// The client's first message is sent.
     First,
     /// The client's proof is sent; the server's must be this.
-    Final(hmac::Key, Vec<u8>),
+    Final(Box<(hmac::Key, Vec<u8>)>),
     Proved,
 }
 
@@ -209,7 +209,8 @@ impl<'a> Scram<'a> {
                 self.state = state;
                 Ok(answer)
             }
-            State::Final(key, message) => {
+            State::Final(proof_of) => {
+                let (key, message) = &**proof_of;
                 let text = std::str::from_utf8(challenge).map_err(|_| BROKEN)?;
                 let proof = text.split(',').find_map(|part| part.strip_prefix("v=")).ok_or(BROKEN)?;
                 let proof = base64_simd::STANDARD.decode_to_vec(proof).map_err(|_| BROKEN)?;
@@ -256,7 +257,7 @@ impl<'a> Scram<'a> {
         let server_key = hmac::sign(&salted, b"Server Key");
         let server_key = hmac::Key::new(hmac::HMAC_SHA256, server_key.as_ref());
         let answer = format!("{without_proof},p={}", proof.as_str()).into_bytes();
-        Ok((Zeroizing::new(answer), State::Final(server_key, message)))
+        Ok((Zeroizing::new(answer), State::Final(Box::new((server_key, message)))))
     }
 }
 

@@ -34,7 +34,7 @@ fn all_dialogues() {
     let mut played = 0;
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        let text = fs::read_to_string(&path).unwrap();
+        let text = fs::read_to_string(&path).unwrap().replace("@VERSION@", env!("CARGO_PKG_VERSION"));
         for pace in [Pace::Whole, Pace::Octets] {
             check(&format!("{} ({pace:?})", path.file_name().unwrap().display()), &text, pace);
             played += 1;

@@ -5,103 +5,12 @@
 
 use std::io::{self, BufRead, Write};
 
+use super::answer::{Fetched, Listed, Namespace, Namespaces, Status};
 use super::frame::{Frame, FrameError};
 use super::value::{self, Value};
 use crate::limit;
 use crate::mailbox_name::MailboxName;
 use crate::uid_set::UidSet;
-
-/// A mailbox as LIST tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// Its name.
-    pub name: MailboxName,
-    /// What stands between the levels of its name; none when there are no levels.
-    pub delimiter: Option<char>,
-    /// Its attributes as the server wrote them: `\Noselect`, `\Trash` ...
-    pub attributes: Vec<String>,
-}
-
-/// Where mailboxes live (RFC 2342).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Namespaces {
-    /// One's own.
-    pub personal: Vec<Namespace>,
-    /// Those of others.
-    pub others: Vec<Namespace>,
-    /// Those shared by many.
-    pub shared: Vec<Namespace>,
-}
-
-/// One place where mailboxes live.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Namespace {
-    /// What the names in it begin with, as on the wire.
-    pub prefix: String,
-    /// What stands between the levels.
-    pub delimiter: Option<char>,
-}
-
-/// What STATUS tells of a mailbox.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Status {
-    /// How many messages.
-    pub messages: Option<u32>,
-    /// The UID that the next message gets, at least.
-    pub uid_next: Option<u32>,
-    /// What the UIDs belong to.
-    pub uid_validity: Option<u32>,
-    /// The highest change number (RFC 7162).
-    pub highest_modseq: Option<u64>,
-    /// Octets that a message may have (RFC 7889).
-    pub append_limit: Option<u64>,
-}
-
-/// What FETCH tells of one message.
-#[derive(Debug)]
-pub struct Fetched<B> {
-    /// Its UID.
-    pub uid: u32,
-    /// Its flags.
-    pub flags: Option<Vec<String>>,
-    /// Its internal date: the text inside the quotes.
-    pub internal_date: Option<String>,
-    /// `RFC822.SIZE`.
-    pub size: Option<u64>,
-    /// Its change number (RFC 7162).
-    pub modseq: Option<u64>,
-    /// `EMAILID` (RFC 8474).
-    pub email_id: Option<String>,
-    /// `X-GM-MSGID`.
-    pub gm_msgid: Option<u64>,
-    /// `X-GM-LABELS`, as on the wire but unquoted.
-    pub gm_labels: Option<Vec<String>>,
-    /// Sections of the body other than the whole: what stood in the brackets, upper-cased, and the octets.
-    pub sections: Vec<(String, Vec<u8>)>,
-    /// The whole message, written to what the caller gave; or why the caller's writer failed.
-    pub body: Option<io::Result<B>>,
-}
-
-/// Where an appended message lies (RFC 4315).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AppendUid {
-    /// UIDVALIDITY of the mailbox.
-    pub validity: u32,
-    /// UID of the message.
-    pub uid: u32,
-}
-
-/// Where copied messages lie (RFC 4315). Both sets ascend and are of one length: the n-th of the one is the n-th of
-/// the other.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CopyUid {
-    /// UIDVALIDITY of the mailbox copied to.
-    pub validity: u32,
-    /// UIDs of the originals.
-    pub from: UidSet,
-    /// UIDs of the copies.
-    pub to: UidSet,
-}
 
 /// The beginning of a response, or all of it.
 #[derive(Debug)]
@@ -249,23 +158,6 @@ pub(crate) fn fetched<R: BufRead, B: Write>(
     }
     fetched.uid = uid.unwrap_or_default();
     Ok(uid.is_some().then_some(fetched))
-}
-
-impl<B> Fetched<B> {
-    fn new() -> Self {
-        Self {
-            uid: 0,
-            flags: None,
-            internal_date: None,
-            size: None,
-            modseq: None,
-            email_id: None,
-            gm_msgid: None,
-            gm_labels: None,
-            sections: Vec::new(),
-            body: None,
-        }
-    }
 }
 
 /// The words of a list divided by spaces.
@@ -450,5 +342,151 @@ fn first(value: &Value) -> Option<&Value> {
         Value::List(values) => values.first(),
         Value::Nil => None,
         value => Some(value),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests fail loudly")]
+mod tests {
+    use std::fmt::Write as _;
+    use std::io::BufReader;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Everything that these octets say, as text; and at last why there is no more.
+    fn told(source: impl BufRead) -> String {
+        let mut frame = Frame::new(source);
+        let mut text = String::new();
+        loop {
+            let head = head(&mut frame);
+            let end = head.is_err();
+            let fetch = matches!(head, Ok(Head::Fetch));
+            let _ = writeln!(text, "{head:?}");
+            if fetch {
+                let fetched = fetched(&mut frame, &mut |_| Ok(Vec::new()));
+                let _ = writeln!(text, "{fetched:?}");
+                if fetched.is_err() {
+                    return text;
+                }
+            }
+            if end {
+                return text;
+            }
+        }
+    }
+
+    fn check(octets: &[u8]) -> Result<(), TestCaseError> {
+        let whole = told(octets);
+        for room in [1, 2, 7] {
+            prop_assert_eq!(&told(BufReader::with_capacity(room, octets)), &whole);
+        }
+        Ok(())
+    }
+
+    const PIECES: &[&str] = &[
+        "* ",
+        "A1 ",
+        "+ ",
+        "OK ",
+        "NO ",
+        "BAD ",
+        "BYE ",
+        "[",
+        "]",
+        "UIDVALIDITY 7",
+        "PERMANENTFLAGS (\\Seen a]b \\*)",
+        "CAPABILITY IMAP4rev1",
+        "1 FETCH (",
+        "2 EXISTS",
+        "3 EXPUNGE",
+        "LIST ",
+        "(\\A \\B) ",
+        "\"/\" ",
+        "STATUS ",
+        "SEARCH ",
+        "NAMESPACE ",
+        "VANISHED ",
+        "(EARLIER) ",
+        "1:4294967295",
+        "UID ",
+        "7 ",
+        "FLAGS ",
+        "BODY[] ",
+        "BODY[HEADER.FIELDS (X)] ",
+        "INTERNALDATE ",
+        "MODSEQ (9) ",
+        "EMAILID (M1) ",
+        "X-GM-LABELS (\"\\\\Inbox\" x) ",
+        "RFC822.SIZE ",
+        "(",
+        ")",
+        "()",
+        "NIL ",
+        "\"a \\\" b\" ",
+        "\"",
+        "\\",
+        "{3}\r\nabc",
+        "{5}\r\n)\r\n* ",
+        "{0}\r\n",
+        "~{2}\r\n\0\x01",
+        "{9}",
+        "{99999999999}\r\n",
+        "\r\n",
+        "\r\n",
+        "\n",
+        " ",
+        "x",
+        "18446744073709551616 ",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn any_octets_are_told_alike_however_they_come(octets in prop::collection::vec(any::<u8>(), 0..200)) {
+            check(&octets)?;
+        }
+
+        #[test]
+        fn any_pieces_are_told_alike_however_they_come(
+            pieces in prop::collection::vec(prop::sample::select(PIECES), 0..40)
+        ) {
+            check(pieces.concat().as_bytes())?;
+        }
+
+        #[test]
+        fn any_message_comes_through(octets in prop::collection::vec(any::<u8>(), 0..500), more in 0_usize..3) {
+            let mut response = format!("* 1 FETCH (UID 7 BODY[] {{{}}}\r\n", octets.len()).into_bytes();
+            response.extend_from_slice(&octets);
+            response.extend_from_slice(b" FLAGS (a))\r\n* 2 EXISTS\r\n");
+            let mut frame = Frame::new(BufReader::with_capacity(1 + more * 100, response.as_slice()));
+            prop_assert!(matches!(head(&mut frame), Ok(Head::Fetch)));
+            let one = fetched(&mut frame, &mut |_| Ok(Vec::new())).unwrap().unwrap();
+            prop_assert_eq!(one.body.unwrap().unwrap(), octets);
+            prop_assert_eq!(one.flags.unwrap(), ["a"]);
+            prop_assert!(matches!(head(&mut frame), Ok(Head::Untagged(Untagged::Exists(2)))));
+        }
+    }
+
+    #[test]
+    fn codes_are_found() {
+        for (line, code) in [
+            ("* OK [UIDNEXT 5] x", Some(("UIDNEXT", "5"))),
+            ("* OK [uidnext 5] x ] y", Some(("UIDNEXT", "5"))),
+            ("* NO [ALERT] (x) y", Some(("ALERT", ""))),
+            ("* OK [PERMANENTFLAGS (a]b c)] x", Some(("PERMANENTFLAGS", "(a]b c)"))),
+            ("* OK [PERMANENTFLAGS (a", None),
+            ("* OK [", None),
+            ("* OK x [UIDNEXT 5]", None),
+            ("* OK", None),
+        ] {
+            let line = format!("{line}\r\n");
+            let mut frame = Frame::new(line.as_bytes());
+            let Head::Status(reply) = head(&mut frame).unwrap() else { panic!("{line}") };
+            let found = reply.code.as_ref().map(|(name, data)| (name.as_str(), data.as_str()));
+            assert_eq!(found, code, "{line}");
+        }
     }
 }

@@ -6,8 +6,9 @@
 use std::io::{self, Write};
 
 use super::session::{Event, Session, done, on_one_line, text};
+use crate::imap::answer::Fetched;
 use crate::imap::error::ImapError;
-use crate::imap::response::{Fetched, Reply, Untagged};
+use crate::imap::response::{Reply, Untagged};
 use crate::limit;
 use crate::uid_set::UidSet;
 

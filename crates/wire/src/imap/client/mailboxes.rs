@@ -4,8 +4,9 @@
 //! and RFC 6154 (LIST RETURN), RFC 7162 §3.1 (CONDSTORE), RFC 7889 (APPENDLIMIT). Never: CLOSE, which expunges.
 
 use super::session::{Event, Part, Session, string, text};
+use crate::imap::answer::{Listed, Namespace, Namespaces, Status};
 use crate::imap::error::ImapError;
-use crate::imap::response::{Listed, Namespace, Namespaces, Reply, Status, Untagged, words};
+use crate::imap::response::{Reply, Untagged, words};
 use crate::limit;
 use crate::mailbox_name::MailboxName;
 

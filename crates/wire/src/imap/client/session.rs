@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
+use crate::imap::answer::Fetched;
 use crate::imap::error::{Code, ImapError};
 use crate::imap::frame::{Frame, FrameError};
-use crate::imap::response::{self, Fetched, Head, Kind, Reply, Untagged, words};
+use crate::imap::response::{self, Head, Kind, Reply, Untagged, words};
 use crate::limit;
 use crate::stream::Stream;
 

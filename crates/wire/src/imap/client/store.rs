@@ -7,8 +7,9 @@
 use super::fetch::refuse;
 use super::mailboxes::name_part;
 use super::session::{Event, Session, done, no_body, on_one_line, quoted, text};
+use crate::imap::answer::{CopyUid, Fetched};
 use crate::imap::error::{Code, ImapError};
-use crate::imap::response::{CopyUid, Fetched, Kind, Reply};
+use crate::imap::response::{Kind, Reply};
 use crate::limit;
 use crate::mailbox_name::MailboxName;
 use crate::uid_set::UidSet;
