@@ -283,6 +283,7 @@ pub fn seal_open(octets: &[u8]) {
         sealer: &MAKING.sealer,
         profile: Profile::Pgp1,
         policy: policies[octets.len() % policies.len()],
+        outer_id: seal::OuterId::Kept,
         compression: seal::Compression::Auto,
         padding: seal::Padding::Bucket,
         id: seal::NewId::Random,

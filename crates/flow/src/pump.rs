@@ -145,7 +145,9 @@ pub(crate) enum PumpError {
     Imap(BatchError),
 }
 
-type Batch<M> = Vec<(Named<M>, Taken)>;
+/// A message that was taken.
+type One<M> = (Named<M>, Taken);
+type Batch<M> = Vec<One<M>>;
 
 impl<P: Progress> Pump<'_, P> {
     /// Moves everything that is to be moved.
@@ -184,7 +186,7 @@ impl<P: Progress> Pump<'_, P> {
         &mut self,
         carrier: &mut C,
         mut message: Named<C::Message>,
-    ) -> Result<Option<(Named<C::Message>, Taken)>, PumpError> {
+    ) -> Result<Option<One<C::Message>>, PumpError> {
         let name = (message.mailbox.clone(), message.name.clone());
         if self.underway.contains(&name) {
             return Ok(None);

@@ -48,6 +48,7 @@ pub struct Settings {
 }
 
 /// Where mail is taken, and where it is put.
+#[expect(clippy::large_enum_variant, reason = "there is one a flow")]
 pub enum Route {
     /// A Maildir, sealed in place.
     Maildir(PathBuf),

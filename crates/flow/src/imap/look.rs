@@ -234,13 +234,13 @@ impl Looker<'_> {
         };
         let known = known.and_then(|name| Key::from_octets(&name)).filter(|key| key.validity == place.validity);
         let other = known.map(|key| key.uid).or_else(|| looked.marked(&mark)).filter(|other| *other != uid);
-        if let Some(other) = other {
-            if is_there(session, other)? {
-                // The lower UID stays (A7).
-                looked.doubles.insert(uid.max(other));
-                if other < uid {
-                    return Ok(());
-                }
+        if let Some(other) = other
+            && is_there(session, other)?
+        {
+            // The lower UID stays (A7).
+            looked.doubles.insert(uid.max(other));
+            if other < uid {
+                return Ok(());
             }
         }
         looked.marks.push((uid, mark));

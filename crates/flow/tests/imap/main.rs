@@ -1,4 +1,5 @@
 //! Mail of an IMAP account, sealed: real servers, doubles of others, faults between.
+#![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
 #[expect(dead_code, reason = "the tests of a Maildir need more of it")]
 #[path = "../it/scene.rs"]

@@ -55,7 +55,6 @@ impl Household {
             recovery,
             profile: if algorithm == Algorithm::V6X25519 { Profile::Pgp2 } else { Profile::Pgp1 },
             policy: Policy::Baseline,
-            outer_id: seal::OuterId::Kept,
             compression: Compression::Auto,
             padding: Padding::Bucket,
         }

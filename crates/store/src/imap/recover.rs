@@ -136,8 +136,13 @@ struct Run<'r, R: Remake> {
     /// Copies that rows of this recovery keep.
     claimed: HashSet<(String, u32)>,
     /// Marks of a mailbox, from the lowest UID that was asked for.
-    marks: HashMap<String, (u32, Vec<(u32, Vec<u8>)>)>,
+    marks: HashMap<String, Marks>,
 }
+
+/// Marks of messages, from a UID on.
+type Marks = (u32, Vec<(u32, Vec<u8>)>);
+/// Flags and octets of a message.
+type Message<O> = (Vec<String>, O);
 
 /// An original as it is now.
 struct Source<O> {
@@ -223,7 +228,7 @@ impl<R: Remake> Run<'_, R> {
         Ok(None)
     }
 
-    fn fetch(&mut self, uid: u32) -> Result<Option<(Vec<String>, R::Octets)>, BatchError> {
+    fn fetch(&mut self, uid: u32) -> Result<Option<Message<R::Octets>>, BatchError> {
         let (how, mut found) = (self.how, None);
         let one: UidSet = std::iter::once(uid).collect();
         let mut failed = None;

@@ -294,6 +294,7 @@ impl<R: Remake> Run<'_, '_, R> {
     }
 
     /// Notes those that failed; the others go on.
+    #[expect(clippy::type_complexity, reason = "which message, and what came of it")]
     fn sift<V>(&mut self, results: Vec<(usize, Result<V, Failure<R::Error>>)>) -> Vec<V> {
         let mut on = Vec::new();
         for (index, result) in results {
@@ -752,6 +753,7 @@ pub(super) fn to_trash(desk: &mut Desk, mailboxes: &[Mailbox], uids: &UidSet) ->
     Ok(())
 }
 
+#[expect(clippy::type_complexity, reason = "the types are the caller's")]
 fn make<R: Remake>(
     how: &R,
     entries: &[Entry<R::Item>],
