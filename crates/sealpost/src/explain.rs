@@ -122,7 +122,11 @@ pub fn of_server(error: &ImapError) -> &'static str {
         ImapError::No(Some(Code::Throttled | Code::Limit | Code::InUse | Code::Unavailable)) => {
             "the server asks for a pause: try again later"
         }
-        ImapError::Closed | ImapError::Io(_) | ImapError::TimedOut => "try again; nothing is half done",
+        ImapError::TimedOut => {
+            "try again; nothing is half done. If it never answers, the port may be wrong: imaps:// is TLS at once (993), \
+             imap:// is STARTTLS (143)"
+        }
+        ImapError::Closed | ImapError::Io(_) => "try again; nothing is half done",
         ImapError::Limit(_) => "name fewer mailboxes in config.toml; if it stays so, this is a bug: please report it",
         _ => "try again; if it stays so, `sealpost check` says what the server offers",
     }

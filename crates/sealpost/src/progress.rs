@@ -1,8 +1,9 @@
 //! Progress of long work on stderr: a bar with rate and time left on a terminal, nothing elsewhere.
 
+use std::fmt::Write;
 use std::io::IsTerminal;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::tell::tell;
 
@@ -15,16 +16,22 @@ impl Bar {
     /// `what` is being done to `total` messages.
     pub fn new(what: &'static str, total: u64) -> Self {
         let bar = ProgressBar::with_draw_target(Some(total), target());
-        let template = "{prefix} {bar:30} {human_pos}/{human_len}  {per_sec}  {eta} left  {msg}";
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
+        bar.set_style(style("{prefix} {wide_msg}"));
         bar.set_prefix(what);
         Self { bar }
     }
 
     /// How many there are in all, once it is known.
     pub fn total(&self, total: u64) {
+        if total > 0 && self.bar.length() == Some(0) {
+            // What went before, looking and waiting, says nothing about the rate.
+            self.bar.reset_elapsed();
+            self.bar.reset_eta();
+        }
         self.bar.set_length(total);
+        if total > 0 {
+            self.bar.set_style(style("{prefix} {bar:30} {human_pos}/{human_len}  {rate}/s  {eta} left  {msg}"));
+        }
     }
 
     /// One more is done.
@@ -42,6 +49,7 @@ impl Bar {
         if self.bar.is_hidden() {
             tell(why);
         } else {
+            self.bar.set_style(style("{prefix} {wide_msg}"));
             self.bar.set_message(why);
         }
     }
@@ -55,6 +63,15 @@ impl Bar {
     pub fn finish(self) {
         self.bar.finish_and_clear();
     }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let rate = |state: &ProgressState, out: &mut dyn Write| {
+        // Nobody reads a rate's decimals.
+        let _ = write!(out, "{:.0}", state.per_sec());
+    };
+    style.with_key("rate", rate).progress_chars("█▉▊▋▌▍▎▏ ")
 }
 
 fn target() -> ProgressDrawTarget {

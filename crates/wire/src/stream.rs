@@ -104,6 +104,11 @@ impl Stream {
         })
     }
 
+    /// From now on nothing may come for so long.
+    pub(crate) fn be_patient(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
     /// Puts TLS over the connection, and shakes hands. Nothing may have been received that was not consumed: it would
     /// have come unprotected.
     pub(crate) fn secure(&mut self, tls: ClientConnection) -> io::Result<()> {

@@ -13,6 +13,7 @@ use super::patience::{Patience, wait};
 use super::worker::{Scope, Worker};
 use crate::progress::Progress;
 use crate::pump::Moved;
+use crate::reason;
 use crate::settings::{Imap, Settings};
 use crate::survey::{Survey, SurveyError};
 use crate::swept::{SweepError, Swept};
@@ -37,6 +38,8 @@ pub(crate) fn sweep(
         let ended = over_all(&mut worker, &mut found, &mut moved, &mut swept, progress);
         if std::mem::take(&mut first) || swept.found.mailboxes == 0 {
             swept.found = found;
+        } else {
+            add_grown(&mut swept.found, found);
         }
         match ended {
             Ok(()) => {}
@@ -69,6 +72,10 @@ pub(crate) fn sweep(
                 let seconds = u64::try_from(due.0.saturating_sub(now.0)).unwrap_or_default().max(1);
                 progress.waiting(seconds);
                 wait(Duration::from_secs(seconds), stop);
+                if stop.load(Ordering::Relaxed) {
+                    moved.interrupted = true;
+                    break;
+                }
             }
         }
     }
@@ -96,4 +103,15 @@ fn over_all(
         }
     }
     Ok(())
+}
+
+/// What was too young when it was first counted is old enough now, or still is not.
+fn add_grown(before: &mut Survey, now: Survey) {
+    before.to_seal.messages = before.to_seal.messages.saturating_add(now.to_seal.messages);
+    before.to_seal.octets = before.to_seal.octets.saturating_add(now.to_seal.octets);
+    let young = reason::TOO_YOUNG.as_str();
+    before.skipped.remove(young);
+    if let Some(count) = now.skipped.get(young) {
+        before.skipped.insert(young.to_owned(), *count);
+    }
 }

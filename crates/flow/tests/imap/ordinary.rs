@@ -115,6 +115,30 @@ fn old_mail_of_unknown_age_waits_for_its_grace() {
     account.check(&mails);
 }
 
+#[test]
+fn a_stop_ends_the_wait() {
+    if !testbed::servers() {
+        return;
+    }
+    let server = Dovecot::start(Format::Maildir);
+    let home = tempfile::tempdir().unwrap();
+    let account = Account::new(home.path(), server.imap());
+    account.put(&mails(4));
+    let settings = flow::Settings { grace: std::time::Duration::from_secs(3600), ..account.settings() };
+    let stop = Arc::default();
+    let swept = flow::sweep(&settings, &mut StopsTheWait(&stop), &stop).unwrap();
+    assert_eq!((swept.sealed.messages, swept.interrupted), (0, true), "{swept:?}");
+}
+
+/// Asks to stop as soon as there is nothing to do; a second time would be a wait that was not ended.
+struct StopsTheWait<'a>(&'a Arc<std::sync::atomic::AtomicBool>);
+
+impl flow::Progress for StopsTheWait<'_> {
+    fn waiting(&mut self, _: u64) {
+        assert!(!self.0.swap(true, std::sync::atomic::Ordering::Relaxed));
+    }
+}
+
 #[derive(Default)]
 struct Waited(u64);
 

@@ -194,7 +194,8 @@ fn verified_text(name: &str, verified: &Verified) -> String {
     );
     for gap in verified.gaps.iter().take(SHOWN) {
         text.push_str(&format!(
-            "  running numbers {} to {} of sealer {} are missing: deleted by you, or lost or hidden by the server\n",
+            "  sealed messages number {} to {} (of sealer {}) are not there: deleted or moved away by you, or lost or hidden \
+             by the server; `sealpost restore` brings back what the backup still has\n",
             gap.first, gap.last, gap.sealer
         ));
     }

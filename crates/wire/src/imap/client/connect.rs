@@ -58,12 +58,14 @@ impl Session {
         stop: Arc<AtomicBool>,
     ) -> Result<Session, ImapError> {
         let socket = dial(endpoint, timeouts.connect, &stop)?;
-        let mut stream = Stream::new(socket, timeouts.response, stop).map_err(ImapError::Connect)?;
+        // A server greets at once; one that does not waits for a TLS handshake on a port where we do not begin one.
+        let mut stream = Stream::new(socket, timeouts.connect, stop).map_err(ImapError::Connect)?;
         if endpoint.security == Security::Tls {
             stream.secure(tls::connection(&endpoint.host, trust)?)?;
         }
         let mut session = Session::new(stream);
         let known = session.greeting()?;
+        session.frame.source().be_patient(timeouts.response);
         if endpoint.security == Security::StartTls {
             // Who is known already may not say STARTTLS any more (RFC 3501 §6.2.1): someone in between could make us
             // believe so.
