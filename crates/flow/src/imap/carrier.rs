@@ -86,12 +86,17 @@ impl ImapCarrier<'_> {
     fn carried(&self, replaced: Replaced<Item, Stumble>) -> Carried {
         let Replaced { job, row, ending } = replaced;
         let came = match ending {
-            Ending::Replaced { copy, mark, length, internal_date } => Came::Sealed(Copy {
-                mailbox: self.target.name().to_owned(),
-                name: copy.to_octets().to_vec(),
-                digest: self.digest(length, internal_date.as_deref()),
-                mark: Some(mark),
-            }),
+            Ending::Replaced { copy, mark, length, internal_date, twins } => {
+                // Not remembered where there is an older one: the next look finds both, and the lower UID stays.
+                let is_alone = twins.is_empty();
+                let digest = self.digest(length, internal_date.as_deref());
+                Came::Sealed(Copy {
+                    mailbox: self.target.name().to_owned(),
+                    name: copy.to_octets().to_vec(),
+                    digest: if is_alone { digest } else { Hash::default() },
+                    mark: is_alone.then_some(mark),
+                })
+            }
             Ending::MovedElsewhere => Came::Left(reason::GONE, Gap::Yes),
             Ending::Expunged => Came::Left(reason::GONE, Gap::No),
             Ending::Vanished => Came::Left(reason::GONE, Gap::Yes),

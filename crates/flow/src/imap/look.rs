@@ -94,6 +94,8 @@ struct Unknown {
 
 /// Messages whose header fields are asked for at once.
 const HEADERS_AT_ONCE: usize = 500;
+/// Octets of header fields that are asked for; those of a sealed message are fewer.
+const MOST_FIELDS: usize = 32 * 1024;
 /// Messages whose bodies are asked for at once.
 const BODIES_AT_ONCE: usize = 32;
 
@@ -319,17 +321,16 @@ fn lines(session: &mut Session, uids: &UidSet) -> Result<Vec<Line>, ImapError> {
 /// Those whose header claims that they are sealed or encrypted.
 fn claims(session: &mut Session, uids: &UidSet) -> Result<HashSet<u32>, ImapError> {
     let mut claims = HashSet::new();
-    let items = "UID BODY.PEEK[HEADER.FIELDS (CONTENT-TYPE CONTENT-DISPOSITION SEALED-MAIL SEALED-KEY)]";
-    session.uid_fetch(
-        uids,
-        items,
-        |_| Ok(std::io::sink()),
-        |fetched| {
-            if fetched.sections.iter().any(|(_, header)| claims_something(header)) {
-                claims.insert(fetched.uid);
-            }
-        },
-    )?;
+    let fields = "CONTENT-TYPE CONTENT-DISPOSITION SEALED-MAIL SEALED-KEY";
+    let items = format!("UID BODY.PEEK[HEADER.FIELDS ({fields})]<0.{MOST_FIELDS}>");
+    let no_body = |_| Ok(std::io::sink());
+    session.uid_fetch(uids, &items, no_body, |fetched| {
+        // What is longer than that is nothing that any of these fields says in good faith: the body tells.
+        let is_cut = |header: &[u8]| header.len() >= MOST_FIELDS;
+        if fetched.sections.iter().any(|(_, header)| is_cut(header) || claims_something(header)) {
+            claims.insert(fetched.uid);
+        }
+    })?;
     Ok(claims)
 }
 

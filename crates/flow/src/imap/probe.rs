@@ -43,6 +43,11 @@ impl Verdict {
 /// Date of arrival that test messages get.
 const DATE: &str = "17-Jul-2019 02:44:25 -0700";
 
+/// Whom test messages, sealed or not, are from.
+const SENDER: &[u8] = b"<probe@sealed.invalid>";
+/// Octets of a test message that comes back.
+const MOST_OCTETS: u64 = 1024 * 1024;
+
 /// Tries it out.
 pub(crate) fn probe(desk: &mut Desk, removal: &Removal, settings: &Settings) -> Result<Verdict, SweepError> {
     let unique = encode_id(&random::<8>());
@@ -145,7 +150,11 @@ fn all(desk: &mut Desk) -> Result<Vec<Fetched<Vec<u8>>>, ImapError> {
     if desk.session().exists() > 0 {
         let mut every = UidSet::new();
         every.insert_range(1, u32::MAX);
-        let body = |_| Ok(Vec::new());
+        // A test message is small, whatever a server says of it.
+        let body = |length| match length > MOST_OCTETS {
+            true => Err(std::io::ErrorKind::FileTooLarge.into()),
+            false => Ok(Vec::new()),
+        };
         let items = "UID FLAGS INTERNALDATE BODY.PEEK[]";
         desk.session().uid_fetch(&every, items, body, |fetched| {
             if fetched.body.is_some() {
@@ -165,6 +174,20 @@ fn clean(desk: &mut Desk, scratch: &Mailbox, removal: &Removal) -> Result<(), Sw
     match desk.session().delete(scratch.wire()) {
         Err(error) if !error.is_refusal() => Err(error.into()),
         _ => Ok(()),
+    }
+}
+
+/// Removes what a probe left behind that was cut off: a mailbox with no more than its test messages.
+pub(crate) fn clean_up(desk: &mut Desk, mailbox: &Mailbox, removal: &Removal) -> Result<(), SweepError> {
+    desk.turn_to(mailbox)?;
+    let is_ours = |one: &Fetched<Vec<u8>>| {
+        let octets = one.body.as_ref().and_then(|body| body.as_ref().ok());
+        octets.is_some_and(|octets| octets.windows(SENDER.len()).any(|part| part == SENDER))
+    };
+    match all(desk)?.iter().all(is_ours) {
+        true => clean(desk, mailbox, removal),
+        // Somebody else's mail.
+        false => Ok(()),
     }
 }
 

@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use store::UnixSeconds;
 
-use super::patience::{Patience, wait};
+use super::patience::{Over, Patience, guard, wait};
 use super::worker::{Scope, Worker};
 use crate::progress::Progress;
 use crate::pump::Moved;
@@ -18,6 +19,9 @@ use crate::settings::{Imap, Settings};
 use crate::survey::{Survey, SurveyError};
 use crate::swept::{SweepError, Swept};
 
+/// A batch has so long to come to its end after a stop was asked for.
+const MERCY_OF_A_SWEEP: Duration = Duration::from_secs(10);
+
 /// Seals everything that lies open.
 pub(crate) fn sweep(
     settings: &Settings,
@@ -25,9 +29,24 @@ pub(crate) fn sweep(
     progress: &mut impl Progress,
     stop: &Arc<AtomicBool>,
 ) -> Result<Swept, SweepError> {
-    // A batch that is under way is brought to its end.
     let cut = Arc::new(AtomicBool::new(false));
     let mut worker = Worker::new(settings, place, stop, &cut)?;
+    let (busy, over) = (AtomicBool::new(true), AtomicBool::new(false));
+    thread::scope(|scope| {
+        // A batch that is under way is brought to its end, unless the server takes too long.
+        scope.spawn(|| guard(stop, &cut, &busy, &over, MERCY_OF_A_SWEEP));
+        let _over = Over(&over);
+        run(settings, place, &mut worker, progress, stop)
+    })
+}
+
+fn run(
+    settings: &Settings,
+    place: &Imap,
+    worker: &mut Worker<'_>,
+    progress: &mut impl Progress,
+    stop: &AtomicBool,
+) -> Result<Swept, SweepError> {
     let mut swept = Swept::default();
     let mut moved = Moved::default();
     let mut first = true;
@@ -35,7 +54,7 @@ pub(crate) fn sweep(
     loop {
         let before = moved.sealed.messages;
         let mut found = Survey::default();
-        let ended = over_all(&mut worker, &mut found, &mut moved, &mut swept, progress);
+        let ended = over_all(worker, &mut found, &mut moved, &mut swept, progress);
         if std::mem::take(&mut first) || swept.found.mailboxes == 0 {
             swept.found = found;
         } else {
@@ -45,10 +64,10 @@ pub(crate) fn sweep(
             Ok(()) => {}
             Err(SweepError::Survey(SurveyError::Interrupted)) => moved.interrupted = true,
             Err(error) if error.is_lost() && !error.is_refusal() => {
-                worker.drop_link();
                 if moved.sealed.messages > before {
                     patience.renew();
                 }
+                worker.drop_link(patience.losses())?;
                 if patience.losses() >= place.most_losses {
                     return Err(error);
                 }

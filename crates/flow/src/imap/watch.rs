@@ -13,7 +13,7 @@ use store::UnixSeconds;
 use store::imap::{Desk, Mailbox};
 use wire::imap::{ImapError, News, UidSet};
 
-use super::patience::{Patience, wait};
+use super::patience::{MERCY, Over, Patience, guard, wait};
 use super::worker::{Scope, Worker};
 use crate::progress::Progress;
 use crate::pump::Moved;
@@ -27,8 +27,6 @@ const IDLE: Duration = Duration::from_secs(25 * 60);
 const ROUND: Duration = Duration::from_secs(30);
 /// Between two looks at everything: flags may have changed that kept us away.
 const ALL: Duration = Duration::from_secs(60 * 60);
-/// A batch that is under way has so long to come to its end after a stop was asked for.
-const MERCY: Duration = Duration::from_secs(3);
 /// Refusals of credentials in a row that are believed: tokens expire, and their helpers are slow at times.
 const MOST_REFUSALS: u32 = 5;
 
@@ -44,27 +42,11 @@ pub(crate) fn watch(
     let busy = AtomicBool::new(false);
     let mut worker = Worker::new(settings, place, stop, &cut)?;
     thread::scope(|scope| {
-        scope.spawn(|| guard(stop, &cut, &busy, &over));
+        scope.spawn(|| guard(stop, &cut, &busy, &over, MERCY));
+        let _over = Over(&over);
         let watching = Watcher { stop, busy: &busy, watching: Watching::default() };
-        let ended = watching.run(&mut worker, progress);
-        over.store(true, Ordering::Relaxed);
-        ended
+        watching.run(&mut worker, progress)
     })
-}
-
-/// Cuts off what waits when a stop is asked for at once, and what works after some time.
-fn guard(stop: &AtomicBool, cut: &AtomicBool, busy: &AtomicBool, over: &AtomicBool) {
-    const EVERY: Duration = Duration::from_millis(50);
-    let mut asked: Option<Instant> = None;
-    while !over.load(Ordering::Relaxed) {
-        if stop.load(Ordering::Relaxed) {
-            let asked = *asked.get_or_insert_with(Instant::now);
-            if !busy.load(Ordering::Relaxed) || asked.elapsed() > MERCY {
-                cut.store(true, Ordering::Relaxed);
-            }
-        }
-        thread::sleep(EVERY);
-    }
 }
 
 struct Watcher<'a> {
@@ -90,11 +72,11 @@ impl Watcher<'_> {
                 }
                 Err(error) => return Err(error),
             }
-            worker.drop_link();
             self.watching.losses = self.watching.losses.saturating_add(1);
             if self.watching.sealed.messages > before {
                 patience.renew();
             }
+            worker.drop_link(patience.losses())?;
             wait(patience.next(), self.stop);
         }
         worker.leave();

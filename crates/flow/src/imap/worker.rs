@@ -14,7 +14,7 @@ use sealed::outer::OuterError;
 use sealed::scratch::{NewPlace, Scratched};
 use store::imap::{Comparison, Desk, FlowLock, Key, Mailbox, Recovering, Recovery, Removal, Stuck, list, recover};
 use store::journal::Row;
-use store::ledger::MessageRef;
+use store::ledger::{self, MessageRef};
 use store::{Database, Journal, Ledger, UnixSeconds};
 use wire::imap::{Access, UidSet};
 
@@ -48,7 +48,20 @@ pub(crate) struct Worker<'a> {
     cut: Arc<AtomicBool>,
     _lock: FlowLock,
     link: Option<Link>,
+    /// After connections that were lost again and again: one message at a time, to find out which one it is.
+    careful: bool,
+    /// The message that is under way while careful.
+    suspect: Option<(String, Key)>,
+    /// How often a connection was lost over a message.
+    blame: HashMap<(String, Key), u32>,
 }
+
+/// Lost connections in a row after which messages are taken one by one.
+const LOSSES_BEFORE_CARE: u32 = 2;
+/// Connections that a single message may cost.
+const LOSSES_BEFORE_BLAME: u32 = 2;
+/// A message that cost them is tried again after this time, seconds.
+const BLAME_WAIT: i64 = 6 * 60 * 60;
 
 /// A connection, and what was learned over it.
 struct Link {
@@ -59,6 +72,8 @@ struct Link {
     mailboxes: Vec<Mailbox>,
     /// Those of the flow.
     picked: Vec<Mailbox>,
+    /// Those of probes that were cut off.
+    left_behind: Vec<Mailbox>,
     verdict: Verdict,
     /// Where each mailbox was left.
     seen: HashMap<String, Seen>,
@@ -97,12 +112,42 @@ impl<'a> Worker<'a> {
         refuse_if_stopped(settings, &database)?;
         let (stop, cut) = (Arc::clone(stop), Arc::clone(cut));
         let judge = Judge::new(settings);
-        Ok(Worker { settings, place, account, database, judge, stop, cut, _lock: lock, link: None })
+        Ok(Worker {
+            settings,
+            place,
+            account,
+            database,
+            judge,
+            stop,
+            cut,
+            _lock: lock,
+            link: None,
+            careful: false,
+            suspect: None,
+            blame: HashMap::new(),
+        })
     }
 
-    /// Forgets the connection.
-    pub(crate) fn drop_link(&mut self) {
+    /// Forgets the connection; `losses` in a row, with nothing done between them. A message over which two were lost is left
+    /// alone for a while: it must not stop all others.
+    pub(crate) fn drop_link(&mut self, losses: u32) -> Result<(), SweepError> {
         self.link = None;
+        if let Some(suspect) = self.suspect.take() {
+            let blamed = self.blame.entry(suspect.clone()).or_default();
+            *blamed = blamed.saturating_add(1);
+            if *blamed >= LOSSES_BEFORE_BLAME {
+                let (mailbox, key) = &suspect;
+                let message = key.to_octets();
+                let now = UnixSeconds::now();
+                let subject = MessageRef { flow: &self.settings.name, mailbox, message: &message };
+                let later = UnixSeconds(now.0.saturating_add(BLAME_WAIT));
+                let verdict = ledger::Verdict::Failed(reason::UNREADABLE, later);
+                Ledger::on(&self.database).remember(&[(subject, verdict)], now)?;
+                self.blame.remove(&suspect);
+            }
+        }
+        self.careful = losses >= LOSSES_BEFORE_CARE || !self.blame.is_empty();
+        Ok(())
     }
 
     /// Ends the connection in good order.
@@ -132,7 +177,7 @@ impl<'a> Worker<'a> {
         let mut listing = list(&mut session)?;
         let removal = Removal::of(&session, &listing).ok_or(SweepError::NoSafeRemoval)?;
         let is_gmail = session.has("X-GM-EXT-1");
-        listing.mailboxes.retain(|mailbox| !probe::is_left_behind(mailbox));
+        let left_behind = listing.mailboxes.extract_if(.., |mailbox| probe::is_left_behind(mailbox)).collect();
         let picked = pick(&listing, &self.settings.mailboxes, &self.place.sink, is_gmail)?;
         let mut mailboxes = listing.mailboxes;
         let mut into = None;
@@ -148,7 +193,8 @@ impl<'a> Worker<'a> {
             into = Some(Desk::new(other));
         }
         let verdict = if is_gmail { Verdict::OwnMessageIds } else { Verdict::Unknown };
-        Ok(Link { desk: Desk::new(session), into, removal, mailboxes, picked, verdict, seen: HashMap::new() })
+        let (desk, seen) = (Desk::new(session), HashMap::new());
+        Ok(Link { desk, into, removal, mailboxes, picked, left_behind, verdict, seen })
     }
 
     /// Finds out what the server does to sealed mail, once an account.
@@ -156,6 +202,9 @@ impl<'a> Worker<'a> {
         let Some(link) = &mut self.link else { return Ok(()) };
         let known = Ledger::on(&self.database).provider(&self.place.name)?;
         let known = known.and_then(|(word, _)| Verdict::of_word(&word)).filter(|known| *known != Verdict::Unknown);
+        for mailbox in std::mem::take(&mut link.left_behind) {
+            probe::clean_up(&mut link.desk, &mailbox, &link.removal)?;
+        }
         link.verdict = match known {
             Some(known) => known,
             None => {
@@ -240,7 +289,18 @@ impl<'a> Worker<'a> {
             moved.sealed.messages.saturating_add(u64::try_from(open.len()).unwrap_or(u64::MAX)),
             moved.sealed.octets.saturating_add(total),
         );
-        let unsettled = self.carry(mailbox, validity, open, moved, progress)?;
+        let mut unsettled = 0;
+        for some in open.chunks(if self.careful { 1 } else { usize::MAX }) {
+            if let ([one], true) = (some, self.careful) {
+                self.suspect = Some((mailbox.name().to_owned(), Key { validity, uid: one.uid }));
+            }
+            unsettled = self.carry(mailbox, validity, some.to_vec(), moved, progress)?;
+            self.suspect = None;
+            if moved.interrupted {
+                break;
+            }
+        }
+        self.careful = false;
         if let Some(link) = &mut self.link {
             let known = link.seen.get(mailbox.name()).filter(|seen| seen.validity == validity);
             let next = looked.next.max(known.map(|seen| seen.next).unwrap_or_default());

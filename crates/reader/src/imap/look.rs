@@ -30,6 +30,8 @@ pub(crate) struct Looked {
     pub(crate) unlabelled: u64,
 }
 
+/// Octets of header fields that are asked for.
+const MOST_FIELDS: usize = 32 * 1024;
 /// Messages whose bodies are asked for at once.
 const AT_ONCE: usize = 32;
 
@@ -39,8 +41,10 @@ pub(crate) fn look(session: &mut Session) -> Result<Looked, ImapError> {
     if session.exists() == 0 {
         return Ok(looked);
     }
-    let items = "UID RFC822.SIZE BODY.PEEK[HEADER.FIELDS (SEALED-MAIL SEALED-KEY SEALED-FIELDS)]";
-    session.uid_fetch(&everything(), items, no_body, |fetched| {
+    // Ours come first and are short; what others write into such fields may be long.
+    let items =
+        format!("UID RFC822.SIZE BODY.PEEK[HEADER.FIELDS (SEALED-MAIL SEALED-KEY SEALED-FIELDS)]<0.{MOST_FIELDS}>");
+    session.uid_fetch(&everything(), &items, no_body, |fetched| {
         // What others do meanwhile is told in between, without a size.
         let Some((size, (_, header))) = fetched.size.zip(fetched.sections.first()) else { return };
         let section = HeaderSection::parse(header);
@@ -81,7 +85,7 @@ pub(crate) fn messages(
 pub(crate) fn headers(session: &mut Session, uids: &[u32], mut each: impl FnMut(u32, &[u8])) -> Result<(), ImapError> {
     for some in uids.chunks(AT_ONCE) {
         let set: UidSet = some.iter().copied().collect();
-        session.uid_fetch(&set, "UID BODY.PEEK[HEADER]", no_body, |fetched| {
+        session.uid_fetch(&set, "UID BODY.PEEK[HEADER]<0.1048576>", no_body, |fetched| {
             if let Some((_, header)) = fetched.sections.first() {
                 each(fetched.uid, header);
             }

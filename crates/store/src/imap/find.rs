@@ -9,6 +9,9 @@ use wire::imap::{Access, ImapError, Session, UidSet};
 
 use super::mailbox::Mailbox;
 
+/// Octets of header fields that are asked for: a mark is short, and what others write into such a field may be long.
+const MOST_FIELDS: usize = 16 * 1024;
+
 /// Fetches header fields of the messages of the selected mailbox from a UID on; `mark_of` says what each is marked with.
 pub fn marks(
     session: &mut Session,
@@ -19,7 +22,7 @@ pub fn marks(
     let mut found = Vec::new();
     let mut all = UidSet::new();
     all.insert_range(from_uid.max(1), u32::MAX);
-    let items = format!("UID BODY.PEEK[HEADER.FIELDS ({fields})]");
+    let items = format!("UID BODY.PEEK[HEADER.FIELDS ({fields})]<0.{MOST_FIELDS}>");
     session.uid_fetch(&all, &items, no_body, |fetched| {
         let mark = fetched.sections.first().and_then(|(_, header)| mark_of(header));
         // quirk: RFC 9051 §9 "*" means the last message, also when its UID is below the range.

@@ -18,6 +18,7 @@
 //! is the message of that UID, or, after a change of UIDVALIDITY, the one that hashes alike.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use wire::imap::{ImapError, Session, UidSet};
 
@@ -113,7 +114,7 @@ pub fn recover<R: Remake, E>(
     mut compare: impl FnMut(&Row, Option<&mut R::Octets>, &mut R::Octets) -> Result<Comparison<R::Proof>, E>,
 ) -> Result<Vec<Recovered<E>>, BatchError> {
     let rows = Journal::on(with.database).unfinished(with.flow)?;
-    let mut run = Run { with, desk, how, is_taken, claimed: HashSet::new(), marks: HashMap::new() };
+    let mut run = Run { with, desk, how, is_taken, claimed: HashSet::new(), waited: false, marks: HashMap::new() };
     let mut recovered = Vec::new();
     for row in rows {
         let recovery = run.settle(&row, &mut compare)?;
@@ -128,6 +129,9 @@ pub fn recover<R: Remake, E>(
     Ok(recovered)
 }
 
+/// What a dead session had sent is obeyed, or never will be, after this time.
+const LATE: Duration = Duration::from_secs(3);
+
 struct Run<'r, R: Remake> {
     with: &'r Recovering<'r>,
     desk: &'r mut Desk,
@@ -135,6 +139,8 @@ struct Run<'r, R: Remake> {
     is_taken: &'r dyn Fn(&str, Key) -> bool,
     /// Copies that rows of this recovery keep.
     claimed: HashSet<(String, u32)>,
+    /// Whether a server was given time to come to the end of what a dead session had sent.
+    waited: bool,
     /// Marks of a mailbox, from the lowest UID that was asked for.
     marks: HashMap<String, Marks>,
 }
@@ -180,10 +186,20 @@ impl<R: Remake> Run<'_, R> {
         }
         let Some(place) = Whereabouts::from_octets(&row.copy) else { return Ok(Err(Stuck::Unknown)) };
         let mut source = self.source(row, key, &place)?;
-        let Copies { keeper, unwanted } = match self.copies(row, &place, source.as_mut(), compare)? {
+        let mut copies = match self.copies(row, &place, source.as_mut(), compare)? {
             Ok(copies) => copies,
             Err(error) => return Ok(Err(Stuck::Undecided(error))),
         };
+        if copies.keeper.is_none() && place.mark.is_empty() && !std::mem::replace(&mut self.waited, true) {
+            // The server may still be at work on what a dead session has sent, and a copy without a mark is never found later.
+            std::thread::sleep(LATE);
+            self.desk.session().noop()?;
+            copies = match self.copies(row, &place, source.as_mut(), compare)? {
+                Ok(copies) => copies,
+                Err(error) => return Ok(Err(Stuck::Undecided(error))),
+            };
+        }
+        let Copies { keeper, unwanted } = copies;
         match (source, keeper) {
             (Some(source), None) => {
                 self.remove_unwanted(row, &place, &source, &unwanted)?;

@@ -72,7 +72,8 @@ pub struct Written<K> {
     pub expectation: Vec<u8>,
     /// As in [`Remake::fingerprint`].
     pub fingerprint: Vec<u8>,
-    /// UIDs of older copies of the same original in the target: they go once this one is proven.
+    /// UIDs of older copies of the same original in the target. They stay: of several the lowest UID is the one that no sealer ever
+    /// removes (A7), so that two sealers cannot remove each other's.
     pub twins: Vec<u32>,
 }
 
@@ -126,6 +127,8 @@ pub enum Ending<E> {
         length: u64,
         /// Its date of arrival.
         internal_date: Option<String>,
+        /// As in [`Written::twins`].
+        twins: Vec<u32>,
     },
     /// Somebody moved the original to another mailbox; the copy was removed. It is to be treated there.
     MovedElsewhere,

@@ -92,7 +92,9 @@ impl Reached {
 }
 
 fn mailboxes(what: &str, listing: &Listing) -> Finding {
-    let names: Vec<&str> = listing.mailboxes.iter().map(Mailbox::name).collect();
+    // Whoever names mailboxes must not steer the owner's terminal.
+    let shown = |mailbox: &Mailbox| mailbox.name().escape_debug().to_string();
+    let names: Vec<String> = listing.mailboxes.iter().map(shown).collect();
     let more = match names.len().saturating_sub(SHOWN) {
         0 => String::new(),
         more => format!(" and {more} more"),
