@@ -136,30 +136,6 @@ fn a_forged_header_of_megabytes_hinders_nothing() {
 }
 
 #[test]
-fn a_message_that_breaks_the_connection_hinders_no_other() {
-    if !testbed::servers() {
-        return;
-    }
-    let server = Dovecot::start(Format::Maildir);
-    let home = tempfile::tempdir().unwrap();
-    let account = Account::new(home.path(), server.imap());
-    let all: Vec<Mail> = mails(7).into_iter().map(|mail| Mail { mailbox: "INBOX", ..mail }).collect();
-    account.put(&all);
-    // A size in the file name that is not the file's: Dovecot says BYE when it is fetched.
-    let cur = server.mail().join("Maildir/cur");
-    let files: Vec<_> = std::fs::read_dir(&cur).unwrap().map(|entry| entry.unwrap().path()).collect();
-    let spoiled = files.iter().find(|path| std::fs::read(path).unwrap() == all[3].octets).unwrap();
-    let name = spoiled.file_name().unwrap().to_str().unwrap();
-    let (unique, flags) = (name.split_once(",S=").unwrap().0, name.split_once(":2,").unwrap().1);
-    std::fs::rename(spoiled, cur.join(format!("{unique},S=99,W=101:2,{flags}"))).unwrap();
-    let swept = account.sweep();
-    assert_eq!((swept.sealed.messages, swept.unsettled), (6, 0), "{swept:?}");
-    assert!(
-        std::fs::read_dir(&cur).unwrap().any(|entry| std::fs::read(entry.unwrap().path()).unwrap() == all[3].octets)
-    );
-}
-
-#[test]
 fn a_stop_ends_the_wait() {
     if !testbed::servers() {
         return;
