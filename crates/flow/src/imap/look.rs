@@ -235,7 +235,7 @@ impl Looker<'_> {
             None => None,
         };
         let known = known.and_then(|name| Key::from_octets(&name)).filter(|key| key.validity == place.validity);
-        let other = known.map(|key| key.uid).or_else(|| looked.marked(&mark)).filter(|other| *other != uid);
+        let other = looked.marked(&mark).or(known.map(|key| key.uid)).filter(|other| *other != uid);
         if let Some(other) = other
             && is_there(session, other)?
         {

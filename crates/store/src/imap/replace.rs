@@ -585,7 +585,7 @@ impl<R: Remake> Run<'_, '_, R> {
         for copy in uncovered {
             self.end(copy.index, Ending::Unsettled);
         }
-        let (mut flagged, mut late, mut open) = (Vec::new(), Vec::new(), self.still_there(covered)?);
+        let (mut flagged, mut late, mut open) = (Vec::new(), Vec::new(), covered);
         for _ in 0..ROUNDS {
             if open.is_empty() {
                 break;
@@ -615,17 +615,6 @@ impl<R: Remake> Run<'_, '_, R> {
         }
         (self.watch)(Step::Retired);
         Ok((flagged, late))
-    }
-
-    /// Those whose copy nobody has removed since it was proven: its owner, or another sealer that took it for a double.
-    fn still_there(&mut self, copies: Vec<ProvedCopy<R::Proof>>) -> Result<Vec<ProvedCopy<R::Proof>>, BatchError> {
-        let uids: UidSet = copies.iter().map(|copy| copy.uid).collect();
-        let left = remaining(self.target()?.session(), &uids)?;
-        let (there, gone): (Vec<_>, Vec<_>) = copies.into_iter().partition(|copy| left.contains(copy.uid));
-        for copy in gone {
-            self.fail(copy.index, Failure::NoCopy);
-        }
-        Ok(there)
     }
 
     /// Flags the originals as deleted, each only if nothing changed since it was last read. Gives those that are flagged.
