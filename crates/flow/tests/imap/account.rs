@@ -5,7 +5,7 @@ use std::io::Cursor;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use flow::{Backup, Imap, Route, Settings, Sink, Swept};
@@ -36,6 +36,15 @@ pub(crate) struct Found {
     pub(crate) flags: Vec<String>,
     pub(crate) date: i64,
     pub(crate) sealed: bool,
+}
+
+/// Sets a stop sign when it goes, also by a failed test: a scope waits for its threads, however it is left.
+pub(crate) struct Ending<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Everything in the account, by what its owner reads.
@@ -76,7 +85,9 @@ impl Account {
         let endpoint =
             Endpoint { host: self.server.ip().to_string(), port: self.server.port(), security: Security::Plain };
         let stop = Arc::<AtomicBool>::default();
-        Session::connect(&endpoint, &Trust::default(), &credentials(), &Timeouts::default(), stop).unwrap()
+        // quirk: Dovecot that was killed leaves the lock of a Maildir behind, and takes it over after two minutes only.
+        let timeouts = Timeouts { connect: Duration::from_secs(60), response: Duration::from_secs(240) };
+        Session::connect(&endpoint, &Trust::default(), &credentials(), &timeouts, stop).unwrap()
     }
 
     pub(crate) fn put(&self, mails: &[Mail]) {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use testbed::{Dovecot, Format};
 use wire::imap::{Access, Fetched, MailboxName, Session, UidSet};
 
-use crate::account::{Account, Mail};
+use crate::account::{Account, Ending, Mail};
 
 /// What the owner did to each mail, by its subject.
 #[derive(Default)]
@@ -40,6 +40,7 @@ fn an_owner_at_work() {
     let over = AtomicBool::new(false);
     let deeds = std::thread::scope(|scope| {
         let owner = scope.spawn(|| act(&account, actions, &over));
+        let _ending = Ending(&over);
         for _ in 0..6 {
             flow::sweep(&account.settings(), &mut (), &Arc::default()).unwrap();
         }

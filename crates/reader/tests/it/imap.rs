@@ -9,7 +9,7 @@ use reader::{Sealers, Source, Step, UndoError, Undone, reason};
 use testbed::{Action, Dovecot, Faults, Format, Rule, Which};
 use wire::imap::{Access, MailboxName, UidSet};
 
-use crate::account::{Account, Census, Mail, mails};
+use crate::account::{Account, Census, Ending, Mail, mails};
 use crate::settings_of;
 
 pub(crate) fn undo(account: &Account) -> Undone {
@@ -113,6 +113,7 @@ fn a_second_sealer_at_work_meanwhile_seals_nothing_again() {
             }
             sealed
         });
+        let _ending = Ending(&over);
         let undone = undo(&account);
         over.store(true, std::sync::atomic::Ordering::Relaxed);
         assert_eq!(sealer.join().unwrap(), 0);
