@@ -31,6 +31,9 @@ pub mod status;
 pub mod sweep;
 pub mod watch;
 
+pub mod directory;
+pub mod delivery;
+
 pub use plan::{Plan, plan};
 pub use progress::Progress;
 pub use settings::{Backup, Imap, Route, Settings, Sink};

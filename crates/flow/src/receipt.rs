@@ -1,8 +1,8 @@
 //! What must be held before an original may go.
 //!
 //! In: a stored copy, read back. Out: the receipt, which `store` demands before it removes an original. A mailbox settles
-//! with [`Proved`] and nothing else; another hop's word that it has taken a message will be a receipt of another kind, which
-//! no mailbox accepts. Never made without a proof of `seal`: the two functions here are the only places.
+//! with [`Proved`] and nothing else; another hop's word that it has taken a message is a receipt of another kind
+//! (`delivery/accepted.rs`), which no mailbox accepts. Never made without a proof of `seal`: the two functions here are the only places.
 
 use std::io::{BufReader, Read, Seek, Write};
 

@@ -17,6 +17,7 @@ pub type NewPlace<F> = Arc<dyn Fn() -> io::Result<F> + Send + Sync>;
 /// Takes octets once, from begin to end.
 pub struct Scratch<F> {
     memory: Zeroizing<Vec<u8>>,
+    in_memory: usize,
     spool: Option<SpoolWriter<F>>,
     place: NewPlace<F>,
 }
@@ -32,10 +33,15 @@ pub enum Scratched<F> {
 impl<F: Read + Write + Seek> Scratch<F> {
     /// For about so many octets.
     pub fn new(length: u64, place: NewPlace<F>) -> Self {
+        Self::within(IN_MEMORY, length, place)
+    }
+
+    /// The same, with at most `in_memory` octets in memory.
+    pub fn within(in_memory: usize, length: u64, place: NewPlace<F>) -> Self {
         let capacity = usize::try_from(length).unwrap_or(usize::MAX);
         // Room from the start, so that growing leaves no copies behind. Many are spooled at once, then.
-        let capacity = if capacity > IN_MEMORY { 0 } else { capacity };
-        Self { memory: Zeroizing::new(Vec::with_capacity(capacity)), spool: None, place }
+        let capacity = if capacity > in_memory { 0 } else { capacity };
+        Self { memory: Zeroizing::new(Vec::with_capacity(capacity)), in_memory, spool: None, place }
     }
 
     /// All was written.
@@ -52,7 +58,14 @@ impl<F: Read + Write + Seek> Write for Scratch<F> {
         if let Some(spool) = &mut self.spool {
             return spool.write(octets);
         }
-        if self.memory.len().saturating_add(octets.len()) <= IN_MEMORY {
+        let length = self.memory.len().saturating_add(octets.len());
+        if length <= self.in_memory {
+            if length > self.memory.capacity() {
+                // What grows leaves its old place behind: wiped, too.
+                let mut larger = Zeroizing::new(Vec::with_capacity(length.saturating_mul(2).min(self.in_memory)));
+                larger.extend_from_slice(&self.memory);
+                self.memory = larger;
+            }
             self.memory.extend_from_slice(octets);
             return Ok(octets.len());
         }

@@ -1,7 +1,10 @@
 //! An account of the config, wired: whom to trust, how to log in. In: the config, its files. Out: an account that connects.
 //! The secret is asked for anew at every connection, and not kept.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use store::imap::CredentialsError;
 use wire::{Credentials, Timeouts, Trust};
@@ -15,7 +18,20 @@ use crate::{
 
 /// An account that connects. `stop` ends a command that is asked for the password.
 pub fn account(home: &Home, config: &Account, stop: &Arc<AtomicBool>) -> Result<store::imap::Account, Failure> {
-    let authorities = match &config.ca_file {
+    let trust = trust(home, config.ca_file.as_deref(), config.pin)?;
+    let (home, user, stop) = (home.clone(), config.user.clone(), Arc::clone(stop));
+    let password = config.password.clone();
+    Ok(store::imap::Account {
+        endpoint: config.endpoint.clone(),
+        trust,
+        timeouts: Timeouts::default(),
+        credentials: Box::new(move || credentials(&home, &user, &password, &stop).map_err(CredentialsError)),
+    })
+}
+
+/// Whom to trust: the system's authorities, those of a file, or one certificate alone.
+pub fn trust(home: &Home, ca_file: Option<&Path>, pin: Option<[u8; 32]>) -> Result<Trust, Failure> {
+    let authorities = match ca_file {
         None => Vec::new(),
         Some(file) => {
             let file = home.at(file);
@@ -25,14 +41,13 @@ pub fn account(home: &Home, config: &Account, stop: &Arc<AtomicBool>) -> Result<
                 .map_err(|failure| failure.hint("name a PEM file; a relative path begins in the home"))?
         }
     };
-    let (home, user, stop) = (home.clone(), config.user.clone(), Arc::clone(stop));
-    let password = config.password.clone();
-    Ok(store::imap::Account {
-        endpoint: config.endpoint.clone(),
-        trust: Trust { authorities, pin: config.pin },
-        timeouts: Timeouts::default(),
-        credentials: Box::new(move || credentials(&home, &user, &password, &stop).map_err(CredentialsError)),
-    })
+    Ok(Trust { authorities, pin })
+}
+
+/// A login that is asked for at every connection.
+pub fn asked_anew(home: &Home, user: &str, password: &Password) -> wire::smtp::client::Login {
+    let (home, user, password) = (home.clone(), user.to_owned(), password.clone());
+    Arc::new(move || credentials(&home, &user, &password, &AtomicBool::new(false)))
 }
 
 fn credentials(home: &Home, user: &str, password: &Password, stop: &AtomicBool) -> Result<Credentials, String> {

@@ -1,13 +1,20 @@
 //! `config.toml` as it is written, and what is meant by it. Unknown keys are refused with their line and a suggestion.
 
 pub mod account;
+pub mod delivery;
 mod value;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
 
-use self::account::Account;
+use self::{
+    account::Account,
+    delivery::{Delivery, Hold, WrittenDoor, WrittenHop, WrittenKeys, WrittenSink},
+};
 use crate::{
     failure::{Exit, Failure},
     home::Home,
@@ -23,12 +30,31 @@ pub struct Config {
     /// Named flows.
     #[serde(default)]
     pub flow: BTreeMap<String, Flow>,
+    /// Where counters are told.
+    pub metrics: Option<Metrics>,
+}
+
+/// `[metrics] listen = "127.0.0.1:9464"`
+#[derive(Deserialize, Clone, Copy, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// Where HTTP is answered: `/metrics`, `/healthz`.
+    pub listen: std::net::SocketAddr,
 }
 
 /// Mail taken from a source, sealed, put into a sink.
 #[derive(Deserialize, Debug)]
 #[serde(try_from = "WrittenFlow")]
-pub struct Flow {
+pub enum Flow {
+    /// Mail that lies in mailboxes.
+    Mailboxes(Mailboxes),
+    /// Mail that passes by.
+    Delivery(Box<Delivery>),
+}
+
+/// A flow of mail that lies in mailboxes.
+#[derive(Debug)]
+pub struct Mailboxes {
     /// Where mail is taken.
     pub source: Source,
     /// For whom and how it is sealed.
@@ -42,16 +68,16 @@ pub struct Flow {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenFlow {
-    source: Source,
-    seal: Seal,
-    sink: Sink,
+    source: WrittenSource,
+    seal: WrittenSeal,
+    #[serde(default, deserialize_with = "sink")]
+    sink: Option<WrittenSink>,
     #[serde(default, deserialize_with = "value::duration_or_off")]
     backup: Option<Duration>,
 }
 
 /// Where mail is taken.
-#[derive(Deserialize, Debug)]
-#[serde(try_from = "WrittenSource")]
+#[derive(Debug)]
 pub struct Source {
     /// A Maildir or an account.
     pub place: Place,
@@ -74,36 +100,56 @@ pub enum Place {
     Account(String),
 }
 
+/// Everything that a source may say, whatever it is.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct WrittenSource {
     maildir: Option<PathBuf>,
     account: Option<String>,
-    #[serde(default)]
-    mailboxes: Vec<String>,
+    lmtp: Option<String>,
+    smtp: Option<String>,
+    mailboxes: Option<Vec<String>>,
     #[serde(default, deserialize_with = "value::duration")]
     grace: Option<Duration>,
     #[serde(default, deserialize_with = "value::day")]
     since: Option<i64>,
-    #[serde(default)]
     max_size: Option<u64>,
+    hello: Option<String>,
+    trusted: Option<Vec<String>>,
+    tls_certificate: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    authserv_id: Option<String>,
 }
 
 /// `seal = { to = "alice@example.org", … }`
-#[derive(Deserialize, Debug)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug)]
 pub struct Seal {
     /// The owner.
     pub to: String,
     /// What stays outside; the enrolment says what when this does not.
-    #[serde(default, deserialize_with = "value::word")]
     pub policy: Option<seal::Policy>,
     /// PGP/MIME.
-    #[serde(default, deserialize_with = "value::word")]
     pub scheme: Option<seal::Scheme>,
     /// `auto` or `never`.
-    #[serde(default)]
     pub compress: Compress,
+}
+
+/// Everything that `seal` may say.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct WrittenSeal {
+    to: Option<String>,
+    #[serde(default, deserialize_with = "value::word")]
+    policy: Option<seal::Policy>,
+    #[serde(default, deserialize_with = "value::word")]
+    scheme: Option<seal::Scheme>,
+    #[serde(default)]
+    compress: Compress,
+    certificates: Option<String>,
+    #[serde(default, deserialize_with = "value::word")]
+    on_failure: Option<flow::delivery::OnFailure>,
+    exceptions: Option<BTreeMap<String, String>>,
+    hold: Option<Hold>,
 }
 
 /// Whether large mail is compressed.
@@ -118,8 +164,7 @@ pub enum Compress {
 }
 
 /// `sink = "in-place"` or `sink = { folder = "Sealed" }`
-#[derive(Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sink {
     /// The sealed message takes the original's place.
     InPlace,
@@ -133,45 +178,145 @@ const GRACE: Duration = Duration::from_secs(60);
 /// How long originals are kept, unless the config says otherwise.
 const BACKUP: Duration = Duration::from_secs(7 * 86_400);
 
-impl TryFrom<WrittenSource> for Source {
-    type Error = &'static str;
-
-    fn try_from(written: WrittenSource) -> Result<Self, Self::Error> {
-        let (place, grace) = match (written.maildir, written.account) {
-            (Some(maildir), None) => (Place::Maildir(maildir), Duration::ZERO),
-            (None, Some(account)) => (Place::Account(account), GRACE),
-            (Some(_), Some(_)) => return Err("a source is either `maildir` or `account`, not both"),
-            (None, None) => return Err("a source needs `maildir` or `account`"),
-        };
-        Ok(Self {
-            place,
-            mailboxes: written.mailboxes,
-            grace: written.grace.unwrap_or(grace),
-            since: written.since,
-            max_size: written.max_size,
-        })
-    }
-}
-
 impl TryFrom<WrittenFlow> for Flow {
-    type Error = &'static str;
+    type Error = String;
 
-    fn try_from(written: WrittenFlow) -> Result<Self, Self::Error> {
+    fn try_from(written: WrittenFlow) -> Result<Self, String> {
         let WrittenFlow { source, seal, sink, backup } = written;
+        if source.is_door() {
+            if backup.is_some() {
+                return Err("`backup` is for flows of an account".to_owned());
+            }
+            let delivery = Delivery::new(source.into_door()?, seal.compress, seal.into_keys()?, sink)?;
+            return Ok(Self::Delivery(Box::new(delivery)));
+        }
+        let source = source.into_mailboxes()?;
+        let sink = match sink {
+            None => return Err("missing field `sink`".to_owned()),
+            Some(WrittenSink::InPlace) => Sink::InPlace,
+            Some(WrittenSink::Table(table)) => Sink::Folder(table.into_folder().ok_or(
+                "mail of a mailbox is put back: sink = \"in-place\", or { folder = \"Sealed\" } for an account",
+            )?),
+        };
         let backup = match (&source.place, &sink, backup) {
-            (Place::Maildir(_), Sink::Folder(_), _) => return Err("a `folder` takes mail of an account only"),
+            (Place::Maildir(_), Sink::Folder(_), _) => {
+                return Err("a `folder` takes mail of an account only".to_owned());
+            }
             (Place::Maildir(_), _, Some(_)) => {
-                return Err("`backup` is for flows of an account; copy a Maildir with your own means");
+                return Err("`backup` is for flows of an account; copy a Maildir with your own means".to_owned());
             }
             (Place::Maildir(_), ..) => Duration::ZERO,
             (Place::Account(_), _, backup) => backup.unwrap_or(BACKUP),
         };
-        Ok(Self { source, seal, sink, backup })
+        Ok(Self::Mailboxes(Mailboxes { source, seal: seal.into_owner()?, sink, backup }))
     }
 }
 
+impl WrittenSource {
+    fn is_door(&self) -> bool {
+        self.lmtp.is_some() || self.smtp.is_some()
+    }
+
+    fn into_mailboxes(self) -> Result<Source, String> {
+        let of_a_door = self.hello.is_some()
+            || self.trusted.is_some()
+            || self.tls_certificate.is_some()
+            || self.tls_key.is_some()
+            || self.authserv_id.is_some();
+        if of_a_door {
+            let keys = "`hello`, `trusted`, `tls-certificate`, `tls-key` and `authserv-id`";
+            return Err(format!("{keys} are for mail that passes by (`lmtp`, `smtp`)"));
+        }
+        let (place, grace) = match (self.maildir, self.account) {
+            (Some(maildir), None) => (Place::Maildir(maildir), Duration::ZERO),
+            (None, Some(account)) => (Place::Account(account), GRACE),
+            (Some(_), Some(_)) => return Err("a source is either `maildir` or `account`, not both".to_owned()),
+            (None, None) => {
+                return Err("a source needs `maildir` or `account`; or `lmtp`, `smtp`".to_owned());
+            }
+        };
+        Ok(Source {
+            place,
+            mailboxes: self.mailboxes.unwrap_or_default(),
+            grace: self.grace.unwrap_or(grace),
+            since: self.since,
+            max_size: self.max_size,
+        })
+    }
+
+    fn into_door(self) -> Result<WrittenDoor, String> {
+        if self.maildir.is_some() || self.account.is_some() {
+            return Err("a source is one of `maildir`, `account`, `lmtp`, `smtp`, not two".to_owned());
+        }
+        if self.mailboxes.is_some() || self.grace.is_some() || self.since.is_some() {
+            return Err("`mailboxes`, `grace` and `since` are for mail that lies in mailboxes".to_owned());
+        }
+        Ok(WrittenDoor {
+            lmtp: self.lmtp,
+            smtp: self.smtp,
+            hello: self.hello,
+            max_size: self.max_size,
+            trusted: self.trusted,
+            tls_certificate: self.tls_certificate,
+            tls_key: self.tls_key,
+            authserv_id: self.authserv_id,
+        })
+    }
+}
+
+impl WrittenSeal {
+    fn into_owner(self) -> Result<Seal, String> {
+        let of_a_door = self.certificates.is_some() || self.on_failure.is_some() || self.hold.is_some();
+        if of_a_door || self.exceptions.is_some() {
+            let keys = "`certificates`, `on-failure`, `exceptions` and `hold`";
+            return Err(format!("{keys} are for mail that passes by (`lmtp`, `smtp`)"));
+        }
+        let to = self.to.ok_or("missing field `to`")?;
+        Ok(Seal { to, policy: self.policy, scheme: self.scheme, compress: self.compress })
+    }
+
+    fn into_keys(self) -> Result<WrittenKeys, String> {
+        if self.to.is_some() || self.policy.is_some() || self.scheme.is_some() {
+            let each = "each recipient has an enrolment that says to whom and how";
+            return Err(format!("mail that passes by has no `to`, `policy` or `scheme`: {each}; name `certificates`"));
+        }
+        Ok(WrittenKeys {
+            certificates: self.certificates,
+            on_failure: self.on_failure,
+            exceptions: self.exceptions.unwrap_or_default(),
+            hold: self.hold,
+        })
+    }
+}
+
+/// A word, or a table.
+fn sink<'de, D: Deserializer<'de>>(from: D) -> Result<Option<WrittenSink>, D::Error> {
+    struct SinkVisitor;
+
+    impl<'de> Visitor<'de> for SinkVisitor {
+        type Value = WrittenSink;
+
+        fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+            to.write_str("\"in-place\" or a table such as { folder = \"Sealed\" }")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<WrittenSink, E> {
+            match word {
+                "in-place" => Ok(WrittenSink::InPlace),
+                word => Err(E::unknown_variant(word, &["in-place"])),
+            }
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<WrittenSink, A::Error> {
+            WrittenHop::deserialize(MapAccessDeserializer::new(map)).map(|table| WrittenSink::Table(Box::new(table)))
+        }
+    }
+
+    from.deserialize_any(SinkVisitor).map(Some)
+}
+
 /// Keys and words that a config may hold, for suggestions.
-const KNOWN: [&str; 33] = [
+const KNOWN: [&str; 54] = [
     "flow",
     "source",
     "seal",
@@ -205,6 +350,27 @@ const KNOWN: [&str; 33] = [
     "auto",
     "never",
     "baseline",
+    "lmtp",
+    "smtp",
+    "hello",
+    "trusted",
+    "tls-certificate",
+    "tls-key",
+    "authserv-id",
+    "certificates",
+    "on-failure",
+    "exceptions",
+    "hold",
+    "certificate",
+    "defer",
+    "reject",
+    "pass",
+    "metrics",
+    "listen",
+    "starttls",
+    "open",
+    "shy",
+    "hidden",
 ];
 
 impl Config {
@@ -236,8 +402,8 @@ impl Config {
                 None => failure.hint("docs/config.md explains every key"),
             }
         })?;
-        for (flow, Flow { source, .. }) in &config.flow {
-            if let Place::Account(account) = &source.place {
+        for (flow, settings) in &config.flow {
+            if let Flow::Mailboxes(Mailboxes { source: Source { place: Place::Account(account), .. }, .. }) = settings {
                 config.account(account).map_err(|failure| Failure {
                     error: format!("{name}: flow {flow}: {}", failure.error),
                     ..failure
@@ -257,6 +423,19 @@ impl Config {
             };
             Failure::new(Exit::Config, format_args!("there is no [account.{name}]")).hint(hint)
         })
+    }
+
+    /// A flow of mail that lies in mailboxes, by its name.
+    pub fn mailboxes(&self, name: &str) -> Result<&Mailboxes, Failure> {
+        match self.flow(name)? {
+            Flow::Mailboxes(flow) => Ok(flow),
+            Flow::Delivery(_) => {
+                Err(Failure::new(Exit::Config, format_args!("flow {name} seals mail that passes by; none lies there"))
+                    .hint(format_args!(
+                        "`sealpost watch {name}` runs it, `sealpost status {name}` says what came of it"
+                    )))
+            }
+        }
     }
 
     /// A flow by its name.
@@ -324,8 +503,8 @@ mod tests {
             ))
         };
         let good = config("15m", "1970-01-02").unwrap();
-        assert_eq!(good.flow["a"].source.grace, Duration::from_secs(900));
-        assert_eq!(good.flow["a"].source.since, Some(86_400));
+        let source = &good.mailboxes("a").unwrap().source;
+        assert_eq!((source.grace, source.since), (Duration::from_secs(900), Some(86_400)));
         assert!(config("15", "1970-01-02").is_err() && config("1s", "yesterday").is_err());
     }
 
@@ -336,12 +515,15 @@ mod tests {
             let text = format!(
                 "{ACCOUNT}[flow.a]\nsource = {{ {source} }}\nseal = {{ to = \"a@b\" }}\nsink = {sink}\n{more}\n"
             );
-            Config::parse(&text, "c").map(|mut config| config.flow.remove("a").unwrap())
+            Config::parse(&text, "c").map(|mut config| match config.flow.remove("a").unwrap() {
+                Flow::Mailboxes(flow) => flow,
+                Flow::Delivery(_) => panic!("a flow of mailboxes"),
+            })
         };
         let (in_place, folder) = ("\"in-place\"", "{ folder = \"Sealed\" }");
         let work = "account = \"work\"";
         let maildir = "maildir = \"/m\"";
-        let seconds = |flow: Flow| (flow.source.grace.as_secs(), flow.backup.as_secs());
+        let seconds = |flow: Mailboxes| (flow.source.grace.as_secs(), flow.backup.as_secs());
         // What is meant: grace and backup.
         for (source, sink, more, meant) in [
             (work, in_place, "", (60, 604_800)),
@@ -363,7 +545,7 @@ mod tests {
             (maildir, in_place, "backup = \"7d\"", "`backup` is for flows of an account"),
             (work, in_place, "backup = \"week\"", "a duration is"),
             (work, "\"inplace\"", "", "unknown variant `inplace`"),
-            (work, "{ foldr = \"x\" }", "", "unknown variant `foldr`"),
+            (work, "{ foldr = \"x\" }", "", "unknown field `foldr`"),
             ("acount = \"work\"", in_place, "", "unknown field `acount`"),
         ] {
             let failure = read(source, sink, more).unwrap_err();

@@ -7,15 +7,15 @@ use store::UnixSeconds;
 
 use crate::{
     accounts,
-    config::{Compress, Config, Flow, Place, Sink},
+    config::{Compress, Config, Mailboxes, Place, Sink},
     failure::{DoingWhat, Exit, Failure},
     home::Home,
 };
 
 /// The settings of a named flow. `stop` ends a command that is asked for a password.
 pub fn settings(home: &Home, config: &Config, name: &str, stop: &Arc<AtomicBool>) -> Result<flow::Settings, Failure> {
-    let flow = config.flow(name)?;
-    let Flow { source, seal, .. } = flow;
+    let flow = config.mailboxes(name)?;
+    let Mailboxes { source, seal, .. } = flow;
     let mut enrolment = home.owner(&seal.to)?;
     if let Some(policy) = seal.policy {
         enrolment.policy = policy;
@@ -48,7 +48,7 @@ fn route(
     home: &Home,
     config: &Config,
     name: &str,
-    flow: &Flow,
+    flow: &Mailboxes,
     stop: &Arc<AtomicBool>,
 ) -> Result<flow::Route, Failure> {
     let account = match &flow.source.place {

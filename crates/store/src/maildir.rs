@@ -17,10 +17,13 @@ mod stage;
 
 mod publish;
 
+mod deliver;
+
 mod retire;
 
 mod recover;
 
+pub use deliver::{Delivered, deliver};
 pub use folder::{ABSENCE_PASSES, CHASES, Identity, Mailbox, Message, Messages, Place, ScanError, Stat};
 pub use lock::LockError;
 pub use name::{FileName, Flags, MAX_NAME, NameError, Unique};

@@ -1,10 +1,10 @@
-//! Protocol sessions: a blocking, pipelining IMAP client over TLS.
+//! Protocol sessions: a blocking, pipelining IMAP client; SMTP and LMTP on both sides, asynchronous; TLS.
 //!
-//! In: an endpoint, what to trust, credentials. Out: an authenticated session that lists, fetches, stores, appends and
-//! waits for news. Never: a sealing or opening key, nor what sealing is. Whole messages pass through as streams and are
-//! never held in memory.
+//! In: an endpoint, what to trust, credentials; or connections that come in. Out: an authenticated session that lists, fetches, stores, appends
+//! and waits for news; sessions in which mail is handed over. Never: a sealing or opening key, nor what sealing is. Whole messages pass
+//! through as streams and are never held in memory.
 //!
-//! Start with [`imap::Session`]. The modules stand in the order of the floors.
+//! Start with [`imap::Session`] or [`smtp::server::Session`]. The modules stand in the order of the floors.
 
 pub mod limit;
 pub mod mailbox_name;
@@ -13,6 +13,7 @@ mod stream;
 mod tls;
 mod sasl;
 pub mod imap;
+pub mod smtp;
 
 pub use mailbox_name::MailboxName;
 pub use sasl::Credentials;

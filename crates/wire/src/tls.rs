@@ -36,6 +36,12 @@ pub(crate) enum TlsError {
 
 /// A TLS connection to `host`.
 pub(crate) fn connection(host: &str, trust: &Trust) -> Result<ClientConnection, TlsError> {
+    let (config, name) = config(host, trust)?;
+    ClientConnection::new(config, name).map_err(|_| TlsError::Setup("it cannot be begun"))
+}
+
+/// How TLS is spoken with `host`, and the name that its certificate must bear.
+pub(crate) fn config(host: &str, trust: &Trust) -> Result<(Arc<ClientConfig>, ServerName<'static>), TlsError> {
     // A name may end in a dot; a certificate's never does (RFC 6066 §3).
     let name = ServerName::try_from(host.strip_suffix('.').unwrap_or(host).to_owned())
         .map_err(|_| TlsError::Setup("the host is no name and no address"))?;
@@ -54,7 +60,7 @@ pub(crate) fn connection(host: &str, trust: &Trust) -> Result<ClientConnection, 
         .with_no_client_auth();
     // A session's key in memory helps no one: each connection has its own configuration.
     config.resumption = rustls::client::Resumption::disabled();
-    ClientConnection::new(Arc::new(config), name).map_err(|_| TlsError::Setup("it cannot be begun"))
+    Ok((Arc::new(config), name))
 }
 
 /// The system's authorities and one's own.

@@ -7,8 +7,8 @@ use store::ledger::Code;
 
 use crate::{
     clock,
-    command::{print, print_json},
-    config::Config,
+    command::{deliver, print, print_json},
+    config::{Config, Flow},
     explain::explain,
     failure::{Exit, Failure},
     flows,
@@ -72,13 +72,31 @@ pub fn status(home: &Home, name: Option<&str>, json: bool) -> Result<(), Failure
     let stop = flows::asked_to_stop()?;
     let mut all = BTreeMap::new();
     for name in names {
-        all.insert(name, flow::status(&flows::settings(home, &config, name, &stop)?, &stop)?);
+        let stands = match config.flow(name)? {
+            Flow::Mailboxes(_) => {
+                Stands::Mailboxes(Box::new(flow::status(&flows::settings(home, &config, name, &stop)?, &stop)?))
+            }
+            Flow::Delivery(flow) => Stands::Delivery(deliver::status(home, name, flow)?),
+        };
+        all.insert(name, stands);
     }
     if json {
         return print_json(&all);
     }
-    let texts: Vec<String> = all.iter().map(|(name, status)| status_text(name, status)).collect();
+    let text = |(name, stands): (&&str, &Stands)| match stands {
+        Stands::Mailboxes(status) => status_text(name, status),
+        Stands::Delivery(status) => deliver::status_text(name, status),
+    };
+    let texts: Vec<String> = all.iter().map(text).collect();
     if texts.is_empty() { print("config.toml has no flows yet\n") } else { print(&texts.join("\n")) }
+}
+
+/// How a flow of either kind stands.
+#[derive(serde::Serialize)]
+#[serde(untagged)]
+enum Stands {
+    Mailboxes(Box<Status>),
+    Delivery(deliver::Status),
 }
 
 /// Shows a flow's progress on a bar.

@@ -2,6 +2,7 @@
 //! fault. A connection is made to every account, and nothing is changed there.
 
 mod account;
+mod delivery;
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +17,7 @@ use crate::{
     args::Check,
     clock,
     command::{print, print_json},
-    config::Config,
+    config::{Config, Flow},
     failure::{Exit, Failure},
     flows,
     home::Home,
@@ -60,8 +61,11 @@ pub fn run(home: &Home, arguments: &Check) -> Result<(), Failure> {
             for (name, account) in &config.account {
                 reached.insert(name.as_str(), account::check(home, name, account, &stop, &mut findings));
             }
-            for name in config.flow.keys() {
-                flow(home, &config, name, &reached, &stop, &mut findings);
+            for (name, settings) in &config.flow {
+                match settings {
+                    Flow::Mailboxes(_) => flow(home, &config, name, &reached, &stop, &mut findings),
+                    Flow::Delivery(delivery) => delivery::check(home, name, delivery, &mut findings),
+                }
             }
         }
         Err(failure) => findings.push(wrong("config.toml", failure)),

@@ -3,6 +3,7 @@
 mod batch;
 mod bulk;
 mod check;
+mod deliver;
 #[cfg(feature = "open")]
 mod demo;
 mod init;

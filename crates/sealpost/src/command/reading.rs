@@ -127,7 +127,7 @@ fn settings(
     stop: &Arc<AtomicBool>,
 ) -> Result<reader::Settings, Failure> {
     let config = Config::read(home)?;
-    let flow = config.flow(&arguments.flow)?;
+    let flow = config.mailboxes(&arguments.flow)?;
     let source = match &flow.source.place {
         config::Place::Maildir(path) => Source::Maildir(home.at(path)),
         config::Place::Account(name) => Source::Imap(reader::Imap {

@@ -1,5 +1,6 @@
 //! `watch` and `run`: flows that go on until somebody asks them to end. In: flows of the config, one thread each. Out: sealed
 //! mail, and a line on stderr where something changed. One flow that cannot go on ends all, and is the error of the whole.
+//! SIGHUP: flows of mail that passes by take their keys and policies anew from the config.
 
 use std::{
     collections::BTreeMap,
@@ -15,11 +16,14 @@ use flow::{Fate, Progress, Settings};
 use store::ledger::Code;
 
 use crate::{
-    config::Config,
+    command::deliver::Delivering,
+    config::{Config, Flow},
+    deliveries::Sockets,
     explain::explain,
-    failure::{Exit, Failure, with_causes},
+    failure::{DoingWhat, Exit, Failure, with_causes},
     flows,
     home::Home,
+    metrics::{self, Board},
     notify::{READY, STOPPING, notify},
     tell::tell,
 };
@@ -50,8 +54,20 @@ pub fn run(home: &Home) -> Result<(), Failure> {
 
 fn all(home: &Home, config: &Config, names: &[String]) -> Result<(), Failure> {
     let stop = flows::asked_to_stop()?;
-    let settings: Vec<Settings> =
-        names.iter().map(|name| flows::settings(home, config, name, &stop)).collect::<Result<_, _>>()?;
+    let reload = asked_to_reload()?;
+    let sockets = Sockets::inherited();
+    let (mut settings, mut deliveries) = (Vec::new(), Vec::new());
+    for name in names {
+        match config.flow(name)? {
+            Flow::Mailboxes(_) => settings.push(flows::settings(home, config, name, &stop)?),
+            Flow::Delivery(flow) => deliveries.push(Delivering::new(home, name, flow, &sockets, &stop)?),
+        }
+    }
+    let board = Arc::new(Board::default());
+    deliveries.iter().for_each(|delivery| delivery.show_on(&board));
+    if let Some(metrics) = &config.metrics {
+        metrics::serve(metrics.listen, board)?;
+    }
     let first: Mutex<Option<Failure>> = Mutex::new(None);
     let broken = thread::scope(|scope| {
         let threads: Vec<_> = settings
@@ -67,11 +83,26 @@ fn all(home: &Home, config: &Config, names: &[String]) -> Result<(), Failure> {
                 })
             })
             .collect();
+        let threads: Vec<_> = threads
+            .into_iter()
+            .chain(deliveries.iter().map(|delivery| {
+                scope.spawn(|| {
+                    let _on_panic = StopAll(&stop);
+                    if let Err(failure) = delivery.run(home) {
+                        first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                })
+            }))
+            .collect();
         notify(READY);
         let mut told = false;
         while !threads.iter().all(|thread| thread.is_finished()) {
             if stop.load(Ordering::Relaxed) && !std::mem::replace(&mut told, true) {
                 notify(STOPPING);
+            }
+            if reload.swap(false, Ordering::Relaxed) {
+                deliveries.iter().for_each(|delivery| delivery.reload(home));
             }
             thread::sleep(STEP);
         }
@@ -84,6 +115,13 @@ fn all(home: &Home, config: &Config, names: &[String]) -> Result<(), Failure> {
         }
         None => Ok(()),
     }
+}
+
+/// Becomes true at SIGHUP.
+fn asked_to_reload() -> Result<Arc<AtomicBool>, Failure> {
+    let reload = Arc::new(AtomicBool::new(false));
+    let registered = signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&reload));
+    registered.map(|_| reload).doing(Exit::Temporary, "cannot listen to signals")
 }
 
 struct StopAll<'a>(&'a AtomicBool);

@@ -9,6 +9,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,7 +25,6 @@ use crate::proof::Proof;
 #[derive(Debug)]
 pub struct Replacer {
     maildir: Maildir,
-    host: String,
     _lock: Lock,
 }
 
@@ -100,7 +100,7 @@ impl Replacer {
     /// Takes the Maildir's lock in that state directory. Call [`recover`](super::recover) before staging anything.
     pub fn open(maildir: Maildir, state: &Path) -> Result<Replacer, LockError> {
         let lock = Lock::take(state, maildir.root())?;
-        Ok(Replacer { maildir, host: host(), _lock: lock })
+        Ok(Replacer { maildir, _lock: lock })
     }
 
     /// The Maildir it works on.
@@ -110,13 +110,7 @@ impl Replacer {
 
     /// A name for a copy. To be journaled before it is used.
     pub fn new_unique(&self) -> Unique {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let (seconds, micros) = (now.as_secs(), now.subsec_micros());
-        let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let name = format!("{seconds}.M{micros}P{process}Q{count}.{}", self.host);
-        Unique::parse(name.as_bytes())
-            .unwrap_or_else(|_| unreachable!("host() leaves only octets that a name may have"))
+        new_unique()
     }
 
     /// Begins a copy of `original`, a message of `mailbox`, under a name that the journal already has.
@@ -261,6 +255,17 @@ fn take_after(file: &File, original: &fs::Metadata) -> Result<(), StageError> {
     file.set_permissions(fs::Permissions::from_mode(mode))?;
     file.set_modified(original.modified()?)?;
     Ok(())
+}
+
+/// A name that no other message has.
+pub(super) fn new_unique() -> Unique {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    static HOST: OnceLock<String> = OnceLock::new();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let (seconds, micros) = (now.as_secs(), now.subsec_micros());
+    let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let name = format!("{seconds}.M{micros}P{process}Q{count}.{}", HOST.get_or_init(host));
+    Unique::parse(name.as_bytes()).unwrap_or_else(|_| unreachable!("host() leaves only octets that a name may have"))
 }
 
 /// The host's name as it may stand in a unique name: maildir(5) writes `/` as `\057` and `:` as `\072`.

@@ -1,0 +1,183 @@
+//! A delivery flow, running: connections taken in, sessions led, until it is asked to end.
+//!
+//! In: settings; later, perhaps, others that take their place. Out: nothing but what became of the mail. Asked to end, it takes no more connections,
+//! finishes the messages that are under way, and leaves; what is not finished in time stays with its senders. Sealing runs on other threads than
+//! sessions.
+
+use std::io;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use store::Fate;
+use wire::smtp::listen::{Listener, Seat, Sessions};
+use wire::smtp::server::{self, Session};
+use wire::smtp::{Duplex, Place, limit};
+
+use crate::delivery::carry::{Gateway, Shared, Tell};
+use crate::delivery::counts::Counts;
+use crate::delivery::door::attend;
+use crate::delivery::health::Health;
+use crate::delivery::memo::Memo;
+use crate::delivery::settings::{Door, Listen, Settings, Socket};
+
+/// What others may do with a flow that runs, and see of it.
+#[derive(Default)]
+pub struct Controls {
+    /// Becomes true when it is to end.
+    pub stop: Arc<AtomicBool>,
+    /// What became of its mail.
+    pub counts: Arc<Counts>,
+    /// Whether it can work.
+    pub health: Arc<Health>,
+    next: Mutex<Option<Settings>>,
+}
+
+impl Controls {
+    /// `stop`: becomes true when it is to end.
+    pub fn new(stop: Arc<AtomicBool>) -> Controls {
+        Controls { stop, ..Controls::default() }
+    }
+
+    /// From the next message on, these settings count. Where it listens, and how sessions are led, stays as it was.
+    pub fn reload(&self, settings: Settings) {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(settings);
+    }
+
+    fn next(&self) -> Option<Settings> {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Why a flow does not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// It cannot listen.
+    #[error("cannot listen at {0}")]
+    Listen(Place, #[source] io::Error),
+    /// The folder for temporary files cannot be written.
+    #[error("temporary files cannot be written")]
+    Temporary(#[source] io::Error),
+    /// The operating system gives no threads.
+    #[error("cannot begin")]
+    Begin(#[source] io::Error),
+}
+
+impl ServeError {
+    /// Whose turn it is.
+    pub fn fate(&self) -> Fate {
+        match self {
+            ServeError::Listen(_, error) if error.kind() == io::ErrorKind::AddrInUse => Fate::Retry,
+            ServeError::Listen(..) => Fate::Refuse,
+            ServeError::Temporary(_) | ServeError::Begin(_) => Fate::Stop,
+        }
+    }
+}
+
+/// The settings that count now.
+pub(crate) struct Current(RwLock<Arc<Gateway>>);
+
+impl Current {
+    /// For one message, from its beginning to its end.
+    pub(crate) fn gateway(&self) -> Arc<Gateway> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set(&self, gateway: Gateway) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(gateway);
+    }
+}
+
+/// Between two looks at the controls.
+const STEP: Duration = Duration::from_millis(50);
+/// How long messages under way may take to end.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// Runs until it is asked to end.
+pub fn serve(mut settings: Settings, tell: Tell, controls: &Controls) -> Result<(), ServeError> {
+    // Fail at the start, not at the first large message.
+    tempfile::tempfile_in(&settings.temporary).map_err(ServeError::Temporary)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Begin)?;
+    let place = settings.door.listen().place.clone();
+    let listener = runtime.block_on(listen(&mut settings.door)).map_err(|error| ServeError::Listen(place.clone(), error))?;
+    let shared = Shared {
+        counts: Arc::clone(&controls.counts),
+        health: Arc::clone(&controls.health),
+        memo: Arc::new(Memo::default()),
+        tell,
+    };
+    let led = match &settings.door {
+        Door::Mail { session, .. } => Arc::clone(session),
+    };
+    let current = Arc::new(Current(RwLock::new(Arc::new(Gateway::new(settings, &shared)))));
+    controls.health.listens();
+    runtime.block_on(run(&listener, &led, &current, &shared, controls));
+    // Whoever does not end now has a message that stays with its sender.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    if let Place::Unix(path) = &place {
+        let _ = remove_own(path);
+    }
+    Ok(())
+}
+
+async fn run(
+    listener: &Listener,
+    led: &Arc<server::Settings>,
+    current: &Arc<Current>,
+    shared: &Shared,
+    controls: &Controls,
+) {
+    let sessions = Sessions::default();
+    let mut step = tokio::time::interval(STEP);
+    while !controls.stop.load(Ordering::Relaxed) {
+        tokio::select! {
+            (stream, address) = listener.next() => {
+                shared.counts.session();
+                let seat = sessions.seat(limit::SESSIONS);
+                tokio::spawn(lead(stream, address, Arc::clone(led), Arc::clone(current), seat));
+            }
+            _ = step.tick() => if let Some(settings) = controls.next() {
+                current.set(Gateway::new(settings, shared));
+            },
+        }
+    }
+    controls.health.drains();
+    sessions.drain();
+    let asked = Instant::now();
+    while sessions.count() > 0 && asked.elapsed() < DRAIN {
+        step.tick().await;
+    }
+}
+
+/// One session, from its greeting to its end.
+async fn lead(
+    stream: Box<dyn Duplex>,
+    address: Option<IpAddr>,
+    led: Arc<server::Settings>,
+    current: Arc<Current>,
+    seat: Seat,
+) {
+    // How a session ends is its client's business: nothing was lost, and there is nobody to tell.
+    if let Ok(mut session) = Session::begin(stream, address, led, Arc::clone(&seat.activity)).await {
+        let _ = attend(&mut session, &current).await;
+        session.end().await;
+    }
+    drop(seat);
+}
+
+async fn listen(door: &mut Door) -> io::Result<Listener> {
+    let Door::Mail { listen: Listen { place, socket }, .. } = door;
+    match socket.take() {
+        Some(Socket::Tcp(socket)) => Listener::of_tcp(socket),
+        Some(Socket::Unix(socket)) => Listener::of_unix(socket),
+        None => Listener::bind(place).await,
+    }
+}
+
+/// A socket that nobody listens at any more.
+fn remove_own(path: &Path) -> io::Result<()> {
+    if std::os::unix::net::UnixStream::connect(path).is_err() { std::fs::remove_file(path) } else { Ok(()) }
+}

@@ -1,0 +1,87 @@
+//! Connections to the next server, kept while there is work.
+//!
+//! In: messages. Out: their answers. A connection that the server ended meanwhile costs a new one, never a message; and there are never more of them
+//! at once than the limit says.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::session::{Content, DeliverError, NextHop, Session};
+use crate::smtp::limit;
+use crate::smtp::path::{MailFrom, RcptTo};
+use crate::smtp::reply::Reply;
+use crate::smtp::xforward::Xforward;
+
+/// Connections to the next server.
+pub struct Pool {
+    hop: Arc<NextHop>,
+    idle: Mutex<Vec<Session>>,
+    places: Semaphore,
+}
+
+impl Pool {
+    /// Nothing is connected yet.
+    pub fn new(hop: NextHop) -> Pool {
+        Pool { hop: Arc::new(hop), idle: Mutex::default(), places: Semaphore::new(limit::CONNECTIONS_OUT) }
+    }
+
+    /// Hands one message over; an answer for each recipient.
+    pub async fn deliver(
+        &self,
+        from: &MailFrom,
+        to: &[RcptTo],
+        said: Option<&Xforward>,
+        mut content: Content,
+    ) -> Result<Vec<Reply>, DeliverError> {
+        let _place = self.places.acquire().await;
+        if let Some(mut session) = self.reusable().await {
+            match session.deliver(from, to, said, &mut content).await {
+                Ok(replies) => {
+                    self.keep(session);
+                    return Ok(replies);
+                }
+                // Ended by the server while it was idle, most likely. Nothing was taken: a new connection.
+                Err(DeliverError::NotSent(_)) => {}
+                Err(error @ (DeliverError::TooLarge | DeliverError::Lacks(_))) => {
+                    self.keep(session);
+                    return Err(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let mut session = Session::connect(Arc::clone(&self.hop)).await?;
+        let replies = session.deliver(from, to, said, &mut content).await;
+        if matches!(replies, Ok(_) | Err(DeliverError::TooLarge | DeliverError::Lacks(_))) {
+            self.keep(session);
+        }
+        replies
+    }
+
+    /// Can the next server be reached, and does it want to talk?
+    pub async fn probe(&self) -> Result<(), DeliverError> {
+        Session::connect(Arc::clone(&self.hop)).await?.quit().await;
+        Ok(())
+    }
+
+    async fn reusable(&self) -> Option<Session> {
+        loop {
+            let mut session = self.lock().pop()?;
+            if session.used.elapsed() > limit::IDLE_TIME {
+                tokio::spawn(session.quit());
+            } else if !session.is_stale().await {
+                return Some(session);
+            }
+        }
+    }
+
+    fn keep(&self, mut session: Session) {
+        session.used = Instant::now();
+        self.lock().push(session);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Session>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
