@@ -54,6 +54,9 @@ pub enum Command {
     /// List, export, import and trust keys
     #[command(subcommand)]
     Key(Key),
+    /// Say whose keys mail is sealed to on delivery
+    #[command(subcommand)]
+    Directory(DirectoryCommand),
     /// Look at config, keys and mailboxes; say what is wrong and what to do
     Check(Check),
     /// Print completions for a shell
@@ -260,6 +263,54 @@ pub struct Check {
     pub passphrase: Passphrase,
     #[command(flatten)]
     pub json: Json,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum DirectoryCommand {
+    /// Take in an owner's enrolment or certificate, or an alias; a trial message is sealed first
+    Add {
+        /// The recipient's address; `@example.org` for a whole domain
+        address: String,
+        /// The enrolment or certificate
+        #[arg(conflicts_with = "alias_of")]
+        file: Option<PathBuf>,
+        /// Treat mail for this address as mail for another one
+        #[arg(long, value_name = "ADDRESS")]
+        alias_of: Option<String>,
+        #[command(flatten)]
+        place: Where,
+    },
+    /// Show all entries
+    List {
+        #[command(flatten)]
+        json: Json,
+        #[command(flatten)]
+        place: Where,
+    },
+    /// Remove an entry
+    Remove {
+        /// The address
+        address: String,
+        #[command(flatten)]
+        place: Where,
+    },
+    /// Try every entry, and name those that end soon or cannot be used
+    Check {
+        #[command(flatten)]
+        json: Json,
+        #[command(flatten)]
+        place: Where,
+    },
+}
+
+#[derive(Args, Debug)]
+pub struct Where {
+    /// A folder, `sqlite:PATH`, or `postgres://…` [default: the flow's]
+    #[arg(long, value_name = "WHERE")]
+    pub directory: Option<String>,
+    /// The flow whose directory it is [default: the only one that has one]
+    #[arg(long, value_name = "NAME", conflicts_with = "directory")]
+    pub flow: Option<String>,
 }
 
 #[derive(Subcommand, Debug)]

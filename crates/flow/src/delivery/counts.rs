@@ -173,7 +173,8 @@ mod tests {
             (0..times).for_each(|_| counts.trouble(trouble));
         }
         let totals = counts.totals();
-        let names = |list: &[(Code, u64)]| list.iter().map(|(code, n)| format!("{}={n}", code.as_str())).collect::<Vec<_>>();
+        let names =
+            |list: &[(Code, u64)]| list.iter().map(|(code, n)| format!("{}={n}", code.as_str())).collect::<Vec<_>>();
         assert_eq!(
             names(&totals.outcomes),
             ["sealed=1", "encrypted=2", "held=3", "passed=4", "repeated=5", "deferred=6", "rejected=7"]

@@ -106,10 +106,8 @@ async fn settle(dialect: Dialect, transaction: &Transaction, mail: &Mail) -> Vec
     match dialect {
         Dialect::Lmtp => {
             let Transaction { gateway, envelope, recipients, .. } = transaction;
-            let each: Vec<BoxFuture<'_, Settled>> = recipients
-                .iter()
-                .map(|(to, destined)| gateway.carry(mail, envelope, to, destined).boxed())
-                .collect();
+            let each: Vec<BoxFuture<'_, Settled>> =
+                recipients.iter().map(|(to, destined)| gateway.carry(mail, envelope, to, destined).boxed()).collect();
             let settled = futures_util::stream::iter(each).buffered(AT_ONCE);
             settled.map(|settled| settled.reply).collect().await
         }

@@ -55,9 +55,7 @@ impl Place {
                     store::maildir::deliver(&path, |to| io::copy(&mut octets, to).map(|_| ()))
                 });
                 match written.await.unwrap_or_else(|error| Err(io::Error::other(error))) {
-                    Ok(delivered) => {
-                        Put::Accepted(Accepted::kept(delivered), Reply::new(250, (2, 0, 0), "delivered"))
-                    }
+                    Ok(delivered) => Put::Accepted(Accepted::kept(delivered), Reply::new(250, (2, 0, 0), "delivered")),
                     Err(_) => Put::Unwritable,
                 }
             }

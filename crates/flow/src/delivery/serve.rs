@@ -102,7 +102,8 @@ pub fn serve(mut settings: Settings, tell: Tell, controls: &Controls) -> Result<
     tempfile::tempfile_in(&settings.temporary).map_err(ServeError::Temporary)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Begin)?;
     let place = settings.door.listen().place.clone();
-    let listener = runtime.block_on(listen(&mut settings.door)).map_err(|error| ServeError::Listen(place.clone(), error))?;
+    let listener =
+        runtime.block_on(listen(&mut settings.door)).map_err(|error| ServeError::Listen(place.clone(), error))?;
     let shared = Shared {
         counts: Arc::clone(&controls.counts),
         health: Arc::clone(&controls.health),

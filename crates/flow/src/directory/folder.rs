@@ -97,7 +97,9 @@ impl Folder {
                 let name = entry?.file_name();
                 let name = name.to_str().and_then(|name| name.rsplit_once('.'));
                 let name = name.filter(|(_, suffix)| suffixes().any(|known| known == *suffix));
-                names.extend(name.map(|(name, _)| name.to_lowercase()).filter(|name| *name > after && is_file_name(name)));
+                names.extend(
+                    name.map(|(name, _)| name.to_lowercase()).filter(|name| *name > after && is_file_name(name)),
+                );
             }
             names.sort();
             names.dedup();

@@ -70,7 +70,8 @@ impl Sqlite {
 
     pub(crate) async fn remove(&self, name: &Address) -> Result<bool, DirectoryError> {
         let name = name.as_str().to_owned();
-        self.with(move |connection| Ok(connection.execute("DELETE FROM recipient WHERE address = ?1", [name])? > 0)).await
+        self.with(move |connection| Ok(connection.execute("DELETE FROM recipient WHERE address = ?1", [name])? > 0))
+            .await
     }
 
     pub(crate) async fn list(&self, after: &str, most: usize) -> Result<Vec<String>, DirectoryError> {
@@ -91,7 +92,8 @@ impl Sqlite {
     ) -> Result<T, DirectoryError> {
         let (shared, path) = (Arc::clone(&self.connection), self.path.clone());
         aside(move || {
-            let mut connection: MutexGuard<'_, Option<Connection>> = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut connection: MutexGuard<'_, Option<Connection>> =
+                shared.lock().unwrap_or_else(PoisonError::into_inner);
             let open = match connection.take() {
                 Some(open) => open,
                 None => open(&path)?,

@@ -88,9 +88,9 @@ pub fn try_owner(owner: &Owner, sealer: &SealerKey) -> Tried {
     let mut out = Vec::new();
     let place = || Ok(Cursor::new(Vec::new()));
     let sealing = seal::seal(&mut Cursor::new(TRIAL), place, &mut out, &settings);
-    let proved = sealing.ok().and_then(|sealing| {
-        sealing.prove(&mut BufReader::new(out.as_slice()), &mut Cursor::new(Vec::new())).ok()
-    });
+    let proved = sealing
+        .ok()
+        .and_then(|sealing| sealing.prove(&mut BufReader::new(out.as_slice()), &mut Cursor::new(Vec::new())).ok());
     match proved {
         Some(_) => Tried::Good { keys: owner.fingerprints(), expires: owner.expires },
         None => Tried::Unusable(Unusable::Unfit),

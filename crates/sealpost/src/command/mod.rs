@@ -4,6 +4,7 @@ mod batch;
 mod bulk;
 mod check;
 mod deliver;
+mod directory;
 #[cfg(feature = "open")]
 mod demo;
 mod init;
@@ -49,6 +50,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Undo(undo) => reading::undo(&home()?, &undo),
         #[cfg(feature = "open")]
         Command::Restore(restore) => reading::restore(&home()?, &restore),
+        Command::Directory(command) => directory::run(&home()?, &command),
         Command::Check(check) => check::run(&home()?, &check),
         Command::Completions { shell } => {
             let mut script = Vec::new();

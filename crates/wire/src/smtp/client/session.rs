@@ -377,7 +377,9 @@ impl Session {
     async fn send_content(&mut self, content: &mut Content, counted: bool) -> Result<(), DeliverError> {
         content.octets.rewind().map_err(DeliverError::Read)?;
         let patience = self.hop.answer_time;
-        let mut block = Zeroizing::new(vec![0; BLOCK]);
+        // No larger than there is use for: what is wiped costs time.
+        let most = usize::try_from(content.length).unwrap_or(BLOCK).saturating_add(1).min(BLOCK);
+        let mut block = Zeroizing::new(vec![0; most]);
         let (mut stuff, mut out, mut left) = (Stuff::default(), Zeroizing::new(Vec::new()), content.length);
         if counted {
             out.extend_from_slice(format!("BDAT {left} LAST\r\n").as_bytes());
