@@ -42,12 +42,17 @@ impl Daemon {
 
     /// Waits until the server speaks at `address`; false when it ended before.
     pub(crate) fn greets(&mut self, address: SocketAddr) -> bool {
+        self.answers(|| TcpStream::connect(address).is_ok_and(|stream| first_octet(&stream)))
+    }
+
+    /// Waits until the server `answers`; false when it ended before.
+    pub(crate) fn answers(&mut self, answers: impl Fn() -> bool) -> bool {
         let until = Instant::now() + START;
         while Instant::now() < until {
             if !matches!(self.child.try_wait(), Ok(None)) {
                 return false;
             }
-            if TcpStream::connect(address).is_ok_and(|stream| first_octet(&stream)) {
+            if answers() {
                 return true;
             }
             thread::sleep(Duration::from_millis(20));

@@ -17,12 +17,18 @@ mod cyrus;
 mod double;
 mod dovecot;
 mod faults;
+mod postfix;
+mod postgres;
+mod submit;
 
 pub use bench::{Bench, Dovecot24, Tool, dovecot24};
 pub use cyrus::Cyrus;
 pub use double::{Character, Dedup, Double, Message};
 pub use dovecot::{Dovecot, Format, Options};
 pub use faults::{Action, Faults, Rule, Which};
+pub use postfix::{Postfix, Queued};
+pub use postgres::Postgres;
+pub use submit::{Language, submit};
 
 /// Whether tests that need a real server run. Only `SEALPOST_NO_SERVERS=1` makes it false, and it says so: a test asks first, and then fails
 /// loudly when a server that it needs is not installed.

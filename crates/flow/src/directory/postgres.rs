@@ -45,7 +45,7 @@ impl Postgres {
         let mut config =
             Config::from_str(url).map_err(|_| DirectoryError::Postgres("its address cannot be read".into()))?;
         config.connect_timeout(PATIENCE).application_name("sealpost");
-        config.options(&format!("-c statement_timeout={}", PATIENCE.as_millis()));
+        config.options(format!("-c statement_timeout={}", PATIENCE.as_millis()));
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = if config.get_ssl_mode() == SslMode::Disable {
             Manager::from_config(config, NoTls, recycling)

@@ -89,6 +89,9 @@ impl Lines {
             let ahead = self.ahead();
             if let Some(at) = ahead.get(searched..).and_then(|rest| memchr(b'\n', rest)) {
                 let end = searched.saturating_add(at);
+                if end > longest {
+                    return Err(Gone::TooLong);
+                }
                 let line = ahead.get(..end).unwrap_or_default();
                 let line = line.strip_suffix(b"\r").filter(|line| memchr(b'\r', line).is_none());
                 let line = line.ok_or(Gone::BareLineEnd).map(<[u8]>::to_vec);
