@@ -20,8 +20,11 @@ use crate::failure::{DoingWhat, Exit, Failure};
 /// What is told of.
 #[derive(Default)]
 pub struct Board {
-    flows: Mutex<Vec<(String, Arc<Counts>, Arc<flow::delivery::Health>)>>,
+    flows: Mutex<Vec<Shown>>,
 }
+
+/// A flow's name, counts and health.
+type Shown = (String, Arc<Counts>, Arc<flow::delivery::Health>);
 
 /// Askers that are answered at once; further ones wait.
 const AT_ONCE: usize = 32;

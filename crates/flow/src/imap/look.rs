@@ -4,6 +4,7 @@
 //! young is old enough. Flags, dates and sizes come in one FETCH; header fields only of what is not remembered; bodies only of
 //! what claims to be encrypted (A8). Never changes anything.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::BufReader;
@@ -62,6 +63,10 @@ pub(crate) struct Looker<'a> {
     pub(crate) place: NewPlace<File>,
     /// Whether time runs: a plan takes what it sees for the first time as it will be.
     pub(crate) grace: Grace,
+    /// Messages that are asked for at once; fewer when connections were lost over some of them.
+    pub(crate) at_once: usize,
+    /// Which are asked for at this moment: the server may break off over one of them.
+    pub(crate) reading: &'a RefCell<Vec<u32>>,
 }
 
 /// Whether young mail waits.
@@ -93,7 +98,7 @@ struct Unknown {
 }
 
 /// Messages whose header fields are asked for at once.
-const HEADERS_AT_ONCE: usize = 500;
+pub(crate) const HEADERS_AT_ONCE: usize = 500;
 /// Octets of header fields that are asked for; those of a sealed message are fewer.
 const MOST_FIELDS: usize = 32 * 1024;
 /// Messages whose bodies are asked for at once.
@@ -127,7 +132,7 @@ impl Looker<'_> {
         }
         let mut unknown = unknown.into_iter();
         loop {
-            let part: Vec<Unknown> = unknown.by_ref().take(HEADERS_AT_ONCE).collect();
+            let part: Vec<Unknown> = unknown.by_ref().take(self.at_once.clamp(1, HEADERS_AT_ONCE)).collect();
             if part.is_empty() {
                 break;
             }
@@ -177,14 +182,16 @@ impl Looker<'_> {
         each: &mut impl FnMut(u32, &Sight) -> Result<(), LedgerError>,
     ) -> Result<(), SurveyError> {
         let uids: UidSet = part.iter().map(|unknown| unknown.line.uid).collect();
+        *self.reading.borrow_mut() = part.iter().map(|unknown| unknown.line.uid).collect();
         let claims = claims(session, &uids)?;
         let (claiming, plain): (Vec<Unknown>, Vec<Unknown>) =
             part.into_iter().partition(|unknown| claims.contains(&unknown.line.uid));
         for Unknown { line, memory } in plain {
             self.note(&line, Standing::Open(Open::with(false, &memory)), None, &memory, looked, each)?;
         }
-        for some in claiming.chunks(BODIES_AT_ONCE) {
+        for some in claiming.chunks(self.at_once.clamp(1, BODIES_AT_ONCE)) {
             let uids = some.iter().map(|unknown| unknown.line.uid).collect();
+            *self.reading.borrow_mut() = some.iter().map(|unknown| unknown.line.uid).collect();
             for (uid, what, mark) in self.recognise(session, &uids)? {
                 let Some(Unknown { line, memory }) = some.iter().find(|unknown| unknown.line.uid == uid) else {
                     continue;
@@ -199,6 +206,7 @@ impl Looker<'_> {
                 self.note(line, standing, news, memory, looked, each)?;
             }
         }
+        self.reading.borrow_mut().clear();
         Ok(())
     }
 

@@ -67,7 +67,9 @@ fn run(
                 if moved.sealed.messages > before {
                     patience.renew();
                 }
-                worker.drop_link(patience.losses())?;
+                if worker.drop_link(patience.losses())? {
+                    patience.renew();
+                }
                 if patience.losses() >= place.most_losses {
                     return Err(error);
                 }

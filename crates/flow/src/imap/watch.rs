@@ -76,7 +76,9 @@ impl Watcher<'_> {
             if self.watching.sealed.messages > before {
                 patience.renew();
             }
-            worker.drop_link(patience.losses())?;
+            if worker.drop_link(patience.losses())? {
+                patience.renew();
+            }
             wait(patience.next(), self.stop);
         }
         worker.leave();

@@ -3,6 +3,7 @@
 //! In: settings. Out: passes over mailboxes. A connection that is lost costs nothing but the time for a new one: the journal
 //! knows what was under way. Never idles: that is for `watch`.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::sync::atomic::AtomicBool;
@@ -19,7 +20,7 @@ use store::{Database, Journal, Ledger, UnixSeconds};
 use wire::imap::{Access, UidSet};
 
 use super::carrier::ImapCarrier;
-use super::look::{Candidate, Grace, Looked, Looker, Where};
+use super::look::{Candidate, Grace, HEADERS_AT_ONCE, Looked, Looker, Where};
 use super::mailboxes::pick;
 use super::probe::{self, Verdict};
 use super::sink::Sink;
@@ -54,12 +55,19 @@ pub(crate) struct Worker<'a> {
     suspect: Option<(String, Key)>,
     /// How often a connection was lost over a message.
     blame: HashMap<(String, Key), u32>,
+    /// The mailbox that is looked at, and which of its messages are read there at this moment.
+    looking: Option<(String, u32)>,
+    reading: RefCell<Vec<u32>>,
+    /// Messages that are read at once while looking.
+    at_once: usize,
 }
 
 /// Lost connections in a row after which messages are taken one by one.
 const LOSSES_BEFORE_CARE: u32 = 2;
 /// Connections that a single message may cost.
 const LOSSES_BEFORE_BLAME: u32 = 2;
+/// By how much fewer messages are read at once when a connection was lost over them.
+const NARROWER: usize = 8;
 /// A message that cost them is tried again after this time, seconds.
 const BLAME_WAIT: i64 = 6 * 60 * 60;
 
@@ -125,13 +133,17 @@ impl<'a> Worker<'a> {
             careful: false,
             suspect: None,
             blame: HashMap::new(),
+            looking: None,
+            reading: RefCell::default(),
+            at_once: HEADERS_AT_ONCE,
         })
     }
 
     /// Forgets the connection; `losses` in a row, with nothing done between them. A message over which two were lost is left
-    /// alone for a while: it must not stop all others.
-    pub(crate) fn drop_link(&mut self, losses: u32) -> Result<(), SweepError> {
+    /// alone for a while: it must not stop all others. True: the search for such a message has come nearer.
+    pub(crate) fn drop_link(&mut self, losses: u32) -> Result<bool, SweepError> {
         self.link = None;
+        let narrowed = self.narrow();
         if let Some(suspect) = self.suspect.take() {
             let blamed = self.blame.entry(suspect.clone()).or_default();
             *blamed = blamed.saturating_add(1);
@@ -147,7 +159,24 @@ impl<'a> Worker<'a> {
             }
         }
         self.careful = losses >= LOSSES_BEFORE_CARE || !self.blame.is_empty();
-        Ok(())
+        Ok(narrowed)
+    }
+
+    /// Lost while messages were looked at: it may be one of them. Fewer are read at once next time, in the end one alone.
+    fn narrow(&mut self) -> bool {
+        let read = std::mem::take(&mut *self.reading.borrow_mut());
+        let Some((mailbox, validity)) = self.looking.take() else { return false };
+        match read.as_slice() {
+            [] => false,
+            [uid] => {
+                self.suspect = Some((mailbox, Key { validity, uid: *uid }));
+                false
+            }
+            several => {
+                self.at_once = several.len().div_ceil(NARROWER);
+                true
+            }
+        }
     }
 
     /// Ends the connection in good order.
@@ -345,7 +374,10 @@ impl<'a> Worker<'a> {
             ledger: Some(Ledger::on(&self.database)),
             place: place_of(self.settings),
             grace: Grace::Counts,
+            at_once: self.at_once,
+            reading: &self.reading,
         };
+        self.looking = Some((mailbox.name().to_owned(), validity));
         let place = Where { mailbox: mailbox.name(), validity, uids };
         let mut learned = Learned::new(&self.settings.name, &self.database);
         let mut looked = looker.look(link.desk.session(), &place, |uid, sight| {
@@ -357,6 +389,8 @@ impl<'a> Worker<'a> {
             }
         })?;
         learned.write()?;
+        self.looking = None;
+        self.at_once = HEADERS_AT_ONCE;
         if looked.due.is_none() {
             looked.due = seen.and_then(|seen| seen.due).filter(|due| *due > now);
         }
@@ -496,7 +530,15 @@ pub(crate) fn count_all(
     let listing = list(&mut session)?;
     let picked = pick(&listing, &settings.mailboxes, &place.sink, session.has("X-GM-EXT-1"))?;
     let judge = Judge::new(settings);
-    let looker = Looker { judge: &judge, ledger, place: place_of(settings), grace: Grace::Ignored };
+    let reading = RefCell::default();
+    let looker = Looker {
+        judge: &judge,
+        ledger,
+        place: place_of(settings),
+        grace: Grace::Ignored,
+        at_once: HEADERS_AT_ONCE,
+        reading: &reading,
+    };
     let mut survey = Survey::default();
     for mailbox in &picked {
         let selected = session.select(mailbox.wire(), Access::Read)?;

@@ -8,6 +8,7 @@ mod scene;
 mod account;
 
 mod crash;
+mod culprit;
 mod doubles;
 mod faults;
 mod ordinary;
