@@ -66,6 +66,11 @@ pub fn write(mut index: Index, section: &HeaderSection<'_>) -> Vec<u8> {
         index.omitted.dedup();
         octets = fill(&mut index, &fields);
     }
+    // Last of all: who a held message is for is told nowhere else.
+    if octets.len() > budget && !std::mem::take(&mut index.envelope).is_empty() {
+        index.omitted.push("envelope".to_owned());
+        octets = fill(&mut index, &fields);
+    }
     octets
 }
 
@@ -78,7 +83,7 @@ struct Copied {
 type Step = fn(&mut Index, &mut Vec<Copied>) -> Option<&'static str>;
 
 /// What is given up, in order.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 9] = [
     |index, _| index.preview.take().map(|_| "preview"),
     |index, _| index.body_structure.take().map(|_| "bodystructure"),
     |_, fields| shorten(fields, "References"),
@@ -86,7 +91,6 @@ const STEPS: [Step; 10] = [
     |_, fields| shorten(fields, "Cc"),
     |_, fields| shorten(fields, "Bcc"),
     |index, _| index.authentication_results.take().map(|_| "authentication-results"),
-    |index, _| (!std::mem::take(&mut index.envelope).is_empty()).then_some("envelope"),
     |index, _| (!std::mem::take(&mut index.flags).is_empty()).then_some("flags"),
     |index, _| index.mailbox.take().map(|_| "mailbox"),
 ];

@@ -57,6 +57,10 @@ pub enum Command {
     /// Say whose keys mail is sealed to on delivery
     #[command(subcommand)]
     Directory(DirectoryCommand),
+    /// Look at held mail, and let it go: where the holding key is, not on the mail server
+    #[cfg(feature = "open")]
+    #[command(subcommand)]
+    Held(Held),
     /// Look at config, keys and mailboxes; say what is wrong and what to do
     Check(Check),
     /// Print completions for a shell
@@ -143,6 +147,14 @@ pub struct Seal {
     /// Seal every file of IN to a file of the same name in OUT
     #[arg(long, num_args = 2, value_names = ["IN", "OUT"])]
     pub batch: Option<Vec<PathBuf>>,
+    /// The envelope recipient: seal as a recipient directory says, for the pipe of a mail server
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["certificates", "to", "batch", "policy", "scheme"])]
+    pub rcpt: Option<String>,
+    /// The envelope sender; empty for notices
+    #[arg(long, value_name = "ADDRESS", requires = "rcpt", default_value = "")]
+    pub sender: String,
+    #[command(flatten)]
+    pub place: Where,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug)]
@@ -263,6 +275,45 @@ pub struct Check {
     pub passphrase: Passphrase,
     #[command(flatten)]
     pub json: Json,
+}
+
+#[cfg(feature = "open")]
+#[derive(Subcommand, Debug)]
+pub enum Held {
+    /// Show what is held: when, from whom, for whom
+    List {
+        /// The Maildir with the held mail
+        maildir: PathBuf,
+        #[command(flatten)]
+        secret: HeldSecret,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Seal held mail to those it is for, hand it on, and remove it here
+    Release {
+        /// The Maildir with the held mail
+        maildir: PathBuf,
+        /// Where it goes: `lmtp:HOST:PORT`, `smtp:HOST:PORT`, or a Maildir
+        #[arg(long, value_name = "PLACE")]
+        to: String,
+        /// Only what is for this address
+        #[arg(long, value_name = "ADDRESS")]
+        rcpt: Option<String>,
+        #[command(flatten)]
+        place: Where,
+        #[command(flatten)]
+        secret: HeldSecret,
+    },
+}
+
+#[cfg(feature = "open")]
+#[derive(Args, Debug)]
+pub struct HeldSecret {
+    /// The sealer that held it: the file that its `key export --sealer` printed [default: those trusted here]
+    #[arg(long, value_name = "FILE")]
+    pub trust_sealer: Option<PathBuf>,
+    #[command(flatten)]
+    pub passphrase: Passphrase,
 }
 
 #[derive(Subcommand, Debug)]

@@ -115,7 +115,7 @@ pub fn serve(mut settings: Settings, tell: Tell, controls: &Controls) -> Result<
     };
     let current = Arc::new(Current(RwLock::new(Arc::new(Gateway::new(settings, &shared)))));
     controls.health.listens();
-    runtime.block_on(run(&listener, &led, &current, &shared, controls));
+    runtime.block_on(run(listener, &led, &current, &shared, controls));
     // Whoever does not end now has a message that stays with its sender.
     runtime.shutdown_timeout(Duration::from_secs(1));
     if let Place::Unix(path) = &place {
@@ -125,7 +125,7 @@ pub fn serve(mut settings: Settings, tell: Tell, controls: &Controls) -> Result<
 }
 
 async fn run(
-    listener: &Listener,
+    listener: Listener,
     led: &Arc<server::Settings>,
     current: &Arc<Current>,
     shared: &Shared,
@@ -145,6 +145,8 @@ async fn run(
             },
         }
     }
+    // Whoever connects now is refused, and goes elsewhere or comes again.
+    drop(listener);
     controls.health.drains();
     sessions.drain();
     let asked = Instant::now();

@@ -51,7 +51,7 @@ pub fn run(home: &Home, command: &DirectoryCommand) -> Result<(), Failure> {
 }
 
 /// The directory that was named, or that of the flow, or of the only flow that has one.
-fn find(home: &Home, place: &Where) -> Result<Directory, Failure> {
+pub fn find(home: &Home, place: &Where) -> Result<Directory, Failure> {
     if let Some(name) = &place.directory {
         return directories::open(home, name);
     }

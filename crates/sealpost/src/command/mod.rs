@@ -7,6 +7,8 @@ mod deliver;
 mod directory;
 #[cfg(feature = "open")]
 mod demo;
+#[cfg(feature = "open")]
+mod held;
 mod init;
 mod inspect;
 mod key;
@@ -51,6 +53,8 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         #[cfg(feature = "open")]
         Command::Restore(restore) => reading::restore(&home()?, &restore),
         Command::Directory(command) => directory::run(&home()?, &command),
+        #[cfg(feature = "open")]
+        Command::Held(held) => held::run(&home()?, &held),
         Command::Check(check) => check::run(&home()?, &check),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -10,10 +10,12 @@ use sealed::{
     signature::Trust,
 };
 
+use flow::directory::Lookup;
+
 use crate::{
     args::Seal,
     clock,
-    command::batch,
+    command::{batch, deliver::wait_for, directory},
     failure::{DoingWhat, Exit, Failure},
     home::Home,
     keys::Recipients,
@@ -23,7 +25,10 @@ use crate::{
 
 /// Seals.
 pub fn run(home: &Home, arguments: &Seal) -> Result<(), Failure> {
-    let sealer = Sealer::new(home, arguments)?;
+    let sealer = match &arguments.rcpt {
+        Some(rcpt) => Sealer::of_recipient(home, arguments, rcpt)?,
+        None => Sealer::new(home, arguments)?,
+    };
     match arguments.batch.as_deref() {
         Some([from, to]) => batch::run("sealing", from, to, &|from, to| {
             let mut original = Original::from_file(from).doing(Exit::Temporary, "cannot read the file")?;
@@ -55,9 +60,42 @@ struct Sealer {
     trust: Trust,
     policy: seal::Policy,
     compression: seal::Compression,
+    /// MAIL FROM and RCPT TO, where a mail server told them.
+    envelope: Vec<String>,
 }
 
 impl Sealer {
+    /// For the envelope recipient, as the directory says. A mail server keeps the message on 75, and gives it back on the others.
+    fn of_recipient(home: &Home, arguments: &Seal, rcpt: &str) -> Result<Self, Failure> {
+        let directory = directory::find(home, &arguments.place)?;
+        let found = wait_for(directory.lookup(rcpt)).map_err(|failure| Failure { exit: Exit::Temporary, ..failure })?;
+        let owner = match found {
+            Lookup::Owner(owner) => owner,
+            Lookup::Unknown => {
+                return Err(Failure::new(Exit::Temporary, "no key to seal this recipient's mail to")
+                    .hint("`sealpost directory add ADDRESS FILE` takes the owner's enrolment in"));
+            }
+            Lookup::Unusable(why) => {
+                return Err(Failure::new(Exit::Temporary, why)
+                    .hint("get the owner's new file: `sealpost directory add ADDRESS FILE`"));
+            }
+        };
+        let mut trust = home.trust()?;
+        trust.accounts = vec![owner.account];
+        Ok(Self {
+            policy: owner.enrolment.policy,
+            compression: arguments.compress.into(),
+            recipients: Recipients {
+                enrolment: owner.enrolment.clone(),
+                keys: owner.recipients.clone(),
+                account: owner.account,
+                sealer: home.sealer()?,
+            },
+            trust,
+            envelope: vec![arguments.sender.clone(), rcpt.to_owned()],
+        })
+    }
+
     fn new(home: &Home, arguments: &Seal) -> Result<Self, Failure> {
         let recipients = Recipients::find(home, &arguments.certificates, arguments.to.as_deref())?;
         let mut trust = home.trust()?;
@@ -67,6 +105,7 @@ impl Sealer {
             compression: arguments.compress.into(),
             recipients,
             trust,
+            envelope: Vec::new(),
         })
     }
 
@@ -92,7 +131,7 @@ impl Sealer {
             sequence: 0,
             time: clock::now(),
             way: Way::Delivery,
-            place: seal::Place::default(),
+            place: seal::Place { envelope: self.envelope.clone(), ..seal::Place::default() },
         };
         seal::seal(original, spool::place, out, &settings)?;
         Ok(Done::Sealed)

@@ -10,4 +10,5 @@ mod bad_input;
 mod batch;
 mod flow;
 mod account;
+mod delivery;
 mod demo;
