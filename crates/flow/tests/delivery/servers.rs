@@ -54,10 +54,13 @@ fn postfix_to_dovecot_for_who_has_a_key_and_later_for_who_gets_one() {
         assert!(said[0].starts_with("250"), "{said:?}");
     }
     until("sealed for alice", || inbox(store.imap(), "alice").len() == 5);
-    until("kept for bob", || postfix.queue().len() == 5);
+    // A message that is being tried again has no reason at that moment.
+    let told = |one: &testbed::Queued| one.waiting.iter().all(|(_, why)| !why.is_empty());
+    until("kept for bob", || postfix.queue().len() == 5 && postfix.queue().iter().all(told));
     let waiting = postfix.queue();
     assert!(waiting.iter().all(|one| one.waiting.len() == 1 && one.waiting[0].0 == BOB), "{waiting:?}");
-    assert!(waiting.iter().all(|one| one.waiting[0].1.contains("4.7.5")), "{waiting:?}");
+    let said = |one: &testbed::Queued| one.waiting[0].1.is_empty() || one.waiting[0].1.contains("4.7.5");
+    assert!(waiting.iter().all(said), "{waiting:?}");
     assert!(inbox(store.imap(), "bob").is_empty());
     let notes = gate.notes.lock().unwrap().join("\n");
     assert!(notes.contains("NoKey") && notes.contains("queue_id: Some(") && !notes.contains("bob"), "{notes}");
@@ -92,7 +95,7 @@ fn an_after_queue_filter_hands_back_to_postfix() {
     // The filter's address must be known before Postfix begins, and Postfix's before the flow.
     let back = Postfix::start(&format!("lmtp:inet:{}", store.lmtp()), None);
     let gate = Gate::open(&scene, choice(home.path(), Dialect::Smtp, hop(Dialect::Smtp, back.reinject())));
-    let front = Postfix::start("retry:never", Some(gate.address));
+    let front = Postfix::start("lmtp:inet:127.0.0.1:9", Some(gate.address));
     let said = submit(Language::Smtp, front.smtp(), "eve@example.com", &[ALICE, BOB], &mail(3)).unwrap();
     assert!(said[0].starts_with("250"), "{said:?}");
     until("alice", || inbox(store.imap(), "alice").len() == 1);

@@ -125,7 +125,9 @@ impl Account {
             all.insert_range(1, u32::MAX);
             let items = "UID FLAGS INTERNALDATE BODY.PEEK[]";
             let each = |fetched: wire::imap::Fetched<Vec<u8>>| {
-                let stored = fetched.body.unwrap().unwrap();
+                // Flags that others change meanwhile are told in between, without a body.
+                let Some(stored) = fetched.body else { return };
+                let stored = stored.unwrap();
                 let opened = open::open(&mut &stored[..], Cursor::new(Vec::new()), &keys, &trust).ok();
                 let sealed = opened.is_some();
                 let original = opened.map_or(stored, |opened| {

@@ -108,8 +108,11 @@ fn act(account: &Account, actions: usize, over: &AtomicBool) -> Deeds {
             2 => flag(&mut session, &one, "\\Flagged", &subject, &mut deeds),
             3 => flag(&mut session, &one, "errand", &subject, &mut deeds),
             4 | 5 => {
-                let moved = session.uid_move(&one, &MailboxName::from_utf8("Archive")).unwrap();
-                // Without a COPYUID it was gone already.
+                // Refused, or without a COPYUID: it was gone already.
+                let moved = match session.uid_move(&one, &MailboxName::from_utf8("Archive")) {
+                    Err(error) if error.is_refusal() => None,
+                    moved => moved.unwrap(),
+                };
                 if moved.is_some_and(|moved| !moved.from.is_empty()) {
                     deeds.moved.insert(subject);
                 }
@@ -132,8 +135,9 @@ fn act(account: &Account, actions: usize, over: &AtomicBool) -> Deeds {
 fn flag(session: &mut Session, one: &UidSet, flag: &str, subject: &str, deeds: &mut Deeds) {
     let mut done = false;
     let told = |fetched: Fetched<Vec<u8>>| {
-        let set = fetched.flags.is_some_and(|flags| flags.iter().any(|other| other == flag));
-        done |= one.contains(fetched.uid) && set;
+        let has = |flag: &str| fetched.flags.iter().flatten().any(|other| other == flag);
+        // Who changes what he sees to be deleted expects nothing of it.
+        done |= one.contains(fetched.uid) && has(flag) && !has("\\Deleted");
     };
     session.uid_store(one, None, "+FLAGS", &[flag.to_owned()], told).unwrap();
     if done {

@@ -610,11 +610,31 @@ impl<R: Remake> Run<'_, '_, R> {
         self.withdraw(&restless)?;
         let uids = self.uids(flagged.iter().map(|copy| copy.index));
         match self.removal {
-            Removal::Expunge if !uids.is_empty() => self.desk.session().uid_expunge(&uids)?,
+            Removal::Expunge if !uids.is_empty() => self.expunge(&uids, &mut flagged)?,
             removal => removal.remove(self.desk, &uids)?,
         }
         (self.watch)(Step::Retired);
         Ok((flagged, late))
+    }
+
+    /// The originals go. What others changed on them between our `\Deleted` and their end still goes to the copies.
+    fn expunge(&mut self, uids: &UidSet, copies: &mut [ProvedCopy<R::Proof>]) -> Result<(), BatchError> {
+        let mut last = HashMap::new();
+        self.desk.session().uid_expunge_seen(uids, |fetched| {
+            if let Some(flags) = fetched.flags {
+                last.insert(fetched.uid, flags);
+            }
+        })?;
+        let mut orders = Orders::default();
+        for copy in copies {
+            if let Some(flags) = last.remove(&self.uid(copy.index)) {
+                let flags = flags.into_iter().filter(|flag| !flag.eq_ignore_ascii_case("\\Deleted")).collect();
+                let labels = copy.labels.clone();
+                orders.carry(copy, &Now { flags, modseq: None, labels });
+            }
+        }
+        self.carry_out(orders)?;
+        Ok(())
     }
 
     /// Flags the originals as deleted, each only if nothing changed since it was last read. Gives those that are flagged.

@@ -84,16 +84,45 @@ impl Session {
 
     /// `UID EXPUNGE` (RFC 4315). Never a bare EXPUNGE in its place.
     pub fn uid_expunge(&mut self, set: &UidSet) -> Result<(), ImapError> {
+        self.expunge(&["UID EXPUNGE"], set, |_| {})
+    }
+
+    /// The same, with the flags as they are at the last moment: NOOP, so that the server looks what others have done, FETCH and EXPUNGE in one piece.
+    pub fn uid_expunge_seen(&mut self, set: &UidSet, each: impl FnMut(Fetched<Vec<u8>>)) -> Result<(), ImapError> {
+        self.expunge(&["NOOP", "UID FETCH", "UID EXPUNGE"], set, each)
+    }
+
+    fn expunge(
+        &mut self,
+        verbs: &[&str],
+        set: &UidSet,
+        mut each: impl FnMut(Fetched<Vec<u8>>),
+    ) -> Result<(), ImapError> {
         self.requires(&["UIDPLUS", "IMAP4rev2"], "removing messages by UID (UIDPLUS)")?;
-        let parts = set.split(limit::SET_TEXT);
-        let commands: Vec<_> = parts.iter().map(|part| format!("UID EXPUNGE {part}")).collect();
+        let mut commands = Vec::new();
+        for part in set.split(limit::SET_TEXT) {
+            commands.extend(verbs.iter().map(|verb| match *verb {
+                "NOOP" => "NOOP".to_owned(),
+                "UID FETCH" => format!("UID FETCH {part} (UID FLAGS)"),
+                verb => format!("{verb} {part}"),
+            }));
+        }
         let mut refused = Ok(());
         self.pipeline::<Vec<u8>>(
             &commands,
             limit::WINDOW,
             &mut no_body,
-            |_| {},
-            |_, reply| refuse(&mut refused, done(reply)),
+            |event| {
+                if let Event::Fetched(fetched) = event {
+                    each(fetched);
+                }
+            },
+            |number, reply| {
+                // Whether they can be looked at is no reason to leave them.
+                if commands.get(number).is_some_and(|command| command.starts_with("UID EXPUNGE")) {
+                    refuse(&mut refused, done(reply));
+                }
+            },
         )?;
         refused
     }
