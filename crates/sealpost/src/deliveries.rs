@@ -94,9 +94,26 @@ pub fn settings(home: &Home, name: &str, flow: &Delivery, sockets: &Sockets) -> 
         },
         padding: Padding::Bucket,
         authserv_id: options.authserv_id.clone(),
+        sessions: sessions(),
         temporary: std::env::temp_dir(),
     })
 }
+
+/// File descriptors that one session may need: its own, its message's, a copy's and the next server's.
+const DESCRIPTORS: u64 = 4;
+
+/// As many sessions as there are file descriptors for. The limit is raised as far as it may be: usually it is meant for programs that hold a few.
+fn sessions() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.unwrap_or(MANY).min(MANY).max(current.unwrap_or(MANY));
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).is_ok();
+    let there = if raised { wanted } else { current.unwrap_or(wanted) };
+    usize::try_from(there / DESCRIPTORS).unwrap_or(usize::MAX)
+}
+
+/// File descriptors that are enough for every session there may be.
+const MANY: u64 = 16_384;
 
 /// The directory that the flow asks.
 pub fn directory(home: &Home, flow: &Delivery) -> Result<Directory, Failure> {

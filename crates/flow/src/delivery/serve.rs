@@ -113,9 +113,10 @@ pub fn serve(mut settings: Settings, tell: Tell, controls: &Controls) -> Result<
     let led = match &settings.door {
         Door::Mail { session, .. } => Arc::clone(session),
     };
+    let most = settings.sessions.clamp(1, limit::SESSIONS);
     let current = Arc::new(Current(RwLock::new(Arc::new(Gateway::new(settings, &shared)))));
     controls.health.listens();
-    runtime.block_on(run(listener, &led, &current, &shared, controls));
+    runtime.block_on(run(listener, most, &led, &current, &shared, controls));
     // Whoever does not end now has a message that stays with its sender.
     runtime.shutdown_timeout(Duration::from_secs(1));
     if let Place::Unix(path) = &place {
@@ -126,6 +127,7 @@ pub fn serve(mut settings: Settings, tell: Tell, controls: &Controls) -> Result<
 
 async fn run(
     listener: Listener,
+    most: usize,
     led: &Arc<server::Settings>,
     current: &Arc<Current>,
     shared: &Shared,
@@ -137,7 +139,7 @@ async fn run(
         tokio::select! {
             (stream, address) = listener.next() => {
                 shared.counts.session();
-                let seat = sessions.seat(limit::SESSIONS);
+                let seat = sessions.seat(most);
                 tokio::spawn(lead(stream, address, Arc::clone(led), Arc::clone(current), seat));
             }
             _ = step.tick() => if let Some(settings) = controls.next() {

@@ -39,6 +39,8 @@ pub struct Settings {
     pub padding: Padding,
     /// Whose `Authentication-Results` (RFC 8601 §2.2) are kept in the list view, since keys of DKIM disappear.
     pub authserv_id: Option<String>,
+    /// Sessions at once; at the next one, the one that has waited longest gives way.
+    pub sessions: usize,
     /// A directory for unlinked temporary files; nothing readable is written there.
     pub temporary: PathBuf,
 }

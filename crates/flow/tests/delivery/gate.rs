@@ -92,6 +92,7 @@ impl Gate {
             compression: Compression::Auto,
             padding: Padding::Bucket,
             authserv_id: Some("mx.example.test".to_owned()),
+            sessions: 200,
             temporary: scene.home.join("tmp"),
         };
         let controls = Arc::new(Controls::new(Arc::<AtomicBool>::default()));

@@ -12,7 +12,8 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use testbed::{Language, submit};
+use testbed::{Dovecot, Format, Language, Postfix, submit};
+use wire::imap::{Access, Credentials, Endpoint, Fetched, MailboxName, Security, Session, Timeouts, Trust, UidSet};
 
 use crate::program::{CANARY, Stage};
 
@@ -71,10 +72,14 @@ fn until(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
+/// With all the fields that a mail server would add.
 fn mail(number: usize) -> Vec<u8> {
     let canary = String::from_utf8_lossy(CANARY).into_owned();
-    format!("From: eve@example.com\r\nTo: {ALICE}\r\nSubject: {canary} {number}\r\n\r\nnumber {number}: {canary}\r\n")
-        .into_bytes()
+    format!(
+        "From: eve@example.com\r\nTo: {ALICE}\r\nSubject: {canary} {number}\r\nMessage-ID: <{number}@example.com>\r\n\
+         Date: Mon, 23 Nov 2026 10:00:00 +0100\r\n\r\nnumber {number}: {canary}\r\n"
+    )
+    .into_bytes()
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -308,4 +313,112 @@ fn a_killed_gateway_loses_nothing_and_leaves_nothing_readable() {
         let octets = fs::read(&file).unwrap();
         assert!(!octets.windows(CANARY.len()).any(|part| part == CANARY), "readable in {}", file.display());
     }
+}
+
+/// Everything in alice's INBOX.
+fn inbox(server: SocketAddr) -> Vec<Vec<u8>> {
+    let endpoint = Endpoint { host: server.ip().to_string(), port: server.port(), security: Security::Plain };
+    let credentials = Credentials::Password { user: "alice".to_owned(), password: "alice-pw".to_owned().into() };
+    let patience = Timeouts { connect: PATIENCE, response: PATIENCE * 5 };
+    let mut session =
+        Session::connect(&endpoint, &Trust::default(), &credentials, &patience, std::sync::Arc::default()).unwrap();
+    let mut messages = Vec::new();
+    if session.select(&MailboxName::from_utf8("INBOX"), Access::Read).unwrap().exists > 0 {
+        let mut all = UidSet::new();
+        all.insert_range(1, u32::MAX);
+        let each = |fetched: Fetched<Vec<u8>>| messages.extend(fetched.body.map(Result::unwrap));
+        session.uid_fetch(&all, "UID BODY.PEEK[]", |_| Ok(Vec::new()), each).unwrap();
+    }
+    session.logout();
+    messages
+}
+
+/// A mail server before and a store behind the gateway, a database beside it; each of them fails, again and again.
+#[test]
+fn whatever_fails_every_message_arrives_sealed() {
+    if !testbed::servers() || !rustix::process::geteuid().is_root() {
+        println!("SKIPPED: needs servers, and root for Postfix");
+        return;
+    }
+    let long = std::env::var_os("SEALPOST_LONG").is_some();
+    let (count, rounds) = if long { (10_000, 60) } else { (250, 6) };
+    let stage = stage();
+    let listen = free();
+    let mut store = Dovecot::start(Format::Maildir);
+    #[cfg(feature = "postgres")]
+    let mut database = testbed::Postgres::start();
+    #[cfg(feature = "postgres")]
+    let directory = database.url();
+    #[cfg(not(feature = "postgres"))]
+    let directory = "sqlite:recipients.db".to_owned();
+    let sink = format!("{{ lmtp = \"{}\" }}", store.lmtp());
+    configure(&stage, listen, &format!("certificates = \"{directory}\""), &sink, "");
+    stage.good("--home gate directory add alice@example.test alice.enrolment", b"");
+    let before = Postfix::start(&format!("lmtp:inet:{listen}"), None);
+    let smtp = before.smtp();
+    let sender = thread::spawn(move || {
+        for number in 0..count {
+            let said = submit(Language::Smtp, smtp, "eve@example.com", &["alice@example.test"], &mail(number)).unwrap();
+            assert!(said[0].starts_with("250"), "{said:?}");
+        }
+    });
+    let mut gateway = run(&stage, listen);
+    for round in 0..rounds {
+        thread::sleep(Duration::from_millis(300));
+        match round % 3 {
+            0 => {
+                gateway.kill().unwrap();
+                gateway.wait().unwrap();
+                gateway = run(&stage, listen);
+            }
+            1 => {
+                store.stop();
+                thread::sleep(Duration::from_millis(300));
+                store.restart();
+            }
+            _ => {
+                #[cfg(feature = "postgres")]
+                {
+                    database.stop();
+                    thread::sleep(Duration::from_millis(300));
+                    database.restart();
+                }
+            }
+        }
+    }
+    sender.join().unwrap();
+    let begun = Instant::now();
+    while !before.queue().is_empty() {
+        before.flush();
+        thread::sleep(Duration::from_millis(300));
+        assert!(begun.elapsed() < PATIENCE * 10, "{} messages still wait", before.queue().len());
+    }
+    let log = end(gateway);
+    let stored = inbox(store.imap());
+    for (number, octets) in stored.iter().enumerate() {
+        stage.write(&format!("stored/{number}"), octets);
+    }
+    stage.good("open --batch stored opened", b"");
+    let mut found = BTreeMap::<Vec<u8>, usize>::new();
+    for file in files(&stage.path("opened")) {
+        let octets = fs::read(file).unwrap();
+        // Above the message stands what Postfix added.
+        let start = octets.windows(6).position(|part| part == b"From: ").unwrap();
+        *found.entry(octets[start..].to_vec()).or_default() += 1;
+    }
+    let twice: usize = found.values().map(|times| times - 1).sum();
+    println!("{count} messages, {rounds} faults, {twice} twice, {} lines of log", log.lines().count());
+    assert_eq!(found.len(), count, "lost");
+    assert!((0..count).all(|number| found.contains_key(&mail(number))));
+    // Only what a killed gateway, or a store that was stopped, had taken and not answered: Postfix delivers 20 at once.
+    assert!(twice <= rounds * 20, "{twice} twice");
+    fs::remove_dir_all(stage.path("opened")).unwrap();
+    let mut places = vec![stage.path("gate"), stage.path("tmp"), store.mail().parent().unwrap().to_path_buf()];
+    #[cfg(feature = "postgres")]
+    places.push(database.directory().to_path_buf());
+    for file in places.iter().flat_map(|place| files(place)) {
+        let octets = fs::read(&file).unwrap_or_default();
+        assert!(!octets.windows(CANARY.len()).any(|part| part == CANARY), "readable in {}", file.display());
+    }
+    assert!(!log.contains("alice") && !log.contains("eve@"), "{log}");
 }

@@ -18,8 +18,6 @@ pub const ERRORS: u32 = 20;
 pub const REPLY_LINE: usize = 8192;
 /// Lines of one reply.
 pub const REPLY_LINES: usize = 128;
-/// Octets of a line without its end, beyond which a message is not made of lines (RFC 5322 §2.1.1).
-pub const TEXT_LINE: usize = 998;
 /// How long a server waits for a command (RFC 5321 §4.5.3.2.7).
 pub const COMMAND_TIME: Duration = Duration::from_secs(300);
 /// How long a server waits for the next octets of a message (RFC 5321 §4.5.3.2.5).

@@ -4,8 +4,6 @@
 
 use memchr::{memchr, memchr2_iter};
 
-use crate::smtp::limit;
-
 /// What a message is made of, the easiest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Shape {
@@ -14,7 +12,7 @@ pub enum Shape {
     Lines,
     /// Octets beyond ASCII, in lines (RFC 6152).
     EightBit,
-    /// A CR or LF by itself, a NUL, an endless line, or an end without CRLF: only counted octets carry it safely (RFC 3030).
+    /// A CR or LF by itself, a NUL, or an end without CRLF: only counted octets carry it safely (RFC 3030).
     Binary,
 }
 
@@ -24,8 +22,8 @@ pub(crate) struct Looking {
     shape: Shape,
     /// The octet before was a CR.
     after_cr: bool,
-    /// Octets of the line so far.
-    line: usize,
+    /// The last line has no end yet. Long lines are no reason to count: they go on as long as they came.
+    open: bool,
 }
 
 impl Looking {
@@ -41,35 +39,32 @@ impl Looking {
         }
         let mut start = 0;
         for at in memchr2_iter(b'\r', b'\n', octets) {
-            let between = at.saturating_sub(start);
-            if between > 0 {
-                self.text(between);
+            if at > start {
+                self.text();
             }
             match octets.get(at) {
                 // A CR after a CR: the first one stands by itself.
                 Some(b'\r') if self.after_cr => self.shape = Shape::Binary,
                 Some(b'\r') => self.after_cr = true,
-                _ if self.after_cr => (self.after_cr, self.line) = (false, 0),
+                _ if self.after_cr => (self.after_cr, self.open) = (false, false),
                 _ => self.shape = Shape::Binary,
             }
             start = at.saturating_add(1);
         }
-        let rest = octets.len().saturating_sub(start);
-        if rest > 0 {
-            self.text(rest);
+        if octets.len() > start {
+            self.text();
         }
     }
 
-    fn text(&mut self, octets: usize) {
-        self.line = self.line.saturating_add(octets);
-        if self.after_cr || self.line > limit::TEXT_LINE {
+    fn text(&mut self) {
+        if self.after_cr {
             self.shape = Shape::Binary;
         }
-        self.after_cr = false;
+        (self.after_cr, self.open) = (false, true);
     }
 
     pub(crate) fn finish(self) -> Shape {
-        if self.after_cr || self.line > 0 { Shape::Binary } else { self.shape }
+        if self.after_cr || self.open { Shape::Binary } else { self.shape }
     }
 }
 
@@ -79,8 +74,7 @@ mod tests {
 
     #[test]
     fn shapes_are_told_however_the_octets_come() {
-        let long = format!("{}\r\n", "x".repeat(limit::TEXT_LINE));
-        let endless = format!("{}\r\n", "x".repeat(limit::TEXT_LINE + 1));
+        let long = format!("{}\r\n", "x".repeat(5000));
         for (octets, shape) in [
             (&b""[..], Shape::Lines),
             (b"a\r\nb\r\n", Shape::Lines),
@@ -94,7 +88,6 @@ mod tests {
             (b"a", Shape::Binary),
             (b"a\r", Shape::Binary),
             (long.as_bytes(), Shape::Lines),
-            (endless.as_bytes(), Shape::Binary),
         ] {
             let mut whole = Looking::default();
             whole.look(octets);
