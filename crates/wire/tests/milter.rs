@@ -424,6 +424,34 @@ fn a_connection_ends_when_asked_to_and_when_nothing_comes() {
     });
 }
 
+#[test]
+fn a_connection_that_waits_gives_way_and_one_at_work_does_not() {
+    run(async {
+        let sessions = wire::smtp::listen::Sessions::default();
+        let (busy, idle) = (sessions.seat(2), sessions.seat(2));
+        let begin = async |seat: &wire::smtp::listen::Seat| {
+            let (mut server, stream) = tokio::io::duplex(1 << 16);
+            server.write_all(&[offer(NEW), packets(&[(b'M', b"<a@b>\0")])].concat()).await.unwrap();
+            let activity = Arc::clone(&seat.activity);
+            let session = Session::begin(Box::new(stream), Arc::new(settings()), activity).await.unwrap();
+            (session, server)
+        };
+        // Shown, and not yet answered: it is at work.
+        let (mut working, mut its_server) = begin(&busy).await;
+        assert!(matches!(working.next().await, Ok(Event::Mail(_))));
+        let (mut waiting, _kept) = begin(&idle).await;
+        assert!(matches!(waiting.next().await, Ok(Event::Mail(_))));
+        waiting.answer(&Answer::Continue).await.unwrap();
+        let waits = tokio::spawn(async move { waiting.next().await });
+        tokio::task::yield_now().await;
+        let _third = sessions.seat(2);
+        assert!(matches!(waits.await.unwrap(), Err(MilterError::Ended)));
+        working.answer(&Answer::Continue).await.unwrap();
+        its_server.write_all(&packets(&[(b'R', b"<c@d>\0")])).await.unwrap();
+        assert!(matches!(working.next().await, Ok(Event::Rcpt(_))));
+    });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
     #[test]
