@@ -10,7 +10,7 @@ pub mod path;
 pub mod xforward;
 pub mod shape;
 mod duplex;
-mod lines;
+pub(crate) mod lines;
 pub mod server;
 pub mod listen;
 pub mod client;

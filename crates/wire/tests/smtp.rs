@@ -365,6 +365,22 @@ proptest! {
     }
 
     #[test]
+    fn any_lines_arrive(lines in proptest::collection::vec("[.]{0,3}[^\r\n\0]{0,40}", 0..60)) {
+        // Lines, and no NUL: these go by DATA.
+        let octets: Vec<u8> = lines.iter().flat_map(|line| [line.as_bytes(), b"\r\n"].concat()).collect();
+        let made = content(&octets);
+        prop_assert!(made.shape != Shape::Binary);
+        let seen = run(async {
+            let (place, seen) = serve(Dialect::Lmtp, 1 << 20).await;
+            let pool = Pool::new(NextHop::new(place, Dialect::Lmtp, "me.test".to_owned()));
+            let replies = pool.deliver(&from("a@b"), &to(&["c@d"]), None, made).await.unwrap();
+            assert!(replies[0].is_positive());
+            seen
+        });
+        prop_assert_eq!(&seen.lock().unwrap()[0].2, &octets);
+    }
+
+    #[test]
     fn garbage_is_no_panic(octets in proptest::collection::vec(any::<u8>(), 0..600)) {
         let _ = talk(Dialect::Lmtp, &octets, octets.len().max(1));
     }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::smtp::duplex::Duplex;
 
 /// Octets read at a time while a command is waited for.
-const SMALL: usize = 1024;
+pub(crate) const SMALL: usize = 1024;
 /// Octets read at a time while a message comes.
 pub(crate) const LARGE: usize = 32 * 1024;
 /// Octets that are gathered before they are sent unasked.
@@ -103,12 +103,16 @@ impl Lines {
                 return Err(Gone::TooLong);
             }
             if !self.has_more() {
-                // A session that waits for a command keeps no room for a message.
-                self.input = Vec::new();
-                self.taken = 0;
+                self.let_go();
             }
             self.fill(SMALL, until).await?;
         }
+    }
+
+    /// A session that waits keeps no room for a message. To be called when nothing is [`ahead`](Lines::ahead).
+    pub(crate) fn let_go(&mut self) {
+        self.input = Vec::new();
+        self.taken = 0;
     }
 
     /// Reads more, about `room` octets. May be dropped while it waits.

@@ -35,6 +35,18 @@ impl Reply {
         &self.lines
     }
 
+    /// The status code of its own (RFC 3463): class, subject, detail.
+    pub fn enhanced(&self) -> Option<(u16, u16, u16)> {
+        Some(status(self.lines.first()?)?.0)
+    }
+
+    /// Its lines, without any status code; at least one.
+    pub(crate) fn texts(&self) -> Vec<&str> {
+        let text = |line: &'_ String| -> usize { status(line).map_or(0, |(_, length)| length) };
+        let lines: Vec<&str> = self.lines.iter().map(|line| line.get(text(line)..).unwrap_or_default()).collect();
+        if lines.is_empty() { vec![""] } else { lines }
+    }
+
     /// Done (2xx).
     pub fn is_positive(&self) -> bool {
         (200..300).contains(&self.code)
@@ -66,6 +78,17 @@ impl Reply {
             to.extend_from_slice(format!("{} \r\n", self.code).as_bytes());
         }
     }
+}
+
+/// The status code at the beginning of a line, and how many octets it takes with its blank.
+fn status(line: &str) -> Option<((u16, u16, u16), usize)> {
+    let code = line.split(' ').next()?;
+    let digits =
+        |part: &str| (part.len() <= 3 && part.bytes().all(|octet| octet.is_ascii_digit())).then(|| part.parse().ok());
+    let mut parts = code.split('.').map(|part| digits(part).flatten());
+    let status = (parts.next()??, parts.next()??, parts.next()??);
+    let good = matches!(status.0, 2 | 4 | 5) && parts.next().is_none();
+    good.then_some((status, code.len().saturating_add(1).min(line.len())))
 }
 
 /// Lines of a server, put together.
@@ -140,6 +163,24 @@ mod tests {
             let text = String::from_utf8(octets).unwrap_or_default();
             assert_eq!(gather(&text.lines().collect::<Vec<_>>()), Gathered::Whole(reply));
         }
+    }
+
+    #[test]
+    fn status_codes_are_told() {
+        for (line, code, text) in [
+            ("4.7.5 later", Some((4, 7, 5)), "later"),
+            ("5.1.100", Some((5, 1, 100)), ""),
+            ("4.7 later", None, "4.7 later"),
+            ("3.0.0 x", None, "3.0.0 x"),
+            ("5.1.1000 x", None, "5.1.1000 x"),
+            ("5.1.1.1 x", None, "5.1.1.1 x"),
+            ("5..1 x", None, "5..1 x"),
+            ("", None, ""),
+        ] {
+            let reply = Reply::bare(450, vec![line.to_owned()]);
+            assert_eq!((reply.enhanced(), reply.texts()), (code, vec![text]), "{line}");
+        }
+        assert_eq!(Reply::bare(450, Vec::new()).texts(), [""]);
     }
 
     #[test]

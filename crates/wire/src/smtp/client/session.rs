@@ -274,7 +274,9 @@ impl Session {
         if (from.smtputf8 || !ascii) && !has("SMTPUTF8") {
             return Err(DeliverError::Lacks("SMTPUTF8"));
         }
-        if from.parameters.iter().any(|parameter| parameter.name == "REQUIRETLS") && !has("REQUIRETLS") {
+        // RFC 8689 §4.2.1: offered, and within TLS.
+        let safe = self.hop.security != Security::Plain && has("REQUIRETLS");
+        if from.parameters.iter().any(|parameter| parameter.name == "REQUIRETLS") && !safe {
             return Err(DeliverError::Lacks("REQUIRETLS"));
         }
         match content.shape {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::activity::Activity;
 use super::command::{Command, Last};
-use super::settings::Settings;
+use super::settings::{Extension, Settings};
 use super::unstuff::{Unstuff, Unstuffed};
 use crate::smtp::duplex::Duplex;
 use crate::smtp::limit;
@@ -80,7 +80,7 @@ pub enum SessionError {
 pub struct Client {
     /// Its address; none: it came by a unix socket.
     pub address: Option<IpAddr>,
-    /// What it says of the client that it has the message from.
+    /// What it says of the client that it has the message from: by XFORWARD for this message, or by XCLIENT for all.
     pub xforward: Option<Xforward>,
     /// Whether the session is within TLS.
     pub tls: bool,
@@ -116,8 +116,11 @@ pub struct Session {
     activity: Arc<Activity>,
     lines: Lines,
     client: Client,
+    /// What XCLIENT said; it holds for the whole session.
+    introduced: Option<Xforward>,
     stage: Stage,
     body: Body,
+    smtputf8: bool,
     accepted: usize,
     coming: Option<Coming>,
     errors: u32,
@@ -146,8 +149,10 @@ impl Session {
             activity,
             lines: Lines::new(stream),
             client,
+            introduced: None,
             stage: Stage::New,
             body: Body::SevenBit,
+            smtputf8: false,
             accepted: 0,
             coming: None,
             errors: 0,
@@ -437,11 +442,15 @@ impl Session {
             Stage::Ready if mail.size.is_some_and(|size| size > self.settings.max_message) => {
                 self.put(&Reply::new(552, (5, 3, 4), "the message is too large")).await?;
             }
+            Stage::Ready if self.settings.withholds_from(&mail) => {
+                // RFC 5321 §4.1.1.11.
+                self.wrong(555, (5, 5, 4), "a parameter that was not offered").await?;
+            }
             Stage::Ready if !mail.smtputf8 && !mail.address.is_ascii() => {
                 self.wrong(553, (5, 6, 7), "such an address needs SMTPUTF8").await?;
             }
             Stage::Ready => {
-                (self.stage, self.body) = (Stage::MailAsked, mail.body);
+                (self.stage, self.body, self.smtputf8) = (Stage::MailAsked, mail.body, mail.smtputf8);
                 return Ok(Some(Request::Mail(mail)));
             }
             _ => self.wrong(503, (5, 5, 1), "one message at a time").await?,
@@ -454,6 +463,13 @@ impl Session {
             Stage::Mail if self.accepted >= self.settings.max_recipients => {
                 self.put(&Reply::new(452, (4, 5, 3), "too many recipients")).await?;
             }
+            Stage::Mail if self.settings.withholds_to(&to) => {
+                self.wrong(555, (5, 5, 4), "a parameter that was not offered").await?;
+            }
+            // RFC 6531 §3.4.
+            Stage::Mail if !self.smtputf8 && !to.address.is_ascii() => {
+                self.wrong(553, (5, 6, 7), "such an address needs SMTPUTF8").await?;
+            }
             Stage::Mail => {
                 self.stage = Stage::RcptAsked;
                 return Ok(Some(Request::Rcpt(to)));
@@ -464,16 +480,20 @@ impl Session {
     }
 
     async fn bdat(&mut self, octets: u64, last: Last) -> Result<Option<Request>, SessionError> {
-        let Some(why) = self.unready() else {
-            self.coming = Some(Coming::Chunk(octets, last));
-            return Ok(Some(Request::Content));
+        let (code, why) = match self.unready() {
+            _ if !self.settings.offers(Extension::Chunking) => (502, "BDAT was not offered"),
+            Some(why) => (503, why),
+            None => {
+                self.coming = Some(Coming::Chunk(octets, last));
+                return Ok(Some(Request::Content));
+            }
         };
         // The octets come all the same (RFC 3030 §2).
         if octets > self.settings.max_message {
             return Err(self.farewell(552, (5, 3, 4), "far too large", SessionError::Protocol).await);
         }
         self.chunk(octets, Instant::now() + limit::CONTENT_TIME, &mut |_| ()).await?;
-        self.wrong(503, (5, 5, 1), why).await?;
+        self.wrong(code, (5, 5, 1), why).await?;
         Ok(None)
     }
 
@@ -494,8 +514,16 @@ impl Session {
         if self.settings.tls.is_some() && !self.client.tls {
             lines.push("STARTTLS".to_owned());
         }
-        let more = ["ENHANCEDSTATUSCODES", "8BITMIME", "DSN", "SMTPUTF8", "CHUNKING", "BINARYMIME"];
-        lines.extend(more.map(str::to_owned));
+        lines.push("ENHANCEDSTATUSCODES".to_owned());
+        let more = [
+            ("8BITMIME", Extension::EightBitMime),
+            ("DSN", Extension::Dsn),
+            ("SMTPUTF8", Extension::SmtpUtf8),
+            ("CHUNKING", Extension::Chunking),
+            ("BINARYMIME", Extension::BinaryMime),
+        ];
+        let offered = more.iter().filter(|(_, extension)| self.settings.offers(*extension));
+        lines.extend(offered.map(|(name, _)| (*name).to_owned()));
         if self.settings.trusts(self.client.address) {
             lines.push("XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE".to_owned());
             lines.push("XCLIENT NAME ADDR PORT PROTO HELO LOGIN".to_owned());
@@ -545,17 +573,18 @@ impl Session {
         if !matches!(self.stage, Stage::Ready | Stage::New) || !xforward.take(said) {
             return self.wrong(501, (5, 5, 4), "XCLIENT name=value, between messages").await;
         }
+        self.introduced = Some(xforward);
         self.over();
         (self.stage, self.extended) = (Stage::New, false);
-        self.client.xforward = Some(xforward);
         let hello = self.settings.hello.clone();
         self.put(&Reply::bare(220, vec![hello])).await
     }
 
     /// No message is under way.
     fn over(&mut self) {
-        self.client.xforward = None;
-        (self.stage, self.accepted, self.body, self.coming) = (Stage::Ready, 0, Body::SevenBit, None);
+        self.client.xforward = self.introduced.clone();
+        (self.stage, self.accepted, self.coming) = (Stage::Ready, 0, None);
+        (self.body, self.smtputf8) = (Body::SevenBit, false);
     }
 
     async fn wrong(&mut self, code: u16, enhanced: (u16, u16, u16), text: &str) -> Result<(), SessionError> {

@@ -12,7 +12,23 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, crypto::aws_lc_rs as provider};
 
 use crate::smtp::limit;
+use crate::smtp::path::{Body, MailFrom, Parameter, RcptTo};
 use crate::smtp::place::Dialect;
+
+/// An extension that need not be offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extension {
+    /// RFC 6152.
+    EightBitMime,
+    /// RFC 6531.
+    SmtpUtf8,
+    /// RFC 3030 §2; without it there is no BINARYMIME either.
+    Chunking,
+    /// RFC 3030 §3.
+    BinaryMime,
+    /// RFC 3461.
+    Dsn,
+}
 
 /// How sessions are led.
 pub struct Settings {
@@ -26,6 +42,8 @@ pub struct Settings {
     pub max_recipients: usize,
     /// Whose XFORWARD and XCLIENT are believed. Unix sockets are: who may connect is a matter of their permissions.
     pub trusted: Vec<Network>,
+    /// What is neither offered nor taken, because whoever is next does not take it.
+    pub withheld: Vec<Extension>,
     /// For STARTTLS.
     pub tls: Option<Arc<ServerConfig>>,
     /// How long a command is waited for.
@@ -60,16 +78,43 @@ impl Settings {
             max_message: 100 * 1024 * 1024,
             max_recipients: limit::RECIPIENTS,
             trusted: Vec::new(),
+            withheld: Vec::new(),
             tls: None,
             command_time: limit::COMMAND_TIME,
             block_time: limit::BLOCK_TIME,
         }
     }
 
+    /// Is it offered, and taken?
+    pub(crate) fn offers(&self, extension: Extension) -> bool {
+        let needs = (extension == Extension::BinaryMime).then_some(Extension::Chunking);
+        !self.withheld.iter().any(|one| *one == extension || Some(*one) == needs)
+    }
+
+    /// Does the sender's line ask for something that is withheld?
+    pub(crate) fn withholds_from(&self, mail: &MailFrom) -> bool {
+        let asks = [
+            (Extension::SmtpUtf8, mail.smtputf8),
+            (Extension::EightBitMime, mail.body == Body::EightBitMime),
+            (Extension::BinaryMime, mail.body == Body::BinaryMime),
+            (Extension::Dsn, has(&mail.parameters, ["RET", "ENVID"])),
+        ];
+        asks.iter().any(|(extension, asked)| *asked && !self.offers(*extension))
+    }
+
+    /// Does a recipient's line?
+    pub(crate) fn withholds_to(&self, to: &RcptTo) -> bool {
+        has(&to.parameters, ["NOTIFY", "ORCPT"]) && !self.offers(Extension::Dsn)
+    }
+
     /// Is what this peer tells of others believed? `None`: it came by a unix socket.
     pub(crate) fn trusts(&self, peer: Option<IpAddr>) -> bool {
         peer.is_none_or(|peer| self.trusted.iter().any(|network| network.contains(peer)))
     }
+}
+
+fn has(parameters: &[Parameter], names: [&str; 2]) -> bool {
+    parameters.iter().any(|parameter| names.contains(&parameter.name.as_str()))
 }
 
 impl Network {
