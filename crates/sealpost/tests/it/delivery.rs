@@ -413,9 +413,9 @@ fn whatever_fails_every_message_arrives_sealed() {
     // Only what a killed gateway, or a store that was stopped, had taken and not answered: Postfix delivers 20 at once.
     assert!(twice <= rounds * 20, "{twice} twice");
     fs::remove_dir_all(stage.path("opened")).unwrap();
-    let mut places = vec![stage.path("gate"), stage.path("tmp"), store.mail().parent().unwrap().to_path_buf()];
+    let places = vec![stage.path("gate"), stage.path("tmp"), store.mail().parent().unwrap().to_path_buf()];
     #[cfg(feature = "postgres")]
-    places.push(database.directory().to_path_buf());
+    let places = [places, vec![database.directory().to_path_buf()]].concat();
     for file in places.iter().flat_map(|place| files(place)) {
         let octets = fs::read(&file).unwrap_or_default();
         assert!(!octets.windows(CANARY.len()).any(|part| part == CANARY), "readable in {}", file.display());
