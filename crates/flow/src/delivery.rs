@@ -17,6 +17,7 @@ mod sealing;
 mod hold;
 mod put;
 mod carry;
+mod current;
 mod door;
 mod serve;
 

@@ -5,6 +5,7 @@
 //! database that is restarted must change nobody's fate. No address is in an error.
 
 pub mod address;
+pub mod entry;
 pub mod owner;
 mod folder;
 mod sqlite;
@@ -15,7 +16,8 @@ mod lookup;
 pub mod trial;
 
 pub use address::Address;
+pub use entry::{DirectoryError, Entry};
 pub use lookup::{Directory, Lookup};
 pub use owner::{Owner, Unusable};
-pub use source::{DirectoryError, Entry, Source};
+pub use source::Source;
 pub use trial::{Tried, try_all, try_owner};

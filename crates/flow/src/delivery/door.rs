@@ -11,9 +11,9 @@ use wire::smtp::server::{Received, Request, Session, SessionError};
 use wire::smtp::{Dialect, MailFrom, RcptTo, Reply};
 
 use crate::delivery::carry::{Destined, Envelope, Gateway, Settled, hash};
+use crate::delivery::current::Current;
 use crate::delivery::mail::{Mail, Taking};
 use crate::delivery::memo::Which;
-use crate::delivery::serve::Current;
 
 /// Copies of one message that are made and handed on at once.
 const AT_ONCE: usize = 8;

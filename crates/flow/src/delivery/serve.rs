@@ -8,7 +8,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use store::Fate;
@@ -18,6 +18,7 @@ use wire::smtp::{Duplex, Place, limit};
 
 use crate::delivery::carry::{Gateway, Shared, Tell};
 use crate::delivery::counts::Counts;
+use crate::delivery::current::Current;
 use crate::delivery::door::attend;
 use crate::delivery::health::Health;
 use crate::delivery::memo::Memo;
@@ -77,20 +78,6 @@ impl ServeError {
     }
 }
 
-/// The settings that count now.
-pub(crate) struct Current(RwLock<Arc<Gateway>>);
-
-impl Current {
-    /// For one message, from its beginning to its end.
-    pub(crate) fn gateway(&self) -> Arc<Gateway> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn set(&self, gateway: Gateway) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(gateway);
-    }
-}
-
 /// Between two looks at the controls.
 const STEP: Duration = Duration::from_millis(50);
 /// How long messages under way may take to end.
@@ -114,7 +101,7 @@ pub fn serve(mut settings: Settings, tell: Tell, controls: &Controls) -> Result<
         Door::Mail { session, .. } => Arc::clone(session),
     };
     let most = settings.sessions.clamp(1, limit::SESSIONS);
-    let current = Arc::new(Current(RwLock::new(Arc::new(Gateway::new(settings, &shared)))));
+    let current = Arc::new(Current::new(Gateway::new(settings, &shared)));
     controls.health.listens();
     runtime.block_on(run(listener, most, &led, &current, &shared, controls));
     // Whoever does not end now has a message that stays with its sender.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::directory::address::Address;
-use crate::directory::source::{DirectoryError, Entry, MAX_ENTRY, aside};
+use crate::directory::entry::{DirectoryError, Entry, MAX_ENTRY, aside};
 
 /// A folder.
 pub struct Folder {

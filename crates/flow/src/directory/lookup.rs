@@ -11,8 +11,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use sealed::identity::{Hash, sha256};
 
 use crate::directory::address::Address;
+use crate::directory::entry::{DirectoryError, Entry, MAX_ENTRY};
 use crate::directory::owner::{Owner, Unusable};
-use crate::directory::source::{DirectoryError, Entry, MAX_ENTRY, Source};
+use crate::directory::source::Source;
 
 /// The recipient directory of a flow.
 pub struct Directory {

@@ -15,7 +15,7 @@ use tokio_postgres::{Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::directory::address::Address;
-use crate::directory::source::{DirectoryError, Entry};
+use crate::directory::entry::{DirectoryError, Entry};
 
 /// A database.
 pub struct Postgres {

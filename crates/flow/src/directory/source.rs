@@ -6,48 +6,11 @@
 use std::path::PathBuf;
 
 use crate::directory::address::Address;
+use crate::directory::entry::{DirectoryError, Entry};
 use crate::directory::folder::Folder;
 #[cfg(feature = "postgres")]
 use crate::directory::postgres::Postgres;
 use crate::directory::sqlite::Sqlite;
-
-/// What stands under a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Entry {
-    /// An enrolment, or a bare certificate.
-    Keys(Vec<u8>),
-    /// Another name.
-    Alias(String),
-}
-
-/// Why the directory does not answer.
-#[derive(Debug, thiserror::Error)]
-pub enum DirectoryError {
-    /// A file or folder cannot be used.
-    #[error("the recipient directory cannot be read")]
-    Io(#[from] std::io::Error),
-    /// SQLite says so.
-    #[error("the recipient directory cannot be used")]
-    Sqlite(#[from] rusqlite::Error),
-    /// PostgreSQL says so, or does not answer.
-    #[error("the recipient directory does not answer: {0}")]
-    Postgres(String),
-    /// It was written by a newer version.
-    #[error("the recipient directory was written by a newer version of this program")]
-    Newer,
-    /// It is a database of something else.
-    #[error("this is the database of another program")]
-    Foreign,
-    /// It did not answer in time.
-    #[error("the recipient directory did not answer in time")]
-    TimedOut,
-    /// Such a name cannot stand here.
-    #[error("this address cannot be kept here")]
-    Name,
-    /// This build has no PostgreSQL.
-    #[error("this build knows no PostgreSQL (feature `postgres`)")]
-    NoPostgres,
-}
 
 /// Where entries are kept.
 pub enum Source {
@@ -59,9 +22,6 @@ pub enum Source {
     #[cfg(feature = "postgres")]
     Postgres(Postgres),
 }
-
-/// Octets of one entry.
-pub const MAX_ENTRY: u64 = 1024 * 1024;
 
 impl Source {
     /// Of files named by their addresses.
@@ -125,12 +85,4 @@ impl Source {
             Source::Postgres(database) => database.list(after, most).await,
         }
     }
-}
-
-/// Work that waits for a disk, on a thread of its own.
-pub(crate) async fn aside<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, DirectoryError> + Send + 'static,
-) -> Result<T, DirectoryError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(std::io::Error::other(error).into()))
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::directory::address::Address;
-use crate::directory::source::{DirectoryError, Entry, aside};
+use crate::directory::entry::{DirectoryError, Entry, aside};
 
 /// A database.
 pub struct Sqlite {

@@ -10,9 +10,9 @@ use seal::{Compression, NewId, OuterId, Padding};
 use sealed::index::Way;
 use sealed::signature::SealerKey;
 
+use crate::directory::entry::DirectoryError;
 use crate::directory::lookup::{Directory, Lookup};
 use crate::directory::owner::{Owner, Unusable};
-use crate::directory::source::DirectoryError;
 
 /// What came of trying an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
