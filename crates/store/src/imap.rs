@@ -27,10 +27,13 @@ mod replace;
 
 mod recover;
 
+mod follow;
+
 pub use account::{Account, ConnectError, CredentialsError, FlowLock};
 pub use desk::{Desk, DeskError};
-pub use find::{elsewhere, marks};
+pub use find::{Found, elsewhere, marks};
 pub use flags::{Changes, is_lockable, parse_date};
+pub use follow::{Fill, follow};
 pub use mailbox::{Listing, Mailbox, list};
 pub use place::{Key, Whereabouts};
 pub use recover::{Comparison, Recovered, Recovering, Recovery, Stuck, recover};

@@ -219,6 +219,16 @@ impl<'d> Journal<'d> {
         rows.map(|row| row?.ok_or(JournalError::Corrupt)).collect()
     }
 
+    /// What of a flow is done and not [pruned](Journal::prune) yet, the latest first.
+    pub fn done(&self, flow: &str) -> Result<Vec<Row>, JournalError> {
+        let mut select = self.database.read().prepare_cached(
+            "SELECT id, mailbox, original, copy, state, expectation, begun, changed FROM replacement
+             WHERE flow = ?1 AND state = 3 ORDER BY id DESC",
+        )?;
+        let rows = select.query_map([flow], read_row)?;
+        rows.map(|row| row?.ok_or(JournalError::Corrupt)).collect()
+    }
+
     /// Notes in which Maildir a flow has its rows.
     pub fn note_place(&self, flow: &str, maildir: &Path) -> Result<(), JournalError> {
         self.database.write(|connection| {

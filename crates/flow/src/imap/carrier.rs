@@ -98,7 +98,8 @@ impl ImapCarrier<'_> {
                 })
             }
             Ending::MovedElsewhere => Came::Left(reason::GONE, Gap::Yes),
-            Ending::Expunged => Came::Left(reason::GONE, Gap::No),
+            Ending::Expunged | Ending::MovedAlong => Came::Left(reason::GONE, Gap::No),
+            Ending::CopyExpunged => Came::Left(reason::GONE, Gap::Yes),
             Ending::Vanished => Came::Left(reason::GONE, Gap::Yes),
             Ending::Failed(failure) => came_of(&failure),
             Ending::Unsettled => Came::Unsettled,

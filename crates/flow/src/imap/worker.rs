@@ -13,7 +13,9 @@ use seal::{Expectation, ProofError};
 use sealed::identity::AccountId;
 use sealed::outer::OuterError;
 use sealed::scratch::{NewPlace, Scratched};
-use store::imap::{Comparison, Desk, FlowLock, Key, Mailbox, Recovering, Recovery, Removal, Stuck, list, recover};
+use store::imap::{
+    Comparison, Desk, Fill, FlowLock, Key, Mailbox, Recovering, Recovery, Removal, Stuck, follow, list, recover,
+};
 use store::journal::Row;
 use store::ledger::{self, MessageRef};
 use store::{Database, Journal, Ledger, UnixSeconds};
@@ -318,6 +320,10 @@ impl<'a> Worker<'a> {
             moved.sealed.messages.saturating_add(u64::try_from(open.len()).unwrap_or(u64::MAX)),
             moved.sealed.octets.saturating_add(total),
         );
+        let before = match &mut self.link {
+            Some(link) if !open.is_empty() => Some(Fill::of(&mut link.desk, &link.mailboxes)?),
+            _ => None,
+        };
         let mut unsettled = 0;
         for some in open.chunks(if self.careful { 1 } else { usize::MAX }) {
             if let ([one], true) = (some, self.careful) {
@@ -330,6 +336,9 @@ impl<'a> Worker<'a> {
             }
         }
         self.careful = false;
+        if let Some(before) = before {
+            self.follow(mailbox, &before)?;
+        }
         if let Some(link) = &mut self.link {
             let known = link.seen.get(mailbox.name()).filter(|seen| seen.validity == validity);
             let next = looked.next.max(known.map(|seen| seen.next).unwrap_or_default());
@@ -340,6 +349,23 @@ impl<'a> Worker<'a> {
             let mut swept = Swept::default();
             self.recover(&mut swept)?;
             moved.unsettled = swept.unsettled;
+        }
+        Ok(())
+    }
+
+    /// What its owner moved in the moment in which it went stands where he moved it, and not twice.
+    fn follow(&mut self, source: &Mailbox, before: &Fill) -> Result<(), SweepError> {
+        let Some(link) = &mut self.link else { return Ok(()) };
+        let now = UnixSeconds::now();
+        let owner = Owner::of(self.settings, now).ok_or(SweepError::NoCertificate)?;
+        let sink = sink_of(self.settings, self.place, &self.judge.trust, owner)?;
+        let flow = self.settings.name.as_str();
+        let (mailboxes, removal) = (&link.mailboxes, &link.removal);
+        let with = Recovering { database: &self.database, flow, mailboxes, removal, now };
+        for row in follow(&with, &mut link.desk, &sink, source, before)? {
+            if let Some(number) = number_of(&row.expectation) {
+                note_gap(self.settings, &self.database, self.account, number)?;
+            }
         }
         Ok(())
     }

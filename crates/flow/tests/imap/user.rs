@@ -58,13 +58,14 @@ fn an_owner_at_work() {
     }
     assert!(deeds.flagged.len() + deeds.moved.len() + deeds.deleted.len() > 50, "the owner was too slow");
     let census = account.census();
-    let (mut wrong, mut doubled) = (Vec::new(), 0);
+    let (mut wrong, mut risen) = (Vec::new(), 0);
     for (number, mail) in mails.iter().enumerate() {
         let subject = format!("n{number}");
         let found = census.get(&mail.octets).cloned().unwrap_or_default();
         let standing: Vec<_> = found.iter().filter(|one| one.mailbox != "Trash").collect();
         let perhaps = deeds.perhaps.contains(&subject);
-        if perhaps && standing.is_empty() && found.iter().all(|one| one.sealed) && deeds.tried.contains(&subject) {
+        // Deleted in the shape of its copy before that was read back, the original lies in the Trash.
+        if perhaps && standing.is_empty() && deeds.tried.contains(&subject) {
             continue;
         }
         if deeds.deleted.contains(&subject) && !perhaps {
@@ -73,10 +74,8 @@ fn an_owner_at_work() {
             }
             continue;
         }
-        // Moved in the very moment in which it went: there may be a second one, sealed. Nothing is lost by that.
-        if perhaps && deeds.moved.contains(&subject) && standing.len() == 2 && standing.iter().all(|one| one.sealed) {
-            doubled += 1;
-            continue;
+        if deeds.deleted.contains(&subject) {
+            risen += 1;
         }
         let [one] = standing.as_slice() else {
             wrong.push(format!("{} times: {subject} {found:?}", standing.len()));
@@ -95,7 +94,8 @@ fn an_owner_at_work() {
             wrong.push("a draft was touched".to_owned());
         }
     }
-    assert!(doubled * 50 < mails.len(), "{doubled} doubled");
+    // Deleted between our last look at it and its end.
+    assert!(risen * 100 < mails.len(), "{risen} risen");
     assert!(wrong.is_empty(), "{} of {}: {:#?}", wrong.len(), mails.len(), &wrong[..wrong.len().min(12)]);
 }
 

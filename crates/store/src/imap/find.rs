@@ -36,6 +36,15 @@ pub fn marks(
 /// Messages of one size that are looked at; more of exactly one size in one mailbox are no coincidence but a flood.
 const MOST_ALIKE: usize = 64;
 
+/// A message that was found in another mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Which mailbox.
+    pub mailbox: Mailbox,
+    /// The message.
+    pub uid: u32,
+}
+
 /// Looks for a message of that size in other mailboxes; `is_it` reads the candidates. Afterwards another mailbox is
 /// selected.
 pub fn elsewhere<S: Write>(
@@ -44,7 +53,46 @@ pub fn elsewhere<S: Write>(
     size: u64,
     mut scratch: impl FnMut(u64) -> std::io::Result<S>,
     mut is_it: impl FnMut(S) -> bool,
-) -> Result<bool, ImapError> {
+) -> Result<Option<Found>, ImapError> {
+    among_alike(session, mailboxes, size, |session, uid| {
+        let mut found = false;
+        let one: UidSet = std::iter::once(uid).collect();
+        session.uid_fetch(&one, "UID BODY.PEEK[]", &mut scratch, |fetched| {
+            if let Some(Ok(body)) = fetched.body {
+                found |= is_it(body);
+            }
+        })?;
+        Ok(found)
+    })
+}
+
+/// Looks for a message of that size and that mark in other mailboxes, as [`marks`] does in one. Afterwards another mailbox
+/// is selected.
+pub(super) fn marked_elsewhere(
+    session: &mut Session,
+    mailboxes: &[&Mailbox],
+    size: u64,
+    fields: &str,
+    is_it: impl Fn(&[u8]) -> bool,
+) -> Result<Option<Found>, ImapError> {
+    let items = format!("UID BODY.PEEK[HEADER.FIELDS ({fields})]<0.{MOST_FIELDS}>");
+    among_alike(session, mailboxes, size, |session, uid| {
+        let mut found = false;
+        let one: UidSet = std::iter::once(uid).collect();
+        session.uid_fetch(&one, &items, no_body, |fetched| {
+            found |= fetched.uid == uid && fetched.sections.first().is_some_and(|(_, header)| is_it(header));
+        })?;
+        Ok(found)
+    })
+}
+
+/// Messages of one size, the newest first: what was moved has just come.
+fn among_alike(
+    session: &mut Session,
+    mailboxes: &[&Mailbox],
+    size: u64,
+    mut is_it: impl FnMut(&mut Session, u32) -> Result<bool, ImapError>,
+) -> Result<Option<Found>, ImapError> {
     for mailbox in mailboxes {
         match session.select(mailbox.wire(), Access::Read) {
             Ok(_) => {}
@@ -58,23 +106,15 @@ pub fn elsewhere<S: Write>(
             Err(error) if error.is_refusal() => continue,
             Err(error) => return Err(error),
         };
-        // The newest first: what was moved has just come.
         let mut candidates: Vec<u32> = candidates.iter().collect();
         candidates.reverse();
         for uid in candidates.into_iter().take(MOST_ALIKE) {
-            let mut found = false;
-            let one: UidSet = std::iter::once(uid).collect();
-            session.uid_fetch(&one, "UID BODY.PEEK[]", &mut scratch, |fetched| {
-                if let Some(Ok(body)) = fetched.body {
-                    found |= is_it(body);
-                }
-            })?;
-            if found {
-                return Ok(true);
+            if is_it(session, uid)? {
+                return Ok(Some(Found { mailbox: (*mailbox).clone(), uid }));
             }
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 fn no_body(_: u64) -> std::io::Result<std::io::Sink> {

@@ -452,7 +452,7 @@ impl<R: Remake> Run<'_, R> {
         if let Some(mailbox) = self.mailbox(&place.mailbox).cloned() {
             self.desk.reopen(&mailbox)?;
         }
-        Ok(found)
+        Ok(found.is_some())
     }
 }
 

@@ -134,6 +134,10 @@ pub enum Ending<E> {
     MovedElsewhere,
     /// Somebody expunged the original; the copy lies in the Trash: neither risen from the dead nor lost.
     Expunged,
+    /// Somebody moved the copy to another mailbox, and it was proven there; the original is gone.
+    MovedAlong,
+    /// Somebody expunged the copy, and meant the message; the original lies in the Trash.
+    CopyExpunged,
     /// Both are there: [`recover`](super::recover) will settle it. The row must stay as it is.
     Unsettled,
 }

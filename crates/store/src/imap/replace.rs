@@ -10,6 +10,7 @@ mod run;
 
 mod put;
 mod settle;
+mod astray;
 
 use super::desk::Desk;
 use super::mailbox::Mailbox;
@@ -91,7 +92,8 @@ impl<R: Remake> Run<'_, '_, R> {
         (self.watch)(Step::Expected);
         let stored = self.store(made, from_uid)?;
         (self.watch)(Step::Published);
-        let proven = self.read_back(stored)?;
+        let (proven, strays) = self.read_back(stored)?;
+        let shows = !proven.is_empty();
         (self.watch)(Step::Proven);
         let proven = self.give_way(proven, from_uid)?;
         let (here, vanished) = self.carry(proven)?;
@@ -103,6 +105,7 @@ impl<R: Remake> Run<'_, '_, R> {
         (self.watch)(Step::RetiredDurably);
         self.settle(removed)?;
         self.bury(vanished.into_iter().chain(late).collect())?;
+        self.follow_copies(strays, shows)?;
         self.unlock()
     }
 }

@@ -223,8 +223,13 @@ impl<R: Remake> Run<'_, '_, R> {
         session.append(&name, &mut messages).map_err(|lost| lost.error.into())
     }
 
-    /// Step 6: the copies as the server gives them.
-    pub(super) fn read_back(&mut self, stored: Vec<Stored<R::Kept>>) -> Result<Vec<ProvedCopy<R::Proof>>, BatchError> {
+    /// Step 6: the copies as the server gives them. Gives those that are proven, and those that the server stored and does not
+    /// show.
+    #[expect(clippy::type_complexity, reason = "two lists")]
+    pub(super) fn read_back(
+        &mut self,
+        stored: Vec<Stored<R::Kept>>,
+    ) -> Result<(Vec<ProvedCopy<R::Proof>>, Vec<Stored<R::Kept>>), BatchError> {
         let uids: UidSet = stored.iter().map(|one| one.uid).collect();
         let mut copies = self.fetch_copies(&uids)?;
         if uids.iter().any(|uid| !copies.contains_key(&uid)) {
@@ -232,10 +237,10 @@ impl<R: Remake> Run<'_, '_, R> {
             let missing: UidSet = uids.iter().filter(|uid| !copies.contains_key(uid)).collect();
             copies.extend(self.fetch_copies(&missing)?);
         }
-        let (mut pairs, mut withdrawn) = (Vec::new(), UidSet::new());
+        let (mut pairs, mut strays, mut withdrawn) = (Vec::new(), Vec::new(), UidSet::new());
         for one in stored {
             match copies.remove(&one.uid) {
-                None => self.fail(one.index, Failure::NoCopy),
+                None => strays.push(one),
                 Some(copy) if !same_date(&one.original, &copy) => {
                     withdrawn.insert(one.uid);
                     self.fail(one.index, Failure::Date);
@@ -257,7 +262,7 @@ impl<R: Remake> Run<'_, '_, R> {
         }
         self.withdraw(&withdrawn)?;
         proven.sort_by_key(|copy| copy.index);
-        Ok(proven)
+        Ok((proven, strays))
     }
 
     pub(super) fn fetch_copies(&mut self, uids: &UidSet) -> Result<HashMap<u32, Copy<R::Octets>>, BatchError> {

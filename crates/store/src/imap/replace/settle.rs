@@ -6,10 +6,8 @@ use std::collections::HashMap;
 
 use wire::imap::{Fetched, UidSet};
 
-use super::run::{BatchError, Run, to_trash};
-use crate::imap::find;
+use super::run::{BatchError, Run};
 use crate::imap::flags;
-use crate::imap::mailbox::Mailbox;
 use crate::imap::place::Key;
 use crate::imap::remake::{Ending, Failure, Remake};
 use crate::imap::remove::{Removal, deleted, ignore, remaining};
@@ -208,39 +206,5 @@ impl<R: Remake> Run<'_, '_, R> {
             self.end(copy.index, ending);
         }
         Ok(())
-    }
-
-    /// Step 9b: somebody moved or expunged the original while we were at work.
-    pub(super) fn bury(&mut self, vanished: Vec<ProvedCopy<R::Proof>>) -> Result<(), BatchError> {
-        for copy in vanished {
-            let (index, one) = (copy.index, std::iter::once(copy.uid).collect());
-            let ending = match self.is_elsewhere(&copy)? {
-                true => {
-                    self.withdraw(&one)?;
-                    Ending::MovedElsewhere
-                }
-                false => {
-                    let mailboxes = self.batch.mailboxes;
-                    to_trash(self.target()?, mailboxes, &one)?;
-                    Ending::Expunged
-                }
-            };
-            self.end(index, ending);
-        }
-        Ok(())
-    }
-
-    pub(super) fn is_elsewhere(&mut self, copy: &ProvedCopy<R::Proof>) -> Result<bool, BatchError> {
-        let how = self.how;
-        let others: Vec<&Mailbox> =
-            self.batch.mailboxes.iter().filter(|mailbox| **mailbox != self.batch.source).collect();
-        let is_it = |scratch| {
-            let octets = how.finish(scratch).and_then(|mut octets| how.fingerprint(&mut octets));
-            octets.is_ok_and(|found| found == copy.fingerprint)
-        };
-        let scratch = |length| how.scratch(length);
-        let found = find::elsewhere(self.desk.session(), &others, copy.original_length, scratch, is_it)?;
-        self.desk.reopen(&self.batch.source)?;
-        Ok(found)
     }
 }

@@ -3,7 +3,9 @@
 //! In: names and patterns. Out: what the server tells of them. RFC 3501 §6.3, RFC 2342, RFC 3691 (UNSELECT), RFC 5258
 //! and RFC 6154 (LIST RETURN), RFC 7162 §3.1 (CONDSTORE), RFC 7889 (APPENDLIMIT). Never: CLOSE, which expunges.
 
-use super::session::{Event, Part, Session, string, text};
+use std::cell::RefCell;
+
+use super::session::{Event, Part, Session, done, no_body, quoted, string, text};
 use crate::imap::answer::{Listed, Namespace, Namespaces, Status};
 use crate::imap::error::ImapError;
 use crate::imap::response::{Reply, Untagged, words};
@@ -80,6 +82,29 @@ impl Session {
     pub fn status(&mut self, name: &MailboxName) -> Result<Status, ImapError> {
         let modseq = if self.has("CONDSTORE") { " HIGHESTMODSEQ" } else { "" };
         self.ask_status(name, format!(" (MESSAGES UIDNEXT UIDVALIDITY{modseq})"))
+    }
+
+    /// STATUS of many mailboxes, in one piece. Nothing for those that the server does not tell of, in the order asked.
+    pub fn statuses(&mut self, names: &[MailboxName]) -> Result<Vec<Option<Status>>, ImapError> {
+        let command = |name: &MailboxName| format!("STATUS {} (UIDNEXT UIDVALIDITY)", quoted(name.wire()));
+        // A name that needs a literal cannot be asked for on a line.
+        let is_plain = |name: &&MailboxName| name.wire().bytes().all(|octet| (b' '..=b'~').contains(&octet));
+        let asked: Vec<usize> = (0..names.len()).filter(|at| names.get(*at).as_ref().is_some_and(is_plain)).collect();
+        let commands: Vec<String> = asked.iter().filter_map(|at| names.get(*at)).map(command).collect();
+        let (told, mut statuses) = (RefCell::new(None), vec![None; names.len()]);
+        let on = |event| {
+            if let Event::Untagged(Untagged::Status(status)) = event {
+                *told.borrow_mut() = Some(status);
+            }
+        };
+        self.pipeline::<Vec<u8>>(&commands, limit::WINDOW, &mut no_body, on, |number, reply| {
+            let status = told.borrow_mut().take().filter(|_| done(reply).is_ok());
+            let place = asked.get(number).and_then(|at| statuses.get_mut(*at));
+            if let Some(place) = place {
+                *place = status;
+            }
+        })?;
+        Ok(statuses)
     }
 
     /// Makes a mailbox.
