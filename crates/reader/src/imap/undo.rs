@@ -430,7 +430,11 @@ impl Run<'_> {
                     progress.done(job.item.size);
                     continue;
                 }
-                Ending::Vanished | Ending::MovedElsewhere | Ending::Expunged => {
+                Ending::Vanished
+                | Ending::MovedElsewhere
+                | Ending::Expunged
+                | Ending::MovedAlong
+                | Ending::CopyExpunged => {
                     self.undone.skipped = self.undone.skipped.saturating_add(1);
                 }
                 Ending::Unsettled => self.undone.unsettled = self.undone.unsettled.saturating_add(1),

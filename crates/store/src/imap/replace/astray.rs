@@ -62,6 +62,8 @@ impl<R: Remake> Run<'_, '_, R> {
 
     /// Step 9c: copies that the server stored and does not show. `shows`: it shows others that it stored in the same moment.
     pub(super) fn follow_copies(&mut self, strays: Vec<Stored<R::Kept>>, shows: bool) -> Result<(), BatchError> {
+        // Without marks it may have been moved and is not to be found.
+        let shows = shows && !self.how.fields().is_empty();
         for stray in strays {
             let index = stray.index;
             let ending = match self.find_copy(&stray)? {
