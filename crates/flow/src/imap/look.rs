@@ -200,8 +200,12 @@ impl Looker<'_> {
                     None => (Standing::Failed(reason::UNREADABLE), None),
                     Some(what) => self.judge.verdict(what, memory, line.size, line.modified),
                 };
-                if let (Standing::Sealed, Some(mark)) = (&standing, mark) {
-                    self.note_sealed(session, place, uid, mark, looked)?;
+                let mut news = news;
+                if let (Standing::Sealed, Some(mark)) = (&standing, mark)
+                    && self.note_sealed(session, place, uid, mark, looked)?
+                {
+                    // As long as both are there, neither is known: the program may end before one is removed.
+                    news = None;
                 }
                 self.note(line, standing, news, memory, looked, each)?;
             }
@@ -229,7 +233,7 @@ impl Looker<'_> {
         each(line.uid, &Sight { standing, size: line.size, modified: line.modified, news })
     }
 
-    /// A sealed message that is seen for the first time: is it a second copy of one that is there?
+    /// A sealed message that is seen for the first time: is it a second copy of one that is there? True: one of both is to go.
     fn note_sealed(
         &self,
         session: &mut Session,
@@ -237,7 +241,7 @@ impl Looker<'_> {
         uid: u32,
         mark: Vec<u8>,
         looked: &mut Looked,
-    ) -> Result<(), SurveyError> {
+    ) -> Result<bool, SurveyError> {
         let known = match self.ledger {
             Some(ledger) => ledger.copy_of(&self.judge.settings.name, place.mailbox, &mark)?,
             None => None,
@@ -249,12 +253,13 @@ impl Looker<'_> {
         {
             // The lower UID stays (A7).
             looked.doubles.insert(uid.max(other));
-            if other < uid {
-                return Ok(());
+            if other > uid {
+                looked.marks.push((uid, mark));
             }
+            return Ok(true);
         }
         looked.marks.push((uid, mark));
-        Ok(())
+        Ok(false)
     }
 
     #[expect(clippy::type_complexity, reason = "which, what, its mark")]

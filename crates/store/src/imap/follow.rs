@@ -1,26 +1,25 @@
-//! Originals that their owner moved in the very moment in which they were removed.
+//! Originals that their owner moved or copied in the very moment in which they were removed.
 //!
-//! Between our `\\Deleted` and our EXPUNGE a message can still be moved, and no answer tells who was first: both look as if it
-//! had gone by us. The moved one then carries our lock and our `\\Deleted` along, and its copy is one too many. It is found
-//! by that lock among what came to other mailboxes meanwhile.
+//! Between our last look and our EXPUNGE a message can still be moved, and no answer tells who was first: both look as if it had gone by us. What
+//! was moved or copied carries our lock, and perhaps our `\\Deleted`, along; it is found by that lock among what came to other mailboxes
+//! meanwhile, and freed, so that it is treated like any other there.
 //!
-//! In: how far the other mailboxes had filled before. Out: the moved message as it was, its copy gone. Never touches a
-//! message that is not, octet for octet, the original of a row that this flow has done.
+//! In: how far the other mailboxes had filled before. Out: no message that keeps our marks. Never touches a message that is not, octet for
+//! octet, the original of a row that this flow has done; never removes one: nobody knows whether it was moved or copied.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use wire::imap::{MailboxName, UidSet};
 
 use super::desk::{Desk, DeskError};
-use super::find;
 use super::flags;
 use super::mailbox::Mailbox;
 use super::place::Whereabouts;
-use super::recover::Recovering;
+use super::recover::{Recovering, fingerprint};
 use super::remake::{LOCK, Remake};
-use super::remove::{deleted, ignore, no_body, remaining};
+use super::remove::{deleted, ignore, no_body};
 use super::replace::BatchError;
-use crate::journal::{Journal, Row};
+use crate::journal::Journal;
 
 /// UIDVALIDITY and UIDNEXT of mailboxes.
 #[derive(Clone, Debug, Default)]
@@ -41,21 +40,19 @@ impl Fill {
     }
 }
 
-/// Looks for originals that were moved away from `source` while they were removed, and gives their rows. To be called where
-/// messages of `source` were replaced; afterwards it lies open again.
+/// Frees what was moved or copied away from `source` while its messages were replaced. Afterwards `source` lies open again.
 pub fn follow<R: Remake>(
     with: &Recovering<'_>,
     desk: &mut Desk,
     how: &R,
     source: &Mailbox,
     before: &Fill,
-) -> Result<Vec<Row>, BatchError> {
+) -> Result<(), BatchError> {
     desk.turn_to(source)?;
     if !desk.can_lock(LOCK) {
-        return Ok(Vec::new());
+        return Ok(());
     }
     let now = Fill::of(desk, with.mailboxes)?;
-    let mut followed = Vec::new();
     for mailbox in with.mailboxes {
         let (before, now) = (before.0.get(mailbox.name()), now.0.get(mailbox.name()));
         let (Some((validity, from_uid)), Some((same, next))) = (before, now) else { continue };
@@ -63,77 +60,44 @@ pub fn follow<R: Remake>(
             continue;
         }
         match desk.reopen(mailbox) {
-            Ok(()) => followed.extend(follow_into(with, desk, how, source, mailbox, *from_uid)?),
+            Ok(()) => free(with, desk, how, source, *from_uid)?,
             Err(DeskError::Imap(error)) if error.is_refusal() => {}
             Err(error) => return Err(error.into()),
         }
     }
-    desk.turn_to(source)?;
-    Ok(followed)
+    Ok(desk.turn_to(source)?)
 }
 
-fn follow_into<R: Remake>(
+fn free<R: Remake>(
     with: &Recovering<'_>,
     desk: &mut Desk,
     how: &R,
     source: &Mailbox,
-    mailbox: &Mailbox,
     from_uid: u32,
-) -> Result<Vec<Row>, BatchError> {
+) -> Result<(), BatchError> {
     let mut locked = Vec::new();
     let mut came = UidSet::new();
     came.insert_range(from_uid, u32::MAX);
     desk.session().uid_fetch(&came, "UID FLAGS", no_body, |fetched| {
-        // Not always with our \Deleted: a server that moves by copying may have copied it a moment before.
         if fetched.uid >= from_uid && fetched.flags.is_some_and(|flags| flags::has(&flags, LOCK)) {
             locked.push(fetched.uid);
         }
     })?;
-    let mut followed = Vec::new();
+    if locked.is_empty() {
+        return Ok(());
+    }
+    let done = Journal::on(with.database).done(with.flow)?;
+    let ours: HashSet<Vec<u8>> = done
+        .iter()
+        .filter(|row| row.mailbox == source.name())
+        .filter_map(|row| Some(Whereabouts::from_octets(&row.copy)?.fingerprint))
+        .collect();
     for uid in locked {
-        desk.turn_to(mailbox)?;
         let one: UidSet = std::iter::once(uid).collect();
-        let mut fingerprint = None;
-        desk.session().uid_fetch(
-            &one,
-            "UID BODY.PEEK[]",
-            |length| how.scratch(length),
-            |fetched| {
-                if let Some(Ok(scratch)) = fetched.body {
-                    fingerprint = how.finish(scratch).and_then(|mut octets| how.fingerprint(&mut octets)).ok();
-                }
-            },
-        )?;
-        let Some(fingerprint) = fingerprint else { continue };
-        let rows = Journal::on(with.database).done(with.flow)?;
-        let row = rows.into_iter().filter(|row| row.mailbox == source.name()).find_map(|row| {
-            let place = Whereabouts::from_octets(&row.copy)?;
-            (place.fingerprint == fingerprint).then_some((row, place))
-        });
-        let Some((row, place)) = row else { continue };
-        let ours = [LOCK.to_owned(), deleted()];
-        desk.session().uid_store(&one, None, "-FLAGS.SILENT", &ours, ignore)?;
-        // It must not go by somebody's EXPUNGE in between.
-        if remaining(desk.session(), &one)?.is_empty() {
-            continue;
+        if fingerprint(desk, how, uid)?.is_some_and(|found| ours.contains(&found)) {
+            let marks = [LOCK.to_owned(), deleted()];
+            desk.session().uid_store(&one, None, "-FLAGS.SILENT", &marks, ignore)?;
         }
-        withdraw(with, desk, how, &place)?;
-        followed.push(row);
     }
-    Ok(followed)
-}
-
-/// Removes the copy of a row, wherever in its mailbox it is.
-fn withdraw<R: Remake>(with: &Recovering<'_>, desk: &mut Desk, how: &R, place: &Whereabouts) -> Result<(), BatchError> {
-    let Some(target) = with.mailboxes.iter().find(|mailbox| mailbox.name() == place.mailbox) else { return Ok(()) };
-    if place.mark.is_empty() {
-        return Ok(());
-    }
-    desk.reopen(target)?;
-    if desk.validity()? != place.validity {
-        return Ok(());
-    }
-    let marks = find::marks(desk.session(), place.from_uid, how.fields(), |header| how.mark_of(header))?;
-    let copies: UidSet = marks.iter().filter(|(_, mark)| *mark == place.mark).map(|(uid, _)| *uid).collect();
-    Ok(with.removal.remove(desk, &copies)?)
+    Ok(())
 }

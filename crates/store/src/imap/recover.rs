@@ -9,7 +9,7 @@
 //! | here | none | Published, Retiring | undelete what we flagged, unlock, begin anew |
 //! | here | one | Published, Retiring | carry flags over, remove the original |
 //! | here, `\Deleted` or `\Draft` | one | Published | somebody else did that: remove the copy |
-//! | gone | one | Retiring | keep the copy: it was us |
+//! | gone | one | Retiring | keep the copy: it was us; if it stands elsewhere with our lock: free it, remove the copy |
 //! | gone | one | Published | moved: remove the copy; expunged: move the copy to the Trash |
 //! | gone | none | any | nothing is left to do |
 //! | here | unwanted | Published, Retiring | remove the copy; undelete, unlock |
@@ -20,7 +20,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use wire::imap::{ImapError, Session, UidSet};
+use wire::imap::{Code, ImapError, Session, UidSet};
 
 use super::desk::{Desk, DeskError};
 use super::find;
@@ -32,8 +32,7 @@ use super::remove::{Removal, deleted, ignore, no_body, remaining};
 use super::replace::{BatchError, to_trash};
 use crate::clock::UnixSeconds;
 use crate::database::Database;
-use crate::journal::{Journal, Row, RowId, State};
-use crate::proof::Proof;
+use crate::journal::{Journal, Row, State};
 
 /// What recovery works with.
 pub struct Recovering<'a> {
@@ -114,7 +113,10 @@ pub fn recover<R: Remake, E>(
     mut compare: impl FnMut(&Row, Option<&mut R::Octets>, &mut R::Octets) -> Result<Comparison<R::Proof>, E>,
 ) -> Result<Vec<Recovered<E>>, BatchError> {
     let rows = Journal::on(with.database).unfinished(with.flow)?;
-    let mut run = Run { with, desk, how, is_taken, claimed: HashSet::new(), waited: false, marks: HashMap::new() };
+    let originals =
+        rows.iter().filter_map(|row| Some((row.mailbox.clone(), Key::from_octets(&row.original)?))).collect();
+    let (claimed, marks) = (HashSet::new(), HashMap::new());
+    let mut run = Run { with, desk, how, is_taken, originals, claimed, waited: false, marks, locked: None };
     let mut recovered = Vec::new();
     for row in rows {
         let recovery = run.settle(&row, &mut compare)?;
@@ -137,16 +139,33 @@ struct Run<'r, R: Remake> {
     desk: &'r mut Desk,
     how: &'r R,
     is_taken: &'r dyn Fn(&str, Key) -> bool,
+    /// Originals of all rows.
+    originals: HashSet<(String, Key)>,
     /// Copies that rows of this recovery keep.
     claimed: HashSet<(String, u32)>,
     /// Whether a server was given time to come to the end of what a dead session had sent.
     waited: bool,
     /// Marks of a mailbox, from the lowest UID that was asked for.
     marks: HashMap<String, Marks>,
+    /// Messages with our lock that are no row's original, and their fingerprints; looked for once.
+    locked: Option<Vec<(Mailbox, u32, Vec<u8>)>>,
+}
+
+/// Rounds in which flags are carried over.
+const ROUNDS: usize = 5;
+
+/// What came of removing an original.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Removed {
+    Gone,
+    /// Its owner wants it as it is.
+    Refused,
 }
 
 /// Marks of messages, from a UID on.
 type Marks = (u32, Vec<(u32, Vec<u8>)>);
+/// Flags and MODSEQ of a message.
+type Flagged = (Vec<String>, Option<u64>);
 /// Flags and octets of a message.
 type Message<O> = (Vec<String>, O);
 
@@ -220,7 +239,8 @@ impl<R: Remake> Run<'_, R> {
         let Some(mailbox) = self.mailbox(name).cloned() else { return Ok(false) };
         match self.desk.turn_to(&mailbox) {
             Ok(()) => Ok(true),
-            Err(DeskError::Imap(error)) if error.is_refusal() => Ok(false),
+            // Any other refusal is for now: what looks gone must be gone (RFC 5530 §3).
+            Err(DeskError::Imap(ImapError::No(Some(Code::NonExistent)))) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
@@ -388,17 +408,17 @@ impl<R: Remake> Run<'_, R> {
             self.with.removal.remove(self.desk, &copy)?;
             return self.begin_anew(row, source);
         }
-        let now: Vec<String> = flags::to_carry(&source.flags, LOCK);
-        let now: Vec<String> = now.into_iter().filter(|flag| !flag.eq_ignore_ascii_case("\\Deleted")).collect();
-        let Changes { added, removed } = Changes::between(&place.flags, &now);
         self.open(&place.mailbox)?;
         let validity = self.desk.validity()?;
-        for (item, flags) in [("+FLAGS.SILENT", added), ("-FLAGS.SILENT", removed)] {
-            if !flags.is_empty() {
-                self.desk.session().uid_store(&copy, None, item, &flags, ignore)?;
-            }
+        let now = place.flags.clone();
+        Journal::on(self.with.database).announce(&[row.id], self.with.now)?;
+        let removed = self.remove_source(row, place, source.uid, &copy, now)?;
+        drop(keeper.proof);
+        if removed == Removed::Refused {
+            self.open(&place.mailbox)?;
+            self.with.removal.remove(self.desk, &copy)?;
+            return self.begin_anew(row, source);
         }
-        self.remove_source(row.id, &row.mailbox, source.uid, keeper.proof)?;
         let one: UidSet = std::iter::once(source.uid).collect();
         if !remaining(self.desk.session(), &one)?.is_empty() {
             self.desk.session().uid_store(&one, None, "-FLAGS.SILENT", &[deleted()], ignore)?;
@@ -410,12 +430,79 @@ impl<R: Remake> Run<'_, R> {
         Ok(Ok(Recovery::Replaced { mailbox: place.mailbox.clone(), copy, mark: place.mark.clone() }))
     }
 
-    /// Against the proof, and only after the journal says so.
-    fn remove_source(&mut self, row: RowId, mailbox: &str, uid: u32, proof: impl Proof) -> Result<(), BatchError> {
-        Journal::on(self.with.database).announce(&[row], self.with.now)?;
-        self.open(mailbox)?;
-        self.with.removal.remove(self.desk, &std::iter::once(uid).collect())?;
-        drop(proof);
+    /// Against the proof, which is held meanwhile, and only after the journal says so. `known`: the flags that the copy has.
+    fn remove_source(
+        &mut self,
+        row: &Row,
+        place: &Whereabouts,
+        uid: u32,
+        copy: &UidSet,
+        mut known: Vec<String>,
+    ) -> Result<Removed, BatchError> {
+        let one: UidSet = std::iter::once(uid).collect();
+        self.open(&row.mailbox)?;
+        if let Removal::Through(_) = self.with.removal {
+            self.with.removal.remove(self.desk, &one)?;
+            return Ok(Removed::Gone);
+        }
+        for _ in 0..ROUNDS {
+            let conditional = self.desk.is_conditional();
+            let Some((flags, modseq)) = self.flags(&one)? else { return Ok(Removed::Gone) };
+            let others_did = row.state == State::Published && flags::has(&flags, "\\Deleted");
+            if others_did || flags::has(&flags, "\\Draft") {
+                return Ok(Removed::Refused);
+            }
+            self.carry(place, copy, &mut known, &flags)?;
+            self.open(&row.mailbox)?;
+            let since = modseq.filter(|_| conditional);
+            let beaten = self.desk.session().uid_store(&one, since, "+FLAGS.SILENT", &[deleted()], ignore)?;
+            if beaten.contains(uid) {
+                continue;
+            }
+            self.desk.session().noop()?;
+            let mut last = None;
+            self.desk.session().uid_expunge_seen(&one, |fetched| last = fetched.flags)?;
+            if let Some(flags) = last {
+                self.carry(place, copy, &mut known, &flags)?;
+                self.open(&row.mailbox)?;
+            }
+            return Ok(Removed::Gone);
+        }
+        Ok(Removed::Gone)
+    }
+
+    fn flags(&mut self, one: &UidSet) -> Result<Option<Flagged>, BatchError> {
+        let items = if self.desk.is_conditional() { "UID FLAGS MODSEQ" } else { "UID FLAGS" };
+        let mut found = None;
+        self.desk.session().uid_fetch(one, items, no_body, |fetched| {
+            if let Some(flags) = fetched.flags.filter(|_| one.contains(fetched.uid)) {
+                found = Some((flags, fetched.modseq));
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// What the original's flags are now, the copy's become.
+    fn carry(
+        &mut self,
+        place: &Whereabouts,
+        copy: &UidSet,
+        known: &mut Vec<String>,
+        flags: &[String],
+    ) -> Result<(), BatchError> {
+        let mut now = flags::to_carry(flags, LOCK);
+        now.retain(|flag| !flag.eq_ignore_ascii_case("\\Deleted"));
+        let Changes { added, removed } = Changes::between(known, &now);
+        if added.is_empty() && removed.is_empty() {
+            return Ok(());
+        }
+        self.open(&place.mailbox)?;
+        for (item, flags) in [("+FLAGS.SILENT", added), ("-FLAGS.SILENT", removed)] {
+            if !flags.is_empty() {
+                self.desk.session().uid_store(copy, None, item, &flags, ignore)?;
+            }
+        }
+        *known = now;
         Ok(())
     }
 
@@ -424,6 +511,16 @@ impl<R: Remake> Run<'_, R> {
         let validity = self.desk.validity()?;
         self.with.removal.remove(self.desk, &keeper.extra)?;
         if row.state == State::Retiring {
+            // It went by us; or by its owner before we came to it, and then it stands elsewhere with our lock.
+            if let Some((mailbox, uid)) = self.locked_elsewhere(&place.fingerprint)? {
+                self.desk.turn_to(&mailbox)?;
+                let marks = [LOCK.to_owned(), deleted()];
+                let moved = std::iter::once(uid).collect();
+                self.desk.session().uid_store(&moved, None, "-FLAGS.SILENT", &marks, ignore)?;
+                self.open(&place.mailbox)?;
+                self.with.removal.remove(self.desk, &one)?;
+                return Ok(Ok(Recovery::MovedElsewhere));
+            }
             let copy = Key { validity, uid: keeper.uid };
             return Ok(Ok(Recovery::Replaced { mailbox: place.mailbox.clone(), copy, mark: place.mark.clone() }));
         }
@@ -436,6 +533,35 @@ impl<R: Remake> Run<'_, R> {
             to_trash(self.desk, self.with.mailboxes, &one)?;
             Ok(Ok(Recovery::Expunged))
         }
+    }
+
+    /// A message of any mailbox that carries our lock and is that original; not one of the rows that are still to be settled.
+    fn locked_elsewhere(&mut self, original: &[u8]) -> Result<Option<(Mailbox, u32)>, BatchError> {
+        if self.locked.is_none() {
+            let mut locked = Vec::new();
+            for mailbox in self.with.mailboxes {
+                match self.desk.reopen(mailbox) {
+                    Ok(()) => {}
+                    Err(DeskError::Imap(error)) if error.is_refusal() => continue,
+                    Err(error) => return Err(error.into()),
+                }
+                if !self.desk.can_lock(LOCK) {
+                    continue;
+                }
+                let validity = self.desk.validity()?;
+                let found = self.desk.session().uid_search(&format!("KEYWORD {LOCK}"))?;
+                for uid in found.iter() {
+                    let is_original = self.originals.contains(&(mailbox.name().to_owned(), Key { validity, uid }));
+                    if let (false, Some(found)) = (is_original, fingerprint(self.desk, self.how, uid)?) {
+                        locked.push((mailbox.clone(), uid, found));
+                    }
+                }
+            }
+            self.locked = Some(locked);
+        }
+        let locked = self.locked.get_or_insert_default();
+        let at = locked.iter().position(|(_, _, found)| found == original);
+        Ok(at.map(|at| locked.swap_remove(at)).map(|(mailbox, uid, _)| (mailbox, uid)))
     }
 
     fn is_elsewhere(&mut self, row: &Row, place: &Whereabouts) -> Result<bool, BatchError> {
@@ -469,4 +595,17 @@ fn of_size(session: &mut Session, size: u64) -> Result<UidSet, ImapError> {
         })?;
     }
     Ok(exact)
+}
+
+/// The fingerprint of a message of the open mailbox.
+pub(super) fn fingerprint<R: Remake>(desk: &mut Desk, how: &R, uid: u32) -> Result<Option<Vec<u8>>, BatchError> {
+    let mut found = None;
+    let one: UidSet = std::iter::once(uid).collect();
+    let scratch = |length| how.scratch(length);
+    desk.session().uid_fetch(&one, "UID BODY.PEEK[]", scratch, |fetched| {
+        if let Some(Ok(scratch)) = fetched.body.filter(|_| fetched.uid == uid) {
+            found = how.finish(scratch).and_then(|mut octets| how.fingerprint(&mut octets)).ok();
+        }
+    })?;
+    Ok(found)
 }

@@ -65,6 +65,13 @@ impl<R: Remake> Run<'_, '_, R> {
                 match fetched.body {
                     None => {}
                     Some(Err(_)) => bad.push((index, Failure::Scratch)),
+                    // Cut short, or another message's body: RFC 2180 §4.1 lets a server give nothing for what somebody expunged. And without
+                    // a date its copy would get another one.
+                    Some(Ok(Counted { length, .. }))
+                        if fetched.size != Some(length) || fetched.internal_date.is_none() =>
+                    {
+                        bad.push((index, Failure::Unreadable));
+                    }
                     Some(Ok(Counted { scratch, length })) => match how.finish(scratch) {
                         Err(_) => bad.push((index, Failure::Scratch)),
                         Ok(octets) => {
@@ -237,27 +244,26 @@ impl<R: Remake> Run<'_, '_, R> {
             let missing: UidSet = uids.iter().filter(|uid| !copies.contains_key(uid)).collect();
             copies.extend(self.fetch_copies(&missing)?);
         }
-        let (mut pairs, mut strays, mut withdrawn) = (Vec::new(), Vec::new(), UidSet::new());
+        let (mut pairs, mut strays) = (Vec::new(), Vec::new());
         for one in stored {
             match copies.remove(&one.uid) {
                 None => strays.push(one),
-                Some(copy) if !same_date(&one.original, &copy) => {
-                    withdrawn.insert(one.uid);
-                    self.fail(one.index, Failure::Date);
-                }
                 Some(copy) => pairs.push((one, copy)),
             }
         }
         let how = self.how;
         let results = on_all_cores(pairs, |(one, copy)| prove(how, one, copy));
-        let mut proven = Vec::new();
+        let (mut proven, mut withdrawn) = (Vec::new(), UidSet::new());
         for (index, uid, result) in results {
             match result {
-                Ok(copy) => proven.push(copy),
-                Err(failure) => {
+                Proving::Proved(copy) => proven.push(*copy),
+                // It is ours: it says so, or it was proven.
+                Proving::Ours(failure) => {
                     withdrawn.insert(uid);
                     self.fail(index, failure);
                 }
+                // The server named somebody else's message. Recovery looks for ours by its mark.
+                Proving::Strange => self.end(index, Ending::Unsettled),
             }
         }
         self.withdraw(&withdrawn)?;
@@ -337,37 +343,62 @@ fn make<R: Remake>(
     Ok(Made { index, written, octets, length, original, place: Vec::new() })
 }
 
-#[expect(clippy::type_complexity, reason = "which message, which copy, what came of it")]
+/// What came of proving a copy.
+enum Proving<P, E> {
+    Proved(Box<ProvedCopy<P>>),
+    /// It cannot stay, and is ours.
+    Ours(Failure<E>),
+    /// It is not known to be ours.
+    Strange,
+}
+
 fn prove<R: Remake>(
     how: &R,
     stored: Stored<R::Kept>,
     mut copy: Copy<R::Octets>,
-) -> (usize, u32, Result<ProvedCopy<R::Proof>, Failure<R::Error>>) {
+) -> (usize, u32, Proving<R::Proof, R::Error>) {
     let Stored { index, written, length, original, place, uid, .. } = stored;
+    let is_dated = same_date(&original, &copy);
     let Written { kept, mark, fingerprint, twins, .. } = written;
-    let proved = how.prove(kept, &mut copy.octets).map_err(Failure::Refused).map(|proof| {
-        // What the server did not take over at APPEND is set again.
-        let has = |flag: &&String| flags::has(&copy.flags, flag);
-        let flags = original.flags.iter().filter(has).cloned().collect();
-        ProvedCopy {
-            index,
-            _proof: proof,
-            mark,
-            fingerprint,
-            twins,
-            uid,
-            length,
-            internal_date: copy.internal_date,
-            original_length: original.length,
-            place,
-            flags,
-            // They cannot be given at APPEND.
-            labels: Vec::new(),
-            modseq: 0,
+    let proved = how.prove(kept, &mut copy.octets);
+    let proving = match proved {
+        Ok(_) if !is_dated => Proving::Ours(Failure::Date),
+        Ok(proof) => {
+            // What the server did not take over at APPEND is set again.
+            let has = |flag: &&String| flags::has(&copy.flags, flag);
+            let flags = original.flags.iter().filter(has).cloned().collect();
+            Proving::Proved(Box::new(ProvedCopy {
+                index,
+                _proof: proof,
+                mark,
+                fingerprint,
+                twins,
+                uid,
+                length,
+                internal_date: copy.internal_date,
+                original_length: original.length,
+                place,
+                flags,
+                // They cannot be given at APPEND.
+                labels: Vec::new(),
+                modseq: 0,
+            }))
         }
-    });
-    (index, uid, proved)
+        Err(error) if bears(how, &mark, &mut copy.octets) => Proving::Ours(Failure::Refused(error)),
+        Err(_) => Proving::Strange,
+    };
+    (index, uid, proving)
 }
+
+/// Whether a message bears that mark.
+fn bears<R: Remake>(how: &R, mark: &[u8], octets: &mut R::Octets) -> bool {
+    let mut head = Vec::new();
+    let read = octets.rewind().and_then(|()| octets.take(MOST_HEADER).read_to_end(&mut head));
+    read.is_ok() && !mark.is_empty() && how.mark_of(&head).as_deref() == Some(mark)
+}
+
+/// Octets in which a header section of ours ends.
+const MOST_HEADER: u64 = 64 * 1024;
 
 fn appends<'m, K, O: Read + Seek>(
     made: &'m mut [Made<K, O>],

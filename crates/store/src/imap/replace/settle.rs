@@ -116,33 +116,71 @@ impl<R: Remake> Run<'_, '_, R> {
             self.fail(copy.index, Failure::Restless);
         }
         self.withdraw(&restless)?;
-        let uids = self.uids(flagged.iter().map(|copy| copy.index));
-        match self.removal {
-            Removal::Expunge if !uids.is_empty() => self.expunge(&uids, &mut flagged)?,
-            removal => removal.remove(self.desk, &uids)?,
+        if let Removal::Expunge = self.removal {
+            let (gone, vanished) = self.expunge(flagged)?;
+            flagged = gone;
+            late.extend(vanished);
+        } else {
+            let uids = self.uids(flagged.iter().map(|copy| copy.index));
+            self.removal.remove(self.desk, &uids)?;
         }
         (self.watch)(Step::Retired);
         Ok((flagged, late))
     }
 
-    /// The originals go. What others changed on them between our `\Deleted` and their end still goes to the copies.
-    pub(super) fn expunge(&mut self, uids: &UidSet, copies: &mut [ProvedCopy<R::Proof>]) -> Result<(), BatchError> {
-        let mut last = HashMap::new();
-        self.desk.session().uid_expunge_seen(uids, |fetched| {
-            if let Some(flags) = fetched.flags {
-                last.insert(fetched.uid, flags);
-            }
-        })?;
-        let mut orders = Orders::default();
+    /// The originals go. What others changed on them between our `\\Deleted` and their end still goes to the copies. Gives those that went by us,
+    /// and those that somebody was faster with.
+    #[expect(clippy::type_complexity, reason = "two lists of the same")]
+    fn expunge(
+        &mut self,
+        copies: Vec<ProvedCopy<R::Proof>>,
+    ) -> Result<(Vec<ProvedCopy<R::Proof>>, Vec<ProvedCopy<R::Proof>>), BatchError> {
+        if copies.is_empty() {
+            return Ok((copies, Vec::new()));
+        }
+        // A round trip by itself: while commands are in the pipe, some servers do not tell what others did.
+        self.desk.session().noop()?;
+        let now = self.look(&self.uids(copies.iter().map(|copy| copy.index)))?;
+        let (mut here, mut vanished) = (Vec::new(), Vec::new());
+        let (mut stays, mut withdrawn) = (UidSet::new(), UidSet::new());
         for copy in copies {
-            if let Some(flags) = last.remove(&self.uid(copy.index)) {
-                let flags = flags.into_iter().filter(|flag| !flag.eq_ignore_ascii_case("\\Deleted")).collect();
+            let uid = self.uid(copy.index);
+            let Some(entry) = self.batch.entries.get(copy.index) else { continue };
+            let Some(Now { flags, .. }) = now.get(&uid) else {
+                vanished.push(copy);
+                continue;
+            };
+            match self.how.may(&entry.job, &but_deleted(flags.clone())) {
+                Ok(()) => here.push(copy),
+                Err(error) => {
+                    stays.insert(uid);
+                    withdrawn.insert(copy.uid);
+                    self.fail(copy.index, Failure::Refused(error));
+                }
+            }
+        }
+        if !stays.is_empty() {
+            self.desk.session().uid_store(&stays, None, "-FLAGS.SILENT", &[deleted()], ignore)?;
+            self.withdraw(&withdrawn)?;
+        }
+        let uids = self.uids(here.iter().map(|copy| copy.index));
+        let mut last = now;
+        if !uids.is_empty() {
+            self.desk.session().uid_expunge_seen(&uids, |fetched| {
+                if let (Some(flags), Some(known)) = (fetched.flags, last.get_mut(&fetched.uid)) {
+                    known.flags = flags;
+                }
+            })?;
+        }
+        let mut orders = Orders::default();
+        for copy in &mut here {
+            if let Some(Now { flags, .. }) = last.remove(&self.uid(copy.index)) {
                 let labels = copy.labels.clone();
-                orders.carry(copy, &Now { flags, modseq: None, labels });
+                orders.carry(copy, &Now { flags: but_deleted(flags), modseq: None, labels });
             }
         }
         self.carry_out(orders)?;
-        Ok(())
+        Ok((here, vanished))
     }
 
     /// Flags the originals as deleted, each only if nothing changed since it was last read. Gives those that are flagged.
@@ -177,9 +215,8 @@ impl<R: Remake> Run<'_, '_, R> {
             let uid = self.uid(copy.index);
             if let Some(flags) = now.remove(&uid) {
                 flagged.insert(uid);
-                let flags = flags.into_iter().filter(|flag| !flag.eq_ignore_ascii_case("\\Deleted")).collect();
                 let labels = copy.labels.clone();
-                orders.carry(copy, &Now { flags, modseq: None, labels });
+                orders.carry(copy, &Now { flags: but_deleted(flags), modseq: None, labels });
             }
         }
         self.carry_out(orders)?;
@@ -207,4 +244,9 @@ impl<R: Remake> Run<'_, '_, R> {
         }
         Ok(())
     }
+}
+
+/// Without the mark that we set ourselves.
+fn but_deleted(flags: Vec<String>) -> Vec<String> {
+    flags.into_iter().filter(|flag| !flag.eq_ignore_ascii_case("\\Deleted")).collect()
 }
