@@ -18,7 +18,9 @@ mod hold;
 mod put;
 mod carry;
 mod current;
+mod transaction;
 mod door;
+mod milter;
 mod serve;
 
 pub use carry::{Hop, Note, Tell};

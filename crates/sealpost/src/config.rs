@@ -108,6 +108,7 @@ struct WrittenSource {
     account: Option<String>,
     lmtp: Option<String>,
     smtp: Option<String>,
+    milter: Option<String>,
     mailboxes: Option<Vec<String>>,
     #[serde(default, deserialize_with = "value::duration")]
     grace: Option<Duration>,
@@ -214,7 +215,7 @@ impl TryFrom<WrittenFlow> for Flow {
 
 impl WrittenSource {
     fn is_door(&self) -> bool {
-        self.lmtp.is_some() || self.smtp.is_some()
+        self.lmtp.is_some() || self.smtp.is_some() || self.milter.is_some()
     }
 
     fn into_mailboxes(self) -> Result<Source, String> {
@@ -225,14 +226,14 @@ impl WrittenSource {
             || self.authserv_id.is_some();
         if of_a_door {
             let keys = "`hello`, `trusted`, `tls-certificate`, `tls-key` and `authserv-id`";
-            return Err(format!("{keys} are for mail that passes by (`lmtp`, `smtp`)"));
+            return Err(format!("{keys} are for mail that passes by (`lmtp`, `smtp`, `milter`)"));
         }
         let (place, grace) = match (self.maildir, self.account) {
             (Some(maildir), None) => (Place::Maildir(maildir), Duration::ZERO),
             (None, Some(account)) => (Place::Account(account), GRACE),
             (Some(_), Some(_)) => return Err("a source is either `maildir` or `account`, not both".to_owned()),
             (None, None) => {
-                return Err("a source needs `maildir` or `account`; or `lmtp`, `smtp`".to_owned());
+                return Err("a source needs `maildir` or `account`; or `lmtp`, `smtp`, `milter`".to_owned());
             }
         };
         Ok(Source {
@@ -246,7 +247,7 @@ impl WrittenSource {
 
     fn into_door(self) -> Result<WrittenDoor, String> {
         if self.maildir.is_some() || self.account.is_some() {
-            return Err("a source is one of `maildir`, `account`, `lmtp`, `smtp`, not two".to_owned());
+            return Err("a source is one of `maildir`, `account`, `lmtp`, `smtp`, `milter`, not two".to_owned());
         }
         if self.mailboxes.is_some() || self.grace.is_some() || self.since.is_some() {
             return Err("`mailboxes`, `grace` and `since` are for mail that lies in mailboxes".to_owned());
@@ -254,6 +255,7 @@ impl WrittenSource {
         Ok(WrittenDoor {
             lmtp: self.lmtp,
             smtp: self.smtp,
+            milter: self.milter,
             hello: self.hello,
             max_size: self.max_size,
             trusted: self.trusted,
@@ -269,7 +271,7 @@ impl WrittenSeal {
         let of_a_door = self.certificates.is_some() || self.on_failure.is_some() || self.hold.is_some();
         if of_a_door || self.exceptions.is_some() {
             let keys = "`certificates`, `on-failure`, `exceptions` and `hold`";
-            return Err(format!("{keys} are for mail that passes by (`lmtp`, `smtp`)"));
+            return Err(format!("{keys} are for mail that passes by (`lmtp`, `smtp`, `milter`)"));
         }
         let to = self.to.ok_or("missing field `to`")?;
         Ok(Seal { to, policy: self.policy, scheme: self.scheme, compress: self.compress })
@@ -316,7 +318,7 @@ fn sink<'de, D: Deserializer<'de>>(from: D) -> Result<Option<WrittenSink>, D::Er
 }
 
 /// Keys and words that a config may hold, for suggestions.
-const KNOWN: [&str; 54] = [
+const KNOWN: [&str; 55] = [
     "flow",
     "source",
     "seal",
@@ -352,6 +354,7 @@ const KNOWN: [&str; 54] = [
     "baseline",
     "lmtp",
     "smtp",
+    "milter",
     "hello",
     "trusted",
     "tls-certificate",

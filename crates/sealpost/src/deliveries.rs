@@ -10,6 +10,7 @@ use std::{
 use flow::delivery::{Door, Hold, Listen, Policy, Settings, Sink, Socket};
 use flow::directory::Directory;
 use seal::{Enrolment, Padding};
+use wire::milter::{self, Actions};
 use wire::smtp::{
     Dialect, Place,
     client::{NextHop, Security},
@@ -20,7 +21,7 @@ use crate::{
     accounts, clock,
     config::{
         self, Compress,
-        delivery::{Delivery, DoorOptions, Hop, HopTls},
+        delivery::{Delivery, DoorOptions, Hop, HopTls, Spoken},
     },
     directories,
     failure::{DoingWhat, Exit, Failure},
@@ -134,7 +135,15 @@ fn held(home: &Home, hold: &config::delivery::Hold) -> Result<Hold, Failure> {
 fn door(home: &Home, door: &config::delivery::Door, sockets: &Sockets) -> Result<Door, Failure> {
     let place = at_home(home, &door.listen);
     let listen = Listen { socket: sockets.take(&place), place };
-    Ok(Door::Mail { listen, session: Arc::new(session(home, door.dialect, &door.options)?) })
+    Ok(match door.spoken {
+        Spoken::Mail(dialect) => Door::Mail { listen, session: Arc::new(session(home, dialect, &door.options)?) },
+        Spoken::Milter => {
+            let changes = Actions::ADD_HEADERS.with(Actions::CHANGE_HEADERS).with(Actions::REPLACE_BODY);
+            let mut settings = milter::Settings::new(changes);
+            settings.max_message = door.options.max_size.unwrap_or(MAX_MESSAGE);
+            Door::Milter { listen, session: Arc::new(settings) }
+        }
+    })
 }
 
 fn session(home: &Home, dialect: Dialect, options: &DoorOptions) -> Result<server::Settings, Failure> {
@@ -165,6 +174,7 @@ fn sink(home: &Home, sink: &config::delivery::Sink, hello: Option<&str>) -> Resu
     Ok(match sink {
         config::delivery::Sink::Hop(hop) => Sink::Hop(next_hop(home, hop, hello)?),
         config::delivery::Sink::Maildir(path) => Sink::Maildir(home.at(path)),
+        config::delivery::Sink::Back => Sink::Back,
     })
 }
 

@@ -90,6 +90,14 @@ impl Postfix {
         self.directory.path().to_path_buf()
     }
 
+    /// Adds lines to `main.cf`, and begins anew.
+    pub fn configure(&mut self, more: &str) {
+        let file = self.directory().join("etc/main.cf");
+        let text = fs::read_to_string(&file).expect("Postfix's own configuration");
+        self.directory.write("etc/main.cf", &format!("{text}\n{more}\n"));
+        self.restart();
+    }
+
     /// Ends every process of it at once.
     pub fn kill(&mut self) {
         self.daemon = None;

@@ -19,5 +19,5 @@ pub use duplex::Duplex;
 pub use path::{Body, MailFrom, Parameter, RcptTo};
 pub use place::{Dialect, Place};
 pub use reply::Reply;
-pub use shape::Shape;
+pub use shape::{Looking, Shape};
 pub use xforward::Xforward;

@@ -331,7 +331,7 @@ fn words(envelope: &Envelope, to: &[&RcptTo]) -> Vec<String> {
 }
 
 /// What the sender is told when a copy cannot be sealed.
-fn refusal(answer: OnFailure, trouble: Trouble) -> Reply {
+pub(crate) fn refusal(answer: OnFailure, trouble: Trouble) -> Reply {
     let (subject, detail) = trouble.enhanced();
     match answer {
         OnFailure::Reject => {

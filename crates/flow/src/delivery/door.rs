@@ -5,26 +5,13 @@
 
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, StreamExt};
 use wire::smtp::server::{Received, Request, Session, SessionError};
-use wire::smtp::{Dialect, MailFrom, RcptTo, Reply};
+use wire::smtp::{Dialect, MailFrom, Reply};
 
-use crate::delivery::carry::{Destined, Envelope, Gateway, Settled, hash};
+use crate::delivery::carry::Envelope;
 use crate::delivery::current::Current;
 use crate::delivery::mail::{Mail, Taking};
-use crate::delivery::memo::Which;
-
-/// Copies of one message that are made and handed on at once.
-const AT_ONCE: usize = 8;
-
-/// A transaction under way (RFC 5321 §3.3).
-struct Transaction {
-    gateway: Arc<Gateway>,
-    envelope: Arc<Envelope>,
-    announced: Option<u64>,
-    recipients: Vec<(RcptTo, Destined)>,
-}
+use crate::delivery::transaction::Transaction;
 
 /// Leads a session to its end.
 pub(crate) async fn attend(session: &mut Session, current: &Current) -> Result<(), SessionError> {
@@ -71,7 +58,7 @@ fn begin(session: &Session, current: &Current, from: MailFrom) -> Transaction {
     let queue_id = said.as_ref().and_then(|said| said.ident().map(str::to_owned));
     let announced = from.size;
     let envelope = Arc::new(Envelope { from, said, queue_id });
-    Transaction { gateway: current.gateway(), envelope, announced, recipients: Vec::new() }
+    Transaction::new(current.gateway(), envelope, announced)
 }
 
 /// What came of taking a message.
@@ -104,54 +91,7 @@ async fn take(session: &mut Session, transaction: &Transaction) -> Result<Taken,
 /// Seal, put, settle, for all recipients.
 async fn settle(dialect: Dialect, transaction: &Transaction, mail: &Mail) -> Vec<Reply> {
     match dialect {
-        Dialect::Lmtp => {
-            let Transaction { gateway, envelope, recipients, .. } = transaction;
-            let each: Vec<BoxFuture<'_, Settled>> =
-                recipients.iter().map(|(to, destined)| gateway.carry(mail, envelope, to, destined).boxed()).collect();
-            let settled = futures_util::stream::iter(each).buffered(AT_ONCE);
-            settled.map(|settled| settled.reply).collect().await
-        }
-        Dialect::Smtp => vec![together(transaction, mail).await],
-    }
-}
-
-/// One answer for all. If some copies were taken and one was not, the message must come again: those that were taken are remembered.
-async fn together(transaction: &Transaction, mail: &Mail) -> Reply {
-    let Transaction { gateway, envelope, recipients, .. } = transaction;
-    let several = recipients.len() > 1 || !gateway.memo.is_empty();
-    let hash = match several.then(|| hash(mail)).transpose() {
-        Ok(hash) => hash,
-        Err(_) => return Reply::new(451, (4, 3, 0), "the message cannot be read again"),
-    };
-    let which = |to: &RcptTo| hash.map(|hash| Which::new(&hash, &envelope.from.address, &to.address));
-    let one = |to, destined| {
-        let which = which(to);
-        async move {
-            let before = which.and_then(|which| gateway.recall(envelope, which, mail.length()));
-            let settled = match before {
-                Some(settled) => settled,
-                None => gateway.carry(mail, envelope, to, destined).await,
-            };
-            (which, settled)
-        }
-        .boxed()
-    };
-    let each: Vec<BoxFuture<'_, (Option<Which>, Settled)>> =
-        recipients.iter().map(|(to, destined)| one(to, destined)).collect();
-    let settled: Vec<(Option<Which>, Settled)> = futures_util::stream::iter(each).buffered(AT_ONCE).collect().await;
-    let failed = settled.iter().map(|(_, settled)| settled).filter(|settled| settled.receipt.is_none());
-    // As long as one of them may still get it, the sender must not give up.
-    let worst = failed.min_by_key(|settled| settled.reply.code() / 100).map(|settled| settled.reply.clone());
-    for (which, settled) in &settled {
-        match which {
-            Some(which) if worst.is_none() => gateway.memo.forget(*which),
-            Some(which) if settled.receipt.is_some() => gateway.memo.remember(*which),
-            _ => {}
-        }
-    }
-    match (worst, settled.into_iter().next()) {
-        (Some(reply), _) => reply,
-        (None, Some((_, settled))) => settled.reply,
-        (None, None) => Reply::new(503, (5, 5, 1), "RCPT first"),
+        Dialect::Lmtp => transaction.one_by_one(mail).await,
+        Dialect::Smtp => vec![transaction.together(mail).await],
     }
 }

@@ -34,6 +34,7 @@ pub(crate) enum Put {
 pub(crate) enum Place {
     Hop(Pool),
     Maildir(std::path::PathBuf),
+    Nowhere,
 }
 
 impl Place {
@@ -41,6 +42,7 @@ impl Place {
         match sink {
             Sink::Hop(hop) => Place::Hop(Pool::new(hop.clone())),
             Sink::Maildir(path) => Place::Maildir(path.clone()),
+            Sink::Back => Place::Nowhere,
         }
     }
 
@@ -59,6 +61,7 @@ impl Place {
                     Err(_) => Put::Unwritable,
                 }
             }
+            Place::Nowhere => Put::Unwritable,
         }
     }
 }

@@ -12,8 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use store::Fate;
+use wire::milter;
 use wire::smtp::listen::{Listener, Seat, Sessions};
-use wire::smtp::server::{self, Session};
+use wire::smtp::server;
 use wire::smtp::{Duplex, Place, limit};
 
 use crate::delivery::carry::{Gateway, Shared, Tell};
@@ -22,6 +23,7 @@ use crate::delivery::current::Current;
 use crate::delivery::door::attend;
 use crate::delivery::health::Health;
 use crate::delivery::memo::Memo;
+use crate::delivery::milter::watch;
 use crate::delivery::settings::{Door, Listen, Settings, Socket};
 
 /// What others may do with a flow that runs, and see of it.
@@ -98,7 +100,8 @@ pub fn serve(mut settings: Settings, tell: Tell, controls: &Controls) -> Result<
         tell,
     };
     let led = match &settings.door {
-        Door::Mail { session, .. } => Arc::clone(session),
+        Door::Mail { session, .. } => Led::Mail(Arc::clone(session)),
+        Door::Milter { session, .. } => Led::Milter(Arc::clone(session)),
     };
     let most = settings.sessions.clamp(1, limit::SESSIONS);
     let current = Arc::new(Current::new(Gateway::new(settings, &shared)));
@@ -112,14 +115,7 @@ pub fn serve(mut settings: Settings, tell: Tell, controls: &Controls) -> Result<
     Ok(())
 }
 
-async fn run(
-    listener: Listener,
-    most: usize,
-    led: &Arc<server::Settings>,
-    current: &Arc<Current>,
-    shared: &Shared,
-    controls: &Controls,
-) {
+async fn run(listener: Listener, most: usize, led: &Led, current: &Arc<Current>, shared: &Shared, controls: &Controls) {
     let sessions = Sessions::default();
     let mut step = tokio::time::interval(STEP);
     while !controls.stop.load(Ordering::Relaxed) {
@@ -127,7 +123,7 @@ async fn run(
             (stream, address) = listener.next() => {
                 shared.counts.session();
                 let seat = sessions.seat(most);
-                tokio::spawn(lead(stream, address, Arc::clone(led), Arc::clone(current), seat));
+                tokio::spawn(lead(stream, address, led.clone(), Arc::clone(current), seat));
             }
             _ = step.tick() => if let Some(settings) = controls.next() {
                 current.set(Gateway::new(settings, shared));
@@ -144,24 +140,36 @@ async fn run(
     }
 }
 
-/// One session, from its greeting to its end.
-async fn lead(
-    stream: Box<dyn Duplex>,
-    address: Option<IpAddr>,
-    led: Arc<server::Settings>,
-    current: Arc<Current>,
-    seat: Seat,
-) {
-    // How a session ends is its client's business: nothing was lost, and there is nobody to tell.
-    if let Ok(mut session) = Session::begin(stream, address, led, Arc::clone(&seat.activity)).await {
-        let _ = attend(&mut session, &current).await;
-        session.end().await;
+/// How sessions are led.
+#[derive(Clone)]
+enum Led {
+    Mail(Arc<server::Settings>),
+    Milter(Arc<milter::Settings>),
+}
+
+/// One session, from its greeting to its end. How it ends is its client's business: nothing was lost, and there is nobody to tell.
+async fn lead(stream: Box<dyn Duplex>, address: Option<IpAddr>, led: Led, current: Arc<Current>, seat: Seat) {
+    let activity = Arc::clone(&seat.activity);
+    match led {
+        Led::Mail(settings) => {
+            if let Ok(mut session) = server::Session::begin(stream, address, settings, activity).await {
+                let _ = attend(&mut session, &current).await;
+                session.end().await;
+            }
+        }
+        Led::Milter(settings) => {
+            if let Ok(mut session) = milter::Session::begin(stream, settings, activity).await {
+                let _ = watch(&mut session, &current).await;
+                session.end().await;
+            }
+        }
     }
     drop(seat);
 }
 
 async fn listen(door: &mut Door) -> io::Result<Listener> {
-    let Door::Mail { listen: Listen { place, socket }, .. } = door;
+    let (Door::Mail { listen, .. } | Door::Milter { listen, .. }) = door;
+    let Listen { place, socket } = listen;
     match socket.take() {
         Some(Socket::Tcp(socket)) => Listener::of_tcp(socket),
         Some(Socket::Unix(socket)) => Listener::of_unix(socket),

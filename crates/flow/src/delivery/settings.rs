@@ -54,6 +54,13 @@ pub enum Door {
         /// How sessions are led.
         session: Arc<server::Settings>,
     },
+    /// The milter protocol: a mail server shows its mail, and changes it as it is told.
+    Milter {
+        /// Where.
+        listen: Listen,
+        /// How connections are led.
+        session: Arc<wire::milter::Settings>,
+    },
 }
 
 /// Where connections come in.
@@ -78,6 +85,8 @@ pub enum Sink {
     Hop(NextHop),
     /// Into a Maildir.
     Maildir(PathBuf),
+    /// Nowhere: the server that shows it keeps it. A milter's only; it takes one owner's recipients at a time.
+    Back,
 }
 
 /// Where mail is kept that is held (A16).
@@ -93,7 +102,7 @@ impl Door {
     /// Where it listens.
     pub fn listen(&self) -> &Listen {
         match self {
-            Door::Mail { listen, .. } => listen,
+            Door::Mail { listen, .. } | Door::Milter { listen, .. } => listen,
         }
     }
 }

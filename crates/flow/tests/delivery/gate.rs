@@ -12,6 +12,7 @@ use flow::delivery::{Controls, Door, Hold, Listen, OnFailure, Policy, Settings, 
 use flow::directory::{Directory, Source};
 use seal::{Compression, Padding};
 use sealed::signature::Trust;
+use wire::milter::{self, Actions};
 use wire::smtp::client::NextHop;
 use wire::smtp::{Dialect, Place, server};
 
@@ -32,6 +33,8 @@ pub(crate) struct Choice {
     pub(crate) policy: Policy,
     pub(crate) hold: bool,
     pub(crate) max_message: u64,
+    /// A milter instead of a server.
+    pub(crate) milter: bool,
 }
 
 /// A flow that runs; it ends with this value.
@@ -52,6 +55,7 @@ pub(crate) fn choice(home: &Path, dialect: Dialect, sink: Sink) -> Choice {
         policy: Policy::default(),
         hold: true,
         max_message: 64 * 1024 * 1024,
+        milter: false,
     }
 }
 
@@ -77,12 +81,21 @@ impl Gate {
         session.max_message = choice.max_message;
         session.trusted = vec!["127.0.0.0/8".parse().unwrap()];
         let enrolment = Arc::new(scene.settings().enrolment);
+        let listen = Listen { place: Place::Tcp(address.to_string()), socket: Some(Socket::Tcp(socket)) };
+        let changes = Actions::ADD_HEADERS.with(Actions::CHANGE_HEADERS).with(Actions::REPLACE_BODY);
+        let door = match choice.milter {
+            false => Door::Mail { listen, session: Arc::new(session) },
+            true => Door::Milter {
+                listen,
+                session: Arc::new(milter::Settings {
+                    max_message: choice.max_message,
+                    ..milter::Settings::new(changes)
+                }),
+            },
+        };
         let settings = Settings {
             name: "delivery".to_owned(),
-            door: Door::Mail {
-                listen: Listen { place: Place::Tcp(address.to_string()), socket: Some(Socket::Tcp(socket)) },
-                session: Arc::new(session),
-            },
+            door,
             sink: choice.sink,
             directory: Arc::new(Directory::new(choice.source)),
             policy: choice.policy,

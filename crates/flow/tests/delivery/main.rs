@@ -9,6 +9,7 @@ mod gate;
 mod hop;
 
 mod directory;
+mod milter;
 mod odd;
 mod partial;
 mod policies;

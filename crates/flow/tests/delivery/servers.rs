@@ -10,7 +10,7 @@ use crate::gate::{ALICE, BOB, Gate, assert_nothing_readable, choice, enrol, hop,
 use crate::scene::Scene;
 
 /// Everything in an INBOX.
-fn inbox(server: std::net::SocketAddr, user: &str) -> Vec<Vec<u8>> {
+pub(crate) fn inbox(server: std::net::SocketAddr, user: &str) -> Vec<Vec<u8>> {
     let endpoint = Endpoint { host: server.ip().to_string(), port: server.port(), security: Security::Plain };
     let password = format!("{user}-pw").into();
     let credentials = Credentials::Password { user: user.to_owned(), password };

@@ -31,12 +31,21 @@ pub struct Delivery {
 /// Where servers hand mail in.
 #[derive(Debug)]
 pub struct Door {
-    /// LMTP or SMTP.
-    pub dialect: Dialect,
+    /// What is spoken.
+    pub spoken: Spoken,
     /// Where.
     pub listen: Place,
     /// How.
     pub options: DoorOptions,
+}
+
+/// What servers speak that hand mail in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spoken {
+    /// LMTP or SMTP.
+    Mail(Dialect),
+    /// The milter protocol.
+    Milter,
 }
 
 /// How servers are spoken to.
@@ -71,6 +80,8 @@ pub enum Sink {
     Hop(Hop),
     /// Into a Maildir.
     Maildir(PathBuf),
+    /// Nowhere: a milter changes it where it is.
+    Back,
 }
 
 /// The next server.
@@ -104,6 +115,7 @@ pub enum HopTls {
 pub(super) struct WrittenDoor {
     pub(super) lmtp: Option<String>,
     pub(super) smtp: Option<String>,
+    pub(super) milter: Option<String>,
     pub(super) hello: Option<String>,
     pub(super) max_size: Option<u64>,
     pub(super) trusted: Option<Vec<String>>,
@@ -140,7 +152,7 @@ pub(super) enum WrittenSink {
     Table(Box<WrittenHop>),
 }
 
-const DOOR: &str = "a source is one of `maildir`, `account`, `lmtp`, `smtp`";
+const DOOR: &str = "a source is one of `maildir`, `account`, `lmtp`, `smtp`, `milter`";
 const TLS: &str = "`tls-certificate` and `tls-key` go together";
 
 impl WrittenDoor {
@@ -150,11 +162,16 @@ impl WrittenDoor {
             (None, None) => None,
             _ => return Err(TLS.to_owned()),
         };
-        let (dialect, listen) = match (self.lmtp, self.smtp) {
-            (Some(listen), None) => (Dialect::Lmtp, place(&listen)?),
-            (None, Some(listen)) => (Dialect::Smtp, place(&listen)?),
+        let (spoken, listen) = match (self.lmtp, self.smtp, self.milter) {
+            (Some(listen), None, None) => (Spoken::Mail(Dialect::Lmtp), place(&listen)?),
+            (None, Some(listen), None) => (Spoken::Mail(Dialect::Smtp), place(&listen)?),
+            (None, None, Some(listen)) => (Spoken::Milter, place(&listen)?),
             _ => return Err(DOOR.to_owned()),
         };
+        if spoken == Spoken::Milter && (self.hello.is_some() || self.trusted.is_some() || tls.is_some()) {
+            let who = "the mail server speaks to its clients itself";
+            return Err(format!("a milter has no `hello`, `trusted`, `tls-certificate` and `tls-key`: {who}"));
+        }
         let options = DoorOptions {
             hello: self.hello,
             max_size: self.max_size,
@@ -162,7 +179,7 @@ impl WrittenDoor {
             tls,
             authserv_id: self.authserv_id,
         };
-        Ok(Door { dialect, listen, options })
+        Ok(Door { spoken, listen, options })
     }
 }
 
@@ -212,8 +229,16 @@ impl Delivery {
         sink: Option<WrittenSink>,
     ) -> Result<Delivery, String> {
         let door = door.door()?;
+        let is_milter = door.spoken == Spoken::Milter;
         let sink = match sink {
-            Some(WrittenSink::Table(hop)) => hop.sink()?,
+            Some(WrittenSink::Table(hop)) => match hop.sink()? {
+                Sink::Maildir(_) if is_milter => {
+                    let way = "leave `sink` out, or name where copies are handed back: { smtp = \"host:port\" }";
+                    return Err(format!("a milter changes mail where it is: {way}"));
+                }
+                sink => sink,
+            },
+            None if is_milter => Sink::Back,
             Some(WrittenSink::InPlace) => {
                 return Err("mail that passes by has no place of its own: name the next server in `sink`".to_owned());
             }

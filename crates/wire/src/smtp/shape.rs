@@ -16,9 +16,9 @@ pub enum Shape {
     Binary,
 }
 
-/// Looks at octets as they pass.
+/// Looks at the octets of one message as they pass.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Looking {
+pub struct Looking {
     shape: Shape,
     /// The octet before was a CR.
     after_cr: bool,
@@ -27,7 +27,8 @@ pub(crate) struct Looking {
 }
 
 impl Looking {
-    pub(crate) fn look(&mut self, octets: &[u8]) {
+    /// The next octets.
+    pub fn look(&mut self, octets: &[u8]) {
         if self.shape == Shape::Binary {
             return;
         }
@@ -63,7 +64,8 @@ impl Looking {
         (self.after_cr, self.open) = (false, true);
     }
 
-    pub(crate) fn finish(self) -> Shape {
+    /// That was the last of them.
+    pub fn finish(self) -> Shape {
         if self.after_cr || self.open { Shape::Binary } else { self.shape }
     }
 }
