@@ -12,7 +12,7 @@ use sealed::{
     armor::{ArmorScanner, ArmorWriter, Checksum, Surroundings},
     content::ContentReader,
     field::SealedFields,
-    identity::{AccountId, Profile},
+    identity::{AccountId, Profile, Seipd},
     index::Index,
     literal::LiteralReader,
     original::recover,
@@ -178,8 +178,8 @@ pub fn armor(octets: &[u8]) {
 
 /// Ciphertext that nobody encrypted never verifies.
 pub fn content(octets: &[u8]) {
-    for profile in [Profile::Pgp1, Profile::Pgp2] {
-        let Ok(mut reader) = ContentReader::begin(octets, profile, &session()) else { continue };
+    for version in [Seipd::V1, Seipd::V2] {
+        let Ok(mut reader) = ContentReader::begin(octets, version, &session()) else { continue };
         assert!(reader.read_to_end(&mut Vec::new()).is_err(), "a forgery under a key that nobody used");
     }
 }
@@ -208,7 +208,7 @@ pub fn payload(octets: &[u8]) {
 
 /// Content to original, under a key that nobody used.
 pub fn original(octets: &[u8]) {
-    for profile in [Profile::Pgp1, Profile::Pgp2] {
+    for profile in Profile::ALL {
         assert!(recover(octets, profile, &session(), &mut Vec::new()).is_err());
     }
 }
@@ -263,7 +263,7 @@ pub fn open_mutated(octets: &[u8]) {
 pub fn seal_open(octets: &[u8]) {
     struct Making {
         account: AccountId,
-        recipients: Vec<seal::wrap::RecipientKey>,
+        recipients: Vec<seal::RecipientKey>,
         sealer: SealerKey,
     }
     static MAKING: LazyLock<Making> = LazyLock::new(|| {

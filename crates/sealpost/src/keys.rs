@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use seal::{Enrolment, wrap::RecipientKey};
+use seal::{Enrolment, RecipientKey};
 use sealed::{identity::AccountId, signature::SealerKey};
 
 use crate::{
@@ -33,6 +33,10 @@ impl Recipients {
                     let mut enrolment = Enrolment::parse(&octets, clock::now())?;
                     match &mut all {
                         None => all = Some(enrolment),
+                        Some(first) if first.scheme != enrolment.scheme => {
+                            let hint = "name certificates of one kind";
+                            return Err(Failure::new(Exit::Usage, seal::WrapError::OtherKind).hint(hint));
+                        }
                         Some(first) => first.certificates.append(&mut enrolment.certificates),
                     }
                 }
@@ -51,7 +55,7 @@ impl Recipients {
         };
         let account =
             enrolment.account().ok_or_else(|| Failure::new(Exit::Config, "the enrolment names no certificate"))?;
-        let keys = enrolment.certificates.iter().map(|certificate| certificate.recipient.clone()).collect();
+        let keys = enrolment.recipients();
         Ok(Self { enrolment, keys, account, sealer })
     }
 }
@@ -117,8 +121,8 @@ impl Reading {
             let preface = crate::home::parse_preface(octets);
             trust.accounts.extend(preface.accounts);
             trust.sealers.extend(preface.sealers);
-            let secret = open::SecretKey::parse(octets)?;
-            let account = AccountId::of_openpgp(&secret.fingerprint());
+            let secret = open::AnySecretKey::parse(octets)?;
+            let account = secret.account()?;
             if !trust.accounts.contains(&account) {
                 trust.accounts.push(account);
             }
@@ -147,7 +151,13 @@ impl From<open::KeyError> for Failure {
     fn from(error: open::KeyError) -> Self {
         use open::KeyError;
         let (exit, hint) = match error {
-            KeyError::Unparsable => (Exit::Config, "export it again: `gpg --export-secret-keys --armor ADDRESS`"),
+            KeyError::Unparsable => (
+                Exit::Config,
+                "export it again: `gpg --export-secret-keys --armor ADDRESS`; an S/MIME key as .p12, or in PEM as PKCS #8",
+            ),
+            KeyError::NoCertificate => (Exit::Config, "put key and certificate into one file: `cat key.pem cert.pem`"),
+            KeyError::OtherCertificate => (Exit::Config, "find the certificate that was issued for this key"),
+            KeyError::P12 => (Exit::Refused, "try again; whoever made the file chose its password"),
             KeyError::Passphrase => (
                 Exit::Refused,
                 "try again; there is no way around a lost passphrase, but the recovery key may have another one",

@@ -4,7 +4,7 @@
 use std::io::Cursor;
 
 use open::{Algorithm, Keyring, OpenError, SecretKey};
-use seal::{Compression, Padding, Policy, SealError, Sealing, Settings, certificate::Certificate, wrap::RecipientKey};
+use seal::{Compression, Padding, Policy, RecipientKey, SealError, Sealing, Settings, certificate::Certificate};
 use sealed::{
     identity::{AccountId, Profile},
     index::{Index, Way},

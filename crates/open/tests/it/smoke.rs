@@ -3,7 +3,7 @@
 
 use sealed::{
     content::ContentWriter,
-    identity::Profile,
+    identity::Seipd,
     index::Index,
     literal::{compressed_header, literal_header},
     session::SessionKey,
@@ -62,12 +62,12 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         "content" | "original" => {
             let key = SessionKey::from_octets(&[9; 32]).unwrap();
             let plain = vec![7; 3000];
-            let encrypted = |profile| {
-                let mut writer = ContentWriter::begin(Vec::new(), profile, &key, plain.len() as u64).unwrap();
+            let encrypted = |version| {
+                let mut writer = ContentWriter::begin(Vec::new(), version, &key, plain.len() as u64).unwrap();
                 std::io::Write::write_all(&mut writer, &plain).unwrap();
                 writer.finish().unwrap()
             };
-            vec![encrypted(Profile::Pgp1), encrypted(Profile::Pgp2)]
+            vec![encrypted(Seipd::V1), encrypted(Seipd::V2)]
         }
         "literal" => {
             let literal = [&literal_header(400).unwrap()[..], &[b'x'; 400]].concat();
