@@ -99,6 +99,18 @@ pub struct Init {
     /// Keys in the newer format (RFC 9580), which many mail programs cannot read yet
     #[arg(long)]
     pub v6: bool,
+    /// S/MIME instead of OpenPGP: keys with self-signed certificates, and a .p12 file for phones and mail programs
+    #[arg(long, conflicts_with_all = ["v6", "sealer"])]
+    pub smime: bool,
+    /// Where the .p12 file is written [default: mailbox.p12 in the home]
+    #[arg(long, value_name = "FILE", requires = "smime")]
+    pub p12: Option<PathBuf>,
+    /// A file whose first line is the password of the .p12 file [default: one is drawn and printed once]
+    #[arg(long, value_name = "FILE", requires = "smime")]
+    pub p12_passphrase_file: Option<PathBuf>,
+    /// A program that the owner reads with; may be repeated
+    #[arg(long = "reader", value_name = "NAME", conflicts_with = "sealer")]
+    pub readers: Vec<String>,
     #[command(flatten)]
     pub passphrase: NewPassphrase,
 }
