@@ -11,12 +11,12 @@ use cms::{
     content_info::CmsVersion,
     enveloped_data::{
         KeyAgreeRecipientIdentifier, KeyAgreeRecipientInfo, KeyTransRecipientInfo, OriginatorIdentifierOrKey,
-        RecipientIdentifier, RecipientInfo, RecipientInfos,
+        RecipientIdentifier, RecipientInfo,
     },
 };
-use der::{Decode, Encode};
+use der::{Decode, Encode, Header, Reader, SliceReader, Tag};
 use seal::cms_wrap::{AES256_WRAP, CmsCurve, OAEP_SHA256, RSA_OAEP, RSA_PKCS1};
-use sealed::session::SessionKey;
+use sealed::{limit::MAX_WRAPPED_KEYS, session::SessionKey};
 use zeroize::Zeroizing;
 
 /// One unlocked key.
@@ -34,8 +34,19 @@ pub(crate) enum CmsSecret {
 
 /// Key material K, taken apart. None when it is no DER of a SET OF RecipientInfo.
 pub(crate) fn split(key_material: &[u8]) -> Option<Vec<RecipientInfo>> {
-    let infos = RecipientInfos::from_der(key_material).ok()?;
-    Some(infos.0.into_vec())
+    let mut reader = SliceReader::new(key_material).ok()?;
+    let header = Header::decode(&mut reader).ok()?;
+    if header.tag != Tag::Set || header.length != reader.remaining_len() {
+        return None;
+    }
+    let mut infos = Vec::new();
+    while !reader.is_finished() {
+        infos.push(RecipientInfo::decode(&mut reader).ok()?);
+        if infos.len() > MAX_WRAPPED_KEYS {
+            return None;
+        }
+    }
+    Some(infos)
 }
 
 impl X509Secret {

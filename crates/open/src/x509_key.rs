@@ -3,7 +3,7 @@
 //! Octets and passphrases in, octets and unlocked keys out; which file holds them is not known here.
 
 use aws_lc_rs::{
-    agreement::PrivateKey,
+    agreement::{PrivateKey, X25519},
     encoding::{AsDer, PublicKeyX509Der},
     rsa::{OaepPrivateDecryptingKey, Pkcs1PrivateDecryptingKey, PrivateDecryptingKey},
 };
@@ -18,7 +18,7 @@ use rcgen::{
 };
 use seal::{
     Certificate, CertificateError,
-    cms_wrap::CmsCurve,
+    cms_wrap::{CmsCurve, X25519_KEY},
     x509::{blocks, name_of, pem, public_key_of},
 };
 use sealed::identity::{AccountId, random, sha256};
@@ -248,7 +248,11 @@ fn secret(plain: &[u8], public: &[u8]) -> Result<CmsSecret, KeyError> {
     }
     let mut failed = KeyError::CannotDecrypt;
     for curve in CmsCurve::ALL {
-        let Ok(private) = PrivateKey::from_private_key_der(curve.algorithm(), plain) else { continue };
+        let private = match curve {
+            CmsCurve::X25519 => x25519(plain),
+            CmsCurve::P256 | CmsCurve::P384 => PrivateKey::from_private_key_der(curve.algorithm(), plain).ok(),
+        };
+        let Some(private) = private else { continue };
         // The point is what a SubjectPublicKeyInfo ends with.
         match private.compute_public_key() {
             Ok(point) if public.ends_with(point.as_ref()) => return Ok(CmsSecret::Ecdh { private, curve }),
@@ -256,6 +260,12 @@ fn secret(plain: &[u8], public: &[u8]) -> Result<CmsSecret, KeyError> {
         }
     }
     Err(failed)
+}
+
+/// A CurvePrivateKey: 32 octets in an OCTET STRING (RFC 8410 §7), which aws-lc does not take apart.
+fn x25519(plain: &[u8]) -> Option<PrivateKey> {
+    let info = PrivateKeyInfo::try_from(plain).ok().filter(|info| info.algorithm.oid == X25519_KEY)?;
+    PrivateKey::from_private_key(&X25519, info.private_key.strip_prefix(&[0x04, 32])?).ok()
 }
 
 fn begin(label: &str) -> String {

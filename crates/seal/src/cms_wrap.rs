@@ -13,12 +13,12 @@ use cms::{
     content_info::CmsVersion,
     enveloped_data::{
         KeyAgreeRecipientIdentifier, KeyAgreeRecipientInfo, KeyTransRecipientInfo, OriginatorIdentifierOrKey,
-        OriginatorPublicKey, RecipientEncryptedKey, RecipientIdentifier, RecipientInfo, RecipientInfos,
+        OriginatorPublicKey, RecipientEncryptedKey, RecipientIdentifier, RecipientInfo,
     },
 };
 use der::{
-    Decode, Encode,
-    asn1::{Any, BitString, ObjectIdentifier, OctetString, SetOfVec},
+    Decode, Encode, Header, Length, Tag,
+    asn1::{Any, BitString, ObjectIdentifier, OctetString},
 };
 use sealed::{cms_key_wrap::Derivation, session::SessionKey};
 use x509_cert::spki::AlgorithmIdentifierOwned;
@@ -191,9 +191,16 @@ impl CmsCurve {
     }
 }
 
-/// K: DER of the SET OF RecipientInfo.
-pub(crate) fn join_recipients(infos: Vec<RecipientInfo>) -> Result<Vec<u8>, BadKey> {
-    RecipientInfos(SetOfVec::try_from(infos).map_err(bad)?).to_der().map_err(bad)
+/// K: DER of the SET OF RecipientInfo. In DER they are sorted by their octets (X.690 §11.6); `cms` sorts otherwise.
+pub(crate) fn join_recipients(infos: &[RecipientInfo]) -> Result<Vec<u8>, BadKey> {
+    let encoded: Result<Vec<Vec<u8>>, der::Error> = infos.iter().map(Encode::to_der).collect();
+    let mut encoded = encoded.map_err(bad)?;
+    encoded.sort();
+    let body = encoded.concat();
+    let length = Length::try_from(body.len()).map_err(bad)?;
+    let mut key = Header::new(Tag::Set, length).and_then(|header| header.to_der()).map_err(bad)?;
+    key.extend_from_slice(&body);
+    Ok(key)
 }
 
 fn bad(_: der::Error) -> BadKey {

@@ -61,7 +61,7 @@ pub(crate) fn wrap_to_all(
                 RecipientKey::X509(recipient) => Ok(recipient.wrap(key)?),
                 RecipientKey::OpenPgp(_) => Err(WrapError::OtherKind),
             });
-            Ok(join_recipients(infos.collect::<Result<Vec<_>, _>>()?)?)
+            Ok(join_recipients(&infos.collect::<Result<Vec<_>, _>>()?)?)
         }
     }
 }
