@@ -31,10 +31,10 @@ const GOOD: &str = "basicConstraints=CA:FALSE\nkeyUsage=digitalSignature,keyEnci
                     extendedKeyUsage=emailProtection\nsubjectAltName=email:carl@example.net\n";
 
 /// A folder in which OpenSSL makes keys.
-struct Authority(TempDir);
+pub(crate) struct Authority(TempDir);
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let authority = Self(tempfile::tempdir().unwrap());
         authority.openssl(
             "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -subj /CN=Authority -days 99",
@@ -61,7 +61,7 @@ impl Authority {
     }
 
     /// A key by the words of `openssl genpkey`, and its certificate with these extensions: PEM, in one text.
-    fn key(&self, words: &str, extensions: &str, dates: &str) -> String {
+    pub(crate) fn key(&self, words: &str, extensions: &str, dates: &str) -> String {
         self.openssl(&format!("genpkey {words} -out new.key"));
         self.openssl("pkey -in new.key -pubout -out new.pub");
         std::fs::write(self.path().join("new.ext"), extensions).unwrap();
