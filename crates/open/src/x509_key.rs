@@ -10,7 +10,7 @@ use aws_lc_rs::{
 use p12_keystore::{EncryptionAlgorithm, KeyStore, KeyStoreEntry, MacAlgorithm, Pkcs12ImportPolicy, PrivateKeyChain};
 use pkcs8::{
     EncryptedPrivateKeyInfo, LineEnding, PrivateKeyInfo, SecretDocument,
-    pkcs5::{pbes2, scrypt},
+    pkcs5::{EncryptionScheme, pbes2, scrypt},
 };
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256,
@@ -228,10 +228,32 @@ impl X509SecretKey {
             Pkcs8::Locked(octets) => {
                 let passphrase = passphrase.ok_or(KeyError::Locked)?;
                 let info = EncryptedPrivateKeyInfo::try_from(octets.as_slice()).map_err(|_| KeyError::Unparsable)?;
+                if !is_bearable(&info.encryption_algorithm) {
+                    return Err(KeyError::Unparsable);
+                }
                 let plain = info.decrypt(passphrase).map_err(|_| KeyError::Passphrase)?;
                 Ok(Zeroizing::new(plain.as_bytes().to_vec()))
             }
         }
+    }
+}
+
+/// A file says how dear its derivation is: more than this is no honest one.
+const MAX_MEMORY: u64 = 1 << 30;
+const MAX_ITERATIONS: u32 = 10_000_000;
+
+fn is_bearable(scheme: &EncryptionScheme<'_>) -> bool {
+    match scheme {
+        EncryptionScheme::Pbes2(parameters) => match &parameters.kdf {
+            pbes2::Kdf::Scrypt(scrypt) => {
+                let blocks =
+                    scrypt.cost_parameter.checked_mul(u64::from(scrypt.block_size)).and_then(|n| n.checked_mul(128));
+                blocks.is_some_and(|memory| memory <= MAX_MEMORY) && scrypt.parallelization <= 16
+            }
+            pbes2::Kdf::Pbkdf2(rounds) => rounds.iteration_count <= MAX_ITERATIONS,
+            _ => false,
+        },
+        _ => false,
     }
 }
 
@@ -281,4 +303,30 @@ fn block<'a>(text: &'a str, label: &str) -> Option<&'a str> {
 
 fn decode(block: &str) -> Result<SecretDocument, KeyError> {
     Ok(SecretDocument::from_pem(block).map_err(|_| KeyError::Unparsable)?.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn derivations_that_nobody_could_bear_are_refused() {
+        let (salt, iv) = ([1; 16], [2; 16]);
+        for (rounds, bearable) in [(2048, true), (10_000_000, true), (10_000_001, false), (u32::MAX, false)] {
+            let parameters = pbes2::Parameters::pbkdf2_sha256_aes256cbc(rounds, &salt, &iv);
+            let borne = parameters.is_ok_and(|parameters| is_bearable(&EncryptionScheme::Pbes2(parameters)));
+            assert_eq!(borne, bearable, "{rounds}");
+        }
+        for (log_n, r, p, bearable) in [
+            (14, 8, 1, true),
+            (SCRYPT_LOG_N, SCRYPT_R, SCRYPT_P, true),
+            (20, 8, 1, true),
+            (21, 8, 1, false),
+            (14, 8, 17, false),
+        ] {
+            let work = scrypt::Params::new(log_n, r, p, 32).expect("parameters");
+            let parameters = pbes2::Parameters::scrypt_aes256cbc(work, &salt, &iv).expect("parameters");
+            assert_eq!(is_bearable(&EncryptionScheme::Pbes2(parameters)), bearable, "{log_n} {r} {p}");
+        }
+    }
 }

@@ -99,3 +99,35 @@ impl Write for Seen {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
+    use super::*;
+
+    const GOLDEN: [&[u8]; 3] = [
+        include_bytes!("../../../testdata/sealed/v1/pgp1-plain.sealed.eml"),
+        include_bytes!("../../../testdata/sealed/v1/cms1-plain.sealed.eml"),
+        include_bytes!("../../../testdata/sealed/v1/cms2-broken.sealed.eml"),
+    ];
+
+    #[test]
+    fn a_body_with_a_ciphertext_holds_one_whatever_is_missing() {
+        for message in GOLDEN {
+            let text = std::str::from_utf8(message).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            let kind = head.split("Content-Type").nth(1).unwrap();
+            let unlabelled = format!("Sealed-Mail: v=1\r\nContent-Type{kind}\r\n\r\n");
+            let holds = |body: &str| holds_ciphertext(&mut Cursor::new(format!("{unlabelled}{body}"))).unwrap();
+            assert!(holds(body), "{kind}");
+            // Cut off in the ciphertext, and before it.
+            let armor = body.find("-----BEGIN PGP").unwrap_or_default();
+            for end in [body.len() - 100, body.len() / 2, armor + 64] {
+                assert!(holds(&body[..end]), "{kind}: cut at {end}");
+            }
+            for open in ["", "Good morning\r\n", "R29vZCBtb3JuaW5n\r\n", "MIIB\r\n"] {
+                assert!(!holds(open), "{kind}: {open}");
+            }
+        }
+    }
+}

@@ -86,8 +86,15 @@ impl Enrolment {
         if openpgp && x509 && !says_scheme {
             return Err(EnrolmentError::Mixed);
         }
+        let scheme = enrolment.scheme;
+        enrolment.of_scheme(scheme)
+    }
+
+    /// The same for mail of this kind; an error when none of the certificates is for it.
+    pub fn of_scheme(self, scheme: Scheme) -> Result<Self, EnrolmentError> {
+        let enrolment = Self { scheme, ..self };
         if enrolment.used().next().is_none() {
-            return Err(EnrolmentError::NoneForScheme(enrolment.scheme));
+            return Err(EnrolmentError::NoneForScheme(scheme));
         }
         Ok(enrolment)
     }

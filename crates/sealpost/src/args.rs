@@ -147,7 +147,7 @@ pub struct Seal {
     /// Which owner in the home, when there are several
     #[arg(long, value_name = "ADDRESS", conflicts_with = "certificates")]
     pub to: Option<String>,
-    /// What kind of message to make
+    /// What kind of message to make [default: as enrolled, else what the certificates are for]
     #[arg(long, value_enum)]
     pub scheme: Option<Scheme>,
     /// What stays readable outside [default: as enrolled, else baseline]
@@ -173,6 +173,8 @@ pub struct Seal {
 pub enum Scheme {
     /// PGP/MIME
     Pgp,
+    /// S/MIME
+    Smime,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug)]

@@ -176,6 +176,8 @@ impl From<seal::EnrolmentError> for Failure {
             seal::EnrolmentError::Certificate(error) => error.into(),
             seal::EnrolmentError::Mixed => Self::new(Exit::Config, error)
                 .hint("take two files, or let an enrolment say it: `Scheme: pgp` or `Scheme: smime`"),
+            seal::EnrolmentError::NoneForScheme(_) => Self::new(Exit::Config, error)
+                .hint("let the owner add a certificate of that kind, or leave `scheme` out"),
             line => Self::new(Exit::Config, line).hint("let its owner write it again: `sealpost key enrolment`"),
         }
     }

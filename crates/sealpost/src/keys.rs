@@ -21,7 +21,12 @@ pub struct Recipients {
 
 impl Recipients {
     /// From files named on the command line, or the owner in the home.
-    pub fn find(home: &Home, files: &[std::path::PathBuf], to: Option<&str>) -> Result<Self, Failure> {
+    pub fn find(
+        home: &Home,
+        files: &[std::path::PathBuf],
+        to: Option<&str>,
+        scheme: Option<seal::Scheme>,
+    ) -> Result<Self, Failure> {
         let enrolment = match (files, to) {
             ([], Some(address)) => home.owner(address)?,
             ([], None) => home.only_owner()?,
@@ -42,6 +47,10 @@ impl Recipients {
                 }
                 all.ok_or_else(|| Failure::new(Exit::Usage, "no certificate was named"))?
             }
+        };
+        let enrolment = match scheme {
+            Some(scheme) => enrolment.of_scheme(scheme)?,
+            None => enrolment,
         };
         // Whoever has no home yet still seals, with a key for this run only: who opens must be told to trust it.
         let sealer = if home.is_initialised() {
@@ -67,6 +76,15 @@ impl From<args::Policy> for seal::Policy {
             args::Policy::Baseline => Self::Baseline,
             args::Policy::Shy => Self::Shy,
             args::Policy::Hidden => Self::Hidden,
+        }
+    }
+}
+
+impl From<args::Scheme> for seal::Scheme {
+    fn from(scheme: args::Scheme) -> Self {
+        match scheme {
+            args::Scheme::Pgp => Self::Pgp,
+            args::Scheme::Smime => Self::Smime,
         }
     }
 }

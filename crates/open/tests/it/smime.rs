@@ -149,6 +149,19 @@ fn a_new_key_is_locked_and_unlocked_and_goes_to_others() {
     assert!(read.unlock(Some("open sesame")).is_ok());
     let again = read.relock(Some("open sesame"), None).unwrap();
     assert_eq!(*again.armored().unwrap(), *key.armored().unwrap());
+    // Keys that OpenSSL locked, with either derivation.
+    if installed(&["openssl"]) {
+        let authority = Authority::new();
+        std::fs::write(authority.path().join("open.pem"), key.armored().unwrap().as_bytes()).unwrap();
+        for derivation in ["-v2 aes256", "-scrypt", "-v2 aes256 -iter 100000"] {
+            let line = format!("pkcs8 -topk8 -in open.pem {derivation} -passout pass:simsalabim");
+            let theirs = authority.openssl(&line);
+            let text = [theirs.as_slice(), key.certificate_armored().unwrap().as_bytes()].concat();
+            let read = X509SecretKey::parse(&text).unwrap();
+            assert!(read.is_locked() && read.unlock(Some("simsalabim")).is_ok(), "{derivation}");
+            assert_eq!(read.unlock(Some("x")).err(), Some(KeyError::Passphrase), "{derivation}");
+        }
+    }
     // Without a certificate, with another's, with none of both.
     let other = generate();
     let only = |key: &X509SecretKey| {

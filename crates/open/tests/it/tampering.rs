@@ -41,7 +41,8 @@ impl Layout {
         };
         let stop = find(message, end).unwrap();
         // With its checksum.
-        Self { values, data: vec![start + begin.len()..stop], end: stop + end.len() }
+        let data = std::iter::once(start + begin.len()..stop).collect();
+        Self { values, data, end: stop + end.len() }
     }
 
     /// An octet that carries a meaning, not a fold or a line end, in something that is signed or encrypted.

@@ -157,6 +157,21 @@ fn existing_certificates_and_keys_are_imported() {
     stage.write("openpgp.asc", openpgp.good("key export", b""));
     stage.bad("seal --cert rsa.pem --cert openpgp.asc", &mail, 64, "cannot be mixed");
 
+    // An owner with both: the enrolment says which, the command line and a flow's config may say otherwise.
+    let certificates = [openpgp.text("key export", b""), fs::read_to_string(stage.path("rsa.pem")).unwrap()].concat();
+    stage.bad("key import -", b"", 78, "cannot read");
+    stage.write("both.pem", &certificates);
+    stage.bad("key import both.pem --address both@example.org", b"", 78, "no line says which are meant");
+    stage.write(
+        "both.enrolment",
+        format!("Sealed-Enrolment: v=1\nAddress: both@example.org\nScheme: smime\n\n{certificates}"),
+    );
+    stage.good("key import both.enrolment", b"");
+    let profile = |line: &str| stage.json("inspect --json", &stage.good(line, &mail))["sealed"]["profile"].clone();
+    assert_eq!(profile("seal --to both@example.org"), "cms1");
+    assert_eq!(profile("seal --to both@example.org --scheme pgp"), "pgp1");
+    stage.bad("seal --to ec@example.net --scheme pgp", &mail, 78, "holds no certificate for it");
+
     // What cannot be used, and why.
     for (file, says) in [("sign.pem", "can only sign"), ("weak.der", "too weak (RSA, 1024 bits)")] {
         stage.bad(&format!("key import {file}"), b"", 78, says);
