@@ -56,6 +56,9 @@ pub enum CertificateError {
     Unsupported(String, String),
 }
 
+/// How an enrolment begins, which says itself what its certificates are for.
+pub(crate) const ENROLMENT: &str = "Sealed-Enrolment";
+
 impl Certificate {
     /// The account that this certificate is the mailbox certificate of (A1).
     pub fn account(&self) -> AccountId {

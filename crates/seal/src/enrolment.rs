@@ -6,7 +6,7 @@ use std::str::FromStr;
 use sealed::identity::{AccountId, Profile};
 
 use crate::{
-    certificate::{Certificate, CertificateError},
+    certificate::{Certificate, CertificateError, ENROLMENT},
     cms_wrap::RsaPadding,
     policy::{Policy, UnknownWord},
     recipient::RecipientKey,
@@ -54,7 +54,7 @@ pub enum EnrolmentError {
     Mixed,
 }
 
-const VERSION: &str = "Sealed-Enrolment";
+const VERSION: &str = ENROLMENT;
 const SCHEME: &str = "Scheme";
 /// Programs that are known to read SEIPD v2 (RFC 9580); every other reader forces pgp1.
 const READS_V2: [&str; 6] = ["sealpost", "sequoia", "openpgpjs", "rpgp", "deltachat", "proton"];

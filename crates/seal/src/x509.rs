@@ -14,7 +14,7 @@ use x509_cert::{
 };
 
 use crate::{
-    certificate::{Certificate, CertificateError, date, hexadecimal},
+    certificate::{Certificate, CertificateError, ENROLMENT, date, hexadecimal},
     cms_wrap::{CmsCurve, EC_PUBLIC_KEY, RSA_PKCS1, RsaKey, RsaPadding, X509Key, X509Parameters, X25519_KEY},
     recipient::RecipientKey,
 };
@@ -41,24 +41,40 @@ pub(crate) fn is_in(octets: &[u8]) -> bool {
     octets.first() == Some(&0x30) || holds(BEGIN) || holds(SECRET_END)
 }
 
-/// Every certificate of a file, PEM (several blocks in a row) or DER. `now`: Unix seconds. What issued another one of the
-/// file is a link of its chain, and no recipient.
+/// Every certificate of a file that mail is to be sealed to, PEM (several blocks in a row) or DER. `now`: Unix seconds.
 pub(crate) fn parse_all(octets: &[u8], now: u64) -> Result<Vec<Certificate>, CertificateError> {
-    let blocks = blocks(octets)?;
-    let parsed: Vec<Parsed> = blocks.iter().map(|block| parse(block)).collect::<Result<_, _>>()?;
-    let is_link = |one: &Parsed| {
-        let authority = one.tbs_certificate.get::<BasicConstraints>().ok().flatten();
-        authority.is_some_and(|(_, constraints)| constraints.ca)
-            && parsed.iter().any(|other| other != one && other.tbs_certificate.issuer == one.tbs_certificate.subject)
-    };
-    let recipients = parsed.iter().zip(&blocks).filter(|(one, _)| !is_link(one));
-    recipients.map(|(one, octets)| check(one, octets, now)).collect()
+    meant(octets)?.iter().map(|(one, octets)| check(one, octets, now)).collect()
 }
 
 /// The account that a file's first certificate names, whatever became of the certificate since.
 pub(crate) fn account_named_in(octets: &[u8]) -> Result<AccountId, CertificateError> {
-    let block = blocks(octets)?.into_iter().next().ok_or(CertificateError::Unparsable)?;
-    account(&parse(&block)?.tbs_certificate.subject_public_key_info)
+    let meant = meant(octets)?;
+    let (first, _) = meant.first().ok_or(CertificateError::Unparsable)?;
+    account(&first.tbs_certificate.subject_public_key_info)
+}
+
+/// The certificates of a file, unchecked, with their octets. In an enrolment all are meant. Elsewhere what issued another one of
+/// the file is a link of its chain: mail is the owner's business, not his authority's.
+fn meant(octets: &[u8]) -> Result<Vec<(Parsed, Vec<u8>)>, CertificateError> {
+    let blocks = blocks(octets)?;
+    let mut parsed: Vec<(Parsed, Vec<u8>)> = Vec::new();
+    for block in blocks {
+        parsed.push((parse(&block)?, block));
+    }
+    if octets.starts_with(ENROLMENT.as_bytes()) {
+        return Ok(parsed);
+    }
+    let is_link = |one: &Parsed| {
+        let authority = one.tbs_certificate.get::<BasicConstraints>().ok().flatten();
+        authority.is_some_and(|(_, constraints)| constraints.ca)
+            && parsed
+                .iter()
+                .map(|(other, _)| &other.tbs_certificate)
+                .any(|other| other.issuer == one.tbs_certificate.subject && other.subject != other.issuer)
+    };
+    let links: Vec<bool> = parsed.iter().map(|(one, _)| is_link(one)).collect();
+    let kept = parsed.into_iter().zip(links).filter(|(_, link)| !link);
+    Ok(kept.map(|(one, _)| one).collect())
 }
 
 /// How a RecipientInfo names a certificate (RFC 5652 §10.2.4). `octets`: DER.

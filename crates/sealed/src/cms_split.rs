@@ -22,7 +22,8 @@ const MAX_SMALL: u64 = 64;
 pub(crate) struct CmsSplitter {
     cipher: CmsCipher,
     pending: Vec<u8>,
-    /// Octets before `pending`.
+    /// Octets of `pending` that were taken, and octets before them and all that were.
+    taken: usize,
     offset: u64,
     expected: Expected,
     /// Where each open container ends; None for one of indefinite length.
@@ -106,6 +107,7 @@ impl CmsSplitter {
         Self {
             cipher,
             pending: Vec::new(),
+            taken: 0,
             offset: 0,
             expected: Expected::Begin(SEQUENCE, After::ContentInfo),
             open: Vec::new(),
@@ -122,17 +124,26 @@ impl CmsSplitter {
             return Ok(());
         }
         self.pending.extend_from_slice(octets);
-        loop {
+        let stopped = loop {
             match self.step(to) {
                 Ok(()) => {}
-                Err(Stop::More) => return Ok(()),
+                Err(Stop::More) => break Ok(()),
                 Err(Stop::Invalid) => {
                     self.invalid = true;
-                    return Ok(());
+                    break Ok(());
                 }
-                Err(Stop::Io(error)) => return Err(error),
+                Err(Stop::Io(error)) => break Err(error),
             }
-        }
+        };
+        // Once for all that was taken: a string may come in very many pieces.
+        self.pending.drain(..self.taken.min(self.pending.len()));
+        self.taken = 0;
+        stopped
+    }
+
+    /// What was not taken yet.
+    fn rest(&self) -> &[u8] {
+        self.pending.get(self.taken..).unwrap_or_default()
     }
 
     /// All octets were taken. None when they were no sealed message's.
@@ -155,7 +166,7 @@ impl CmsSplitter {
                 }
             }
             Expected::Element(element) => self.element(element, to)?,
-            Expected::Ciphertext => match self.pending.first() {
+            Expected::Ciphertext => match self.rest().first() {
                 None => return Err(Stop::More),
                 Some(&CONTEXT_0_PRIMITIVE) => {
                     let length = self.header(CONTEXT_0_PRIMITIVE)?.ok_or(Stop::Invalid)?;
@@ -177,11 +188,11 @@ impl CmsSplitter {
             Expected::Octets(0, Within::Whole) => Expected::End(Closing::EncryptedContent),
             Expected::Octets(0, Within::Piece) => Expected::Piece,
             Expected::Octets(left, within) => {
-                let count = usize::try_from(left).unwrap_or(usize::MAX).min(self.pending.len());
+                let count = usize::try_from(left).unwrap_or(usize::MAX).min(self.rest().len());
                 if count == 0 {
                     return Err(Stop::More);
                 }
-                let octets = self.drain(count);
+                let octets = self.draw(count);
                 self.content(&octets, to)?;
                 Expected::Octets(left - count as u64, within)
             }
@@ -198,7 +209,7 @@ impl CmsSplitter {
                 }
             }
             // Nothing may follow.
-            Expected::Nothing if self.pending.is_empty() => return Err(Stop::More),
+            Expected::Nothing if self.rest().is_empty() => return Err(Stop::More),
             Expected::Nothing => return Err(Stop::Invalid),
         };
         Ok(())
@@ -212,13 +223,13 @@ impl CmsSplitter {
             Element::Algorithm => (SEQUENCE, MAX_SMALL),
             Element::Tag => (OCTET_STRING, MAX_SMALL),
         };
-        let (header, length) = parse_header(&self.pending, tag)?;
+        let (header, length) = parse_header(self.rest(), tag)?;
         let length = length.filter(|&length| length <= most).ok_or(Stop::Invalid)?;
         let whole = header + usize::try_from(length).map_err(|_| Stop::Invalid)?;
-        if self.pending.len() < whole {
+        if self.rest().len() < whole {
             return Err(Stop::More);
         }
-        let octets = self.drain(whole);
+        let octets = self.draw(whole);
         let body = octets.get(header..).unwrap_or_default();
         let kind = match self.cipher {
             CmsCipher::Cbc => ENVELOPED,
@@ -253,8 +264,8 @@ impl CmsSplitter {
 
     /// Takes a header: the length that it states, None for an indefinite one.
     fn header(&mut self, tag: u8) -> Result<Option<u64>, Stop> {
-        let (header, length) = parse_header(&self.pending, tag)?;
-        self.drain(header);
+        let (header, length) = parse_header(self.rest(), tag)?;
+        self.draw(header);
         Ok(length)
     }
 
@@ -269,9 +280,9 @@ impl CmsSplitter {
             Some(Some(end)) if self.offset > *end => return Err(Stop::Invalid),
             Some(Some(end)) => self.offset == *end,
             // End-of-contents octets.
-            Some(None) => match self.pending.as_slice() {
+            Some(None) => match self.rest() {
                 [0, 0, ..] => {
-                    self.drain(2);
+                    self.draw(2);
                     true
                 }
                 [] | [0] => return Err(Stop::More),
@@ -284,12 +295,12 @@ impl CmsSplitter {
         Ok(ended)
     }
 
-    fn drain(&mut self, count: usize) -> Vec<u8> {
+    /// Takes octets; there are as many.
+    fn draw(&mut self, count: usize) -> Vec<u8> {
+        let octets = self.rest().get(..count).unwrap_or_default().to_vec();
         self.offset += count as u64;
-        if count == self.pending.len() {
-            return std::mem::take(&mut self.pending);
-        }
-        self.pending.drain(..count).collect()
+        self.taken += count;
+        octets
     }
 }
 

@@ -262,6 +262,22 @@ mod tests {
         }
     }
 
+    /// Pieces of one octet each: as many headers as octets, and still no more work than for one piece.
+    #[test]
+    fn very_many_pieces() {
+        let content = content(CmsCipher::Cbc, 300_000);
+        let (algorithm, ciphertext) = content.split_at(CmsCipher::Cbc.algorithm_length());
+        let pieces: Vec<u8> = ciphertext.iter().flat_map(|&octet| [OCTET_STRING, 0, OCTET_STRING, 1, octet]).collect();
+        let begin = [SEQUENCE, INDEFINITE, OID, ENVELOPED.len() as u8];
+        let middle = [CONTEXT_0, INDEFINITE, SEQUENCE, INDEFINITE, INTEGER, 1, 2];
+        let encrypted = [&[SEQUENCE, INDEFINITE, OID, DATA.len() as u8], DATA, algorithm].concat();
+        let string = [&[CONTEXT_0, INDEFINITE], pieces.as_slice()].concat();
+        let octets =
+            [&begin[..], ENVELOPED, &middle, &key(), &encrypted, &string, &[END_OF_CONTENTS; 5].concat()].concat();
+        let (_, found) = read(STANDARD.encode_to_string(&octets).as_bytes(), CmsCipher::Cbc, 1 << 20).expect("ours");
+        assert!(found == content);
+    }
+
     #[test]
     fn definite_lengths_and_pieces_say_the_same() {
         let der = |tag: u8, body: &[u8]| [&[tag, 0x82, (body.len() >> 8) as u8, body.len() as u8], body].concat();

@@ -427,7 +427,7 @@ pub struct Import {
     /// Under which address an owner's bare certificate is kept [default: as enrolled, else its user id]
     #[arg(long)]
     pub address: Option<String>,
-    /// The passphrase that the secret key is under [default: ask on the terminal]
+    /// The passphrase that the secret key is under, or the password of the .p12 file [default: ask on the terminal]
     #[arg(long, value_name = "FILE")]
     pub old_passphrase_file: Option<PathBuf>,
     #[command(flatten)]

@@ -291,16 +291,24 @@ fn unusable_certificates_are_named() {
     authority.key(rsa, GOOD, "-days 99");
     let der = authority.openssl("x509 -in new.pem -outform DER");
     let chain = [authority.read("new.pem"), authority.read("ca.pem")].concat();
-    for octets in [authority.read("new.pem"), der.clone(), chain.clone()] {
+    let upside_down = [authority.read("ca.pem"), authority.read("new.pem")].concat();
+    // In an enrolment nothing is passed over: its author named it. This authority may do everything, so it is a recipient.
+    let said = [b"Sealed-Enrolment: v=1\n\n", chain.as_slice()].concat();
+    assert_eq!(Certificate::parse_all(&said, now()).unwrap().len(), 2);
+    for octets in [authority.read("new.pem"), der.clone(), chain.clone(), upside_down] {
         let found = Certificate::parse_all(&octets, now()).unwrap();
         assert_eq!((found.len(), &found[0].octets), (1, &der));
         assert_eq!(found[0].user_ids[0], ADDRESS);
         assert_eq!(Certificate::account_named_in(&octets).unwrap(), found[0].account());
     }
     assert_eq!(Certificate::parse_all(&certificate(rsa, "", "-days 99"), now()).unwrap().len(), 1);
+    // Two that signed themselves under one name did not issue each other.
+    let twin = "req -x509 -newkey rsa:2048 -nodes -keyout twin.key -out twin.pem -subj /CN=Twin -days 9";
+    let twins: Vec<Vec<u8>> = (0..2).map(|_| (authority.openssl(twin), authority.read("twin.pem")).1).collect();
+    assert_eq!(Certificate::parse_all(&twins.concat(), now()).unwrap().len(), 2);
     // A file with both kinds must say which are meant.
     let openpgp = Household::new().mailbox.certificate_armored().unwrap();
-    let both = [chain, openpgp.clone().into_bytes()].concat();
+    let both = [authority.read("new.pem"), openpgp.clone().into_bytes()].concat();
     assert_eq!(Enrolment::parse(&both, now()).err(), Some(EnrolmentError::Mixed));
     for (scheme, word) in [(Scheme::Pgp, "pgp"), (Scheme::Smime, "smime")] {
         let said = [format!("Sealed-Enrolment: v=1\nScheme: {word}\n\n").as_bytes(), &both].concat();
@@ -338,7 +346,13 @@ impl GpgSm {
     }
 
     fn decrypted(&self, message: &[u8]) -> Vec<u8> {
-        output(self.command().arg("--decrypt"), &der(message))
+        let done = run(self.command().arg("--decrypt"), &der(message));
+        // It ends with 2 when the recovery certificate, which it does not know, stands before its own: which one does, depends
+        // on serial numbers. What it then prints is whole all the same.
+        let said = String::from_utf8_lossy(&done.stderr);
+        let other = said.lines().filter(|line| !line.contains("failed to find the certificate")).count();
+        assert!(done.status.success() || (done.status.code() == Some(2) && other == 0), "{said}");
+        done.stdout
     }
 }
 

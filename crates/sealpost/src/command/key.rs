@@ -151,9 +151,16 @@ fn armored_enrolment(home: &Home, to: Option<&str>) -> Result<(Enrolment, String
         }
     };
     let enrolment = home.owner(&address)?;
-    let text = std::fs::read_to_string(home.owner_file(&address)?).doing(Exit::Config, "cannot read the enrolment")?;
+    let octets = std::fs::read(home.owner_file(&address)?).doing(Exit::Config, "cannot read the enrolment")?;
+    let text = String::from_utf8_lossy(&octets);
     let armored = text.find("-----BEGIN").and_then(|start| text.get(start..)).unwrap_or_default().to_owned();
-    Ok((enrolment, armored))
+    if enrolment.certificates.iter().any(|certificate| certificate.scheme() == seal::Scheme::Pgp) {
+        return Ok((enrolment, armored));
+    }
+    // A file as it was imported may hold the chain of a certificate, or be none of text.
+    let pem = enrolment.certificates.iter().map(|certificate| seal::x509::pem(&certificate.octets));
+    let pem = pem.collect::<Result<String, _>>()?;
+    Ok((enrolment, pem))
 }
 
 fn export(home: &Home, export: &Export) -> Result<(), Failure> {

@@ -129,6 +129,11 @@ fn existing_certificates_and_keys_are_imported() {
     }
     stage.good("check", b"");
 
+    // What was imported as it came goes on as an enrolment.
+    let enrolment = stage.text("key enrolment --to other@example.org --reader openssl", b"");
+    assert!(enrolment.contains("Scheme: smime\nReader: openssl\n\n-----BEGIN CERTIFICATE-----"), "{enrolment}");
+    assert!(stage.text("key export --to other@example.org", b"").starts_with("-----BEGIN CERTIFICATE-----"));
+
     // A .p12 file: its key opens from now on, and an address that nobody had is sealed to it.
     stage.bad("key import rsa.p12 --no-passphrase", b"", 78, "no terminal to ask on");
     stage.write("wrong", "simsala\n");
