@@ -24,6 +24,12 @@ pub fn run(home: &Home, init: &Init) -> Result<(), Failure> {
             tell("A trial message was sealed and opened with the mailbox key and with the recovery key.");
             if let Some(P12 { file, drawn }) = p12 {
                 tell(format_args!("For phones and mail programs: import {}, then delete it.", file.display()));
+                if init.readers.is_empty() {
+                    tell(
+                        "Apple's programs do not open the RSA padding that is the default, others may not. Say what you read with:",
+                    );
+                    tell("  sealpost key enrolment --reader ios-mail > mine && sealpost key import mine");
+                }
                 if let Some(password) = drawn {
                     tell(format_args!("Its password, shown once: {}", *password));
                 }

@@ -30,6 +30,7 @@ fn init_makes_keys_and_a_file_for_phones() {
     assert_eq!(made.code, 0, "{made}");
     let password = made.err.split("shown once: ").nth(1).unwrap().lines().next().unwrap().to_owned();
     assert!(password.len() == 23 && made.out.is_empty(), "{password}");
+    assert!(!made.err.contains("Say what you read with"), "{made}");
     for (file, begins) in
         [("home/keys/mailbox.secret.pem", "-----BEGIN ENCRYPTED PRIVATE KEY-----"), ("recovery.pem", "Sealed-")]
     {
@@ -77,6 +78,7 @@ fn init_refuses_what_it_cannot_do() {
     stage.write("password", "mine alone\n");
     let line = "--home new init --smime --address a@b.c --no-passphrase --recovery r.pem --p12 phone.p12 --p12-passphrase-file password";
     let made = stage.run(line, b"");
+    assert!(made.err.contains("Say what you read with"), "{made}");
     assert!(made.code == 0 && !made.err.contains("shown once") && stage.path("phone.p12").exists(), "{made}");
     assert!(!stage.path("new/mailbox.p12").exists());
 }
