@@ -7,12 +7,14 @@ use std::{
 };
 
 use mail::HeaderSection;
-use open::{Keyring, SecretKey};
+use open::{AnySecretKey, Keyring, SecretKey, X509SecretKey};
 use sealed::{
     armor::{ArmorScanner, ArmorWriter, Checksum, Surroundings},
+    cms,
+    cms_content::CmsReader,
     content::ContentReader,
     field::SealedFields,
-    identity::{AccountId, Profile},
+    identity::{AccountId, CmsCipher, Profile, Seipd},
     index::Index,
     literal::LiteralReader,
     original::recover,
@@ -22,6 +24,7 @@ use sealed::{
     recognise::{What, recognise},
     session::SessionKey,
     signature::{SealerKey, Trust},
+    smime,
     tag_list::{self, TagList},
 };
 
@@ -55,16 +58,25 @@ macro_rules! golden {
     };
 }
 
-/// The golden messages that one key opens, and what they open to: there are no others of this sealer and owner.
-pub const GOLDEN: [(&[u8], &[u8]); 5] = [
+/// The golden messages that the keys below open, and what they open to: there are no others of this sealer and owner.
+pub const GOLDEN: [(&[u8], &[u8]); 9] = [
     golden!("pgp1-plain"),
     golden!("pgp1-eight-bit"),
     golden!("pgp1-broken"),
     golden!("pgp1-split-rsa"),
     golden!("pgp1-compressed"),
+    golden!("cms1-plain"),
+    golden!("cms1-old-padding"),
+    golden!("cms1-curves"),
+    golden!("cms2-broken"),
 ];
-/// Their mailbox key.
+/// Their mailbox keys.
 pub const KEY: &[u8] = include_bytes!("../../testdata/sealed/v1/TEST-ONLY-mailbox.sec.asc");
+/// And those of S/MIME.
+pub const SMIME_KEYS: [&[u8]; 2] = [
+    include_bytes!("../../testdata/sealed/v1/TEST-ONLY-smime-rsa.sec.pem"),
+    include_bytes!("../../testdata/sealed/v1/TEST-ONLY-smime-p256.sec.pem"),
+];
 
 struct Owner {
     keys: Keyring,
@@ -73,11 +85,14 @@ struct Owner {
 }
 
 static OWNER: LazyLock<Owner> = LazyLock::new(|| {
-    let key = SecretKey::parse(KEY).expect("the golden key");
     let mut keys = Keyring::default();
-    keys.add(key.unlock(None).expect("the golden key has no passphrase"));
+    let mut accounts = Vec::new();
+    for octets in std::iter::once(KEY).chain(SMIME_KEYS) {
+        let key = AnySecretKey::parse(octets).expect("a golden key");
+        keys.add(key.unlock(None).expect("the golden keys have no passphrase"));
+        accounts.push(key.account().expect("a golden key has a certificate"));
+    }
     let sealer = SealerKey::from_seed(&[1; 32]).expect("any 32 octets are a seed");
-    let accounts = vec![AccountId::of_openpgp(&key.fingerprint())];
     let trust = Trust { accounts, sealers: vec![sealer.public().clone()] };
     let index = |(sealed, _): &(&[u8], &[u8])| open::headers(sealed, &keys, &trust).expect("a golden message");
     let indexes = GOLDEN.iter().map(index).collect();
@@ -178,9 +193,16 @@ pub fn armor(octets: &[u8]) {
 
 /// Ciphertext that nobody encrypted never verifies.
 pub fn content(octets: &[u8]) {
-    for profile in [Profile::Pgp1, Profile::Pgp2] {
-        let Ok(mut reader) = ContentReader::begin(octets, profile, &session()) else { continue };
+    for version in [Seipd::V1, Seipd::V2] {
+        let Ok(mut reader) = ContentReader::begin(octets, version, &session()) else { continue };
         assert!(reader.read_to_end(&mut Vec::new()).is_err(), "a forgery under a key that nobody used");
+    }
+    if let Ok(mut reader) = CmsReader::begin(octets, CmsCipher::Gcm, &session()) {
+        assert!(reader.read_to_end(&mut Vec::new()).is_err(), "a forgery under a key that nobody used");
+    }
+    // CBC proves nothing by itself: what comes out must not be taken for anything, see `original`.
+    if let Ok(mut reader) = CmsReader::begin(octets, CmsCipher::Cbc, &session()) {
+        let _ = reader.read_to_end(&mut Vec::new());
     }
 }
 
@@ -208,7 +230,7 @@ pub fn payload(octets: &[u8]) {
 
 /// Content to original, under a key that nobody used.
 pub fn original(octets: &[u8]) {
-    for profile in [Profile::Pgp1, Profile::Pgp2] {
+    for profile in Profile::ALL {
         assert!(recover(octets, profile, &session(), &mut Vec::new()).is_err());
     }
 }
@@ -263,7 +285,7 @@ pub fn open_mutated(octets: &[u8]) {
 pub fn seal_open(octets: &[u8]) {
     struct Making {
         account: AccountId,
-        recipients: Vec<seal::wrap::RecipientKey>,
+        recipients: Vec<seal::RecipientKey>,
         sealer: SealerKey,
     }
     static MAKING: LazyLock<Making> = LazyLock::new(|| {
@@ -303,9 +325,11 @@ pub fn seal_open(octets: &[u8]) {
 pub fn keys(octets: &[u8]) {
     let _ = seal::Certificate::parse_all(octets, 1_795_459_200);
     let _ = seal::Enrolment::parse(octets, 1_795_459_200);
-    if let Ok(key) = SecretKey::parse(octets)
+    if let Ok(key) = AnySecretKey::parse(octets)
         && !key.is_locked()
     {
         let _ = key.unlock(None);
     }
+    let _ = X509SecretKey::is_p12(octets);
+    let _ = (cms::recipients(octets), cms::is_enveloped(octets), smime::begins_enveloped(octets));
 }

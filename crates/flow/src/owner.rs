@@ -4,7 +4,7 @@
 
 use std::io::{Read, Seek, Write};
 
-use seal::wrap::RecipientKey;
+use seal::RecipientKey;
 use seal::{NewId, OuterId, Place, Sealing};
 use sealed::identity::AccountId;
 use sealed::index::Way;

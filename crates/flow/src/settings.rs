@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use seal::wrap::RecipientKey;
+use seal::RecipientKey;
 use seal::{Compression, Enrolment, Padding};
 use sealed::identity::AccountId;
 use sealed::signature::{SealerKey, Trust};
@@ -114,8 +114,7 @@ impl Settings {
 
     /// The keys that mail is sealed to.
     pub(crate) fn recipients(&self) -> Vec<RecipientKey> {
-        let certificates = self.enrolment.certificates.iter();
-        certificates.map(|certificate| certificate.recipient.clone()).collect()
+        self.enrolment.recipients()
     }
 
     /// An empty place for ciphertext.

@@ -23,7 +23,7 @@ use rsa::{BigUint, pkcs8::EncodePrivateKey, traits::PublicKeyParts};
 use seal::Certificate;
 use zeroize::Zeroizing;
 
-use crate::unwrap::{DecryptionKey, Secret};
+use crate::unwrap::{AnyKey, DecryptionKey, OpenPgpSecret, Secret};
 
 /// A transferable secret key, locked or not. No `Debug`.
 pub struct SecretKey(SignedSecretKey);
@@ -51,8 +51,17 @@ pub enum Lock {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum KeyError {
     /// No secret key could be read.
-    #[error("no OpenPGP secret key in it, or damaged")]
+    #[error("no secret key in it, or damaged")]
     Unparsable,
+    /// An X.509 key without its certificate.
+    #[error("no certificate stands beside the secret key, or it is damaged")]
+    NoCertificate,
+    /// An X.509 key beside the certificate of another one.
+    #[error("the certificate belongs to another secret key")]
+    OtherCertificate,
+    /// A PKCS #12 file cannot be read.
+    #[error("the PKCS #12 file cannot be read: another password, or damaged")]
+    P12,
     /// The passphrase does not unlock it.
     #[error("the passphrase does not unlock the key")]
     Passphrase,
@@ -227,14 +236,15 @@ fn named(key: &impl KeyDetails, secret: Secret) -> DecryptionKey {
     let version = if key.version() == KeyVersion::V6 { 6 } else { 4 };
     let mut key_id = [0; 8];
     key_id.copy_from_slice(key.legacy_key_id().as_ref());
-    DecryptionKey { version, fingerprint: key.fingerprint().as_bytes().to_vec(), key_id, secret }
+    let fingerprint = key.fingerprint().as_bytes().to_vec();
+    DecryptionKey(AnyKey::OpenPgp(OpenPgpSecret { version, fingerprint, key_id, secret }))
 }
 
 /// None for a kind that is not used.
 fn secret(key: &impl KeyDetails, plain: &PlainSecretParams) -> Option<Secret> {
     match (key.public_params(), plain) {
         (PublicParams::ECDH(public), PlainSecretParams::ECDH(secret)) => {
-            use seal::certificate::ecdh_parameters;
+            use seal::openpgp::ecdh_parameters;
             let algorithm = match public {
                 EcdhPublicParams::Curve25519Legacy { .. } => &X25519,
                 EcdhPublicParams::P256 { .. } => &ECDH_P256,

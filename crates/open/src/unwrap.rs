@@ -1,5 +1,5 @@
-//! Unlocked decryption keys, and session keys unwrapped with them: bodies of PKESK packets in (RFC 9580 §5.1), a session
-//! key out. The private-key step runs on aws-lc, in constant time. Key packets are tried by their key id or fingerprint; one
+//! Unlocked decryption keys, and session keys unwrapped with them: key material K in, a session key out. Bodies of PKESK
+//! packets (RFC 9580 §5.1) here, RecipientInfos of CMS in `cms_unwrap`. The private-key step runs on aws-lc, in constant time. Key packets are tried by their key id or fingerprint; one
 //! that names no key (RFC 9580 §5.1.8), which no writer of ours makes, is tried with every key.
 
 use aws_lc_rs::{
@@ -7,12 +7,14 @@ use aws_lc_rs::{
     rsa::Pkcs1PrivateDecryptingKey,
 };
 use sealed::{
-    identity::Profile,
+    identity::{Encryption, Profile, Seipd},
     key_wrap::{AES_256_ID, Curve, ECDH_ID, EcdhParameters, RSA_ID, X25519_ID, unwrap_x25519, without_checksum},
     packet::split_wrapped_keys,
     session::SessionKey,
 };
 use zeroize::Zeroizing;
+
+use crate::cms_unwrap::{self, X509Secret};
 
 /// Unlocked decryption keys. No `Debug`: they are secrets.
 #[derive(Default)]
@@ -21,7 +23,15 @@ pub struct Keyring {
 }
 
 /// One unlocked decryption key.
-pub struct DecryptionKey {
+pub struct DecryptionKey(pub(crate) AnyKey);
+
+pub(crate) enum AnyKey {
+    OpenPgp(OpenPgpSecret),
+    X509(X509Secret),
+}
+
+/// One of an OpenPGP key.
+pub(crate) struct OpenPgpSecret {
     /// Version of the key packet, 4 or 6.
     pub(crate) version: u8,
     /// Fingerprint of the encryption (sub)key.
@@ -62,11 +72,34 @@ impl Keyring {
 
     /// The session key in key material K.
     pub fn unwrap(&self, key_material: &[u8], profile: Profile) -> Result<SessionKey, UnwrapError> {
-        let packets = split_wrapped_keys(key_material).ok_or(UnwrapError::Damaged)?;
+        match profile.encryption() {
+            Encryption::OpenPgp(version) => {
+                let packets = split_wrapped_keys(key_material).ok_or(UnwrapError::Damaged)?;
+                self.first(&packets, |key, packet| match &key.0 {
+                    AnyKey::OpenPgp(key) => key.unwrap(packet.body, version),
+                    AnyKey::X509(_) => None,
+                })
+            }
+            Encryption::Cms(_) => {
+                let infos = cms_unwrap::split(key_material).ok_or(UnwrapError::Damaged)?;
+                self.first(&infos, |key, info| match &key.0 {
+                    AnyKey::X509(key) => key.unwrap(info),
+                    AnyKey::OpenPgp(_) => None,
+                })
+            }
+        }
+    }
+
+    /// The first session key that any of our keys gets out of any of these.
+    fn first<T>(
+        &self,
+        wrapped: &[T],
+        unwrap: impl Fn(&DecryptionKey, &T) -> Option<Option<SessionKey>>,
+    ) -> Result<SessionKey, UnwrapError> {
         let mut verdict = UnwrapError::NotForUs;
-        for packet in packets {
+        for one in wrapped {
             for key in &self.keys {
-                match key.unwrap(packet.body, profile) {
+                match unwrap(key, one) {
                     Some(Some(session)) => return Ok(session),
                     Some(None) => verdict = UnwrapError::Damaged,
                     None => {}
@@ -77,18 +110,18 @@ impl Keyring {
     }
 }
 
-impl DecryptionKey {
+impl OpenPgpSecret {
     /// None: for another key. Some(None): for this key, but damaged.
-    fn unwrap(&self, body: &[u8], profile: Profile) -> Option<Option<SessionKey>> {
-        let (rest, cipher) = match profile {
-            Profile::Pgp1 => {
+    fn unwrap(&self, body: &[u8], version: Seipd) -> Option<Option<SessionKey>> {
+        let (rest, cipher) = match version {
+            Seipd::V1 => {
                 let rest = body.strip_prefix(&[3])?;
                 if let Some(rest) = rest.strip_prefix(&[0; 8]) {
                     return self.unwrap_fields(rest, Some(AES_256_ID)).map(Some);
                 }
                 (rest.strip_prefix(&self.key_id)?, Some(AES_256_ID))
             }
-            Profile::Pgp2 => {
+            Seipd::V2 => {
                 if let Some(rest) = body.strip_prefix(&[6, 0]) {
                     return self.unwrap_fields(rest, None).map(Some);
                 }

@@ -9,8 +9,9 @@ use std::{
 
 use aws_lc_rs::digest;
 use sealed::{
+    cms_content::CmsWriter,
     content::ContentWriter,
-    identity::{Hash, Profile},
+    identity::{Encryption, Hash, Profile, Seipd},
     limit,
     literal::{self, Last},
     original::recover,
@@ -63,6 +64,15 @@ fn write_content<S: Read + Write + Seek, W: Write>(
     key: &SessionKey,
     settings: &Settings<'_>,
 ) -> Result<W, SealError> {
+    let version = match settings.profile.encryption() {
+        Encryption::OpenPgp(version) => version,
+        Encryption::Cms(cipher) => {
+            let mut writer = CmsWriter::begin(to, cipher, key).map_err(SealError::Spool)?;
+            let padded = padded(survey.length + (frame.head.len() + frame.tail.len()) as u64, settings.padding);
+            write_payload(original, survey, frame, padded, &mut writer)?;
+            return writer.finish().map_err(SealError::Spool);
+        }
+    };
     let around = (frame.head.len() + frame.tail.len()) as u64;
     let payload = survey.length + around;
     let compressed = survey
@@ -70,21 +80,33 @@ fn write_content<S: Read + Write + Seek, W: Write>(
         .take()
         .filter(|deflated| deflated.length().saturating_mul(limit::STORE_ABOVE_RATIO) >= survey.length);
     match compressed {
-        Some(deflated) => write_compressed(deflated, payload, frame, to, key, settings),
+        Some(deflated) => write_compressed(deflated, payload, frame, to, key, version, settings),
         None => {
             let padded = padded(payload, settings.padding);
             let header = literal::literal_header(padded).ok_or(SealError::TooLarge)?;
             let length = header.len() as u64 + padded;
-            original.rewind().map_err(SealError::Read)?;
-            let mut writer = ContentWriter::begin(to, settings.profile, key, length).map_err(SealError::Spool)?;
+            let mut writer = ContentWriter::begin(to, version, key, length).map_err(SealError::Spool)?;
             writer.write_all(&header).map_err(SealError::Spool)?;
-            writer.write_all(&frame.head).map_err(SealError::Spool)?;
-            copy(original, survey.length, &mut writer)?;
-            writer.write_all(&frame.tail).map_err(SealError::Spool)?;
-            payload::write_padding(&mut writer, padded - payload).map_err(SealError::Spool)?;
+            write_payload(original, survey, frame, padded, &mut writer)?;
             writer.finish().map_err(SealError::Spool)
         }
     }
+}
+
+/// The payload as it is, padded to so many octets.
+fn write_payload<S: Read + Write + Seek>(
+    original: &mut (impl Read + Seek),
+    survey: &Survey<S>,
+    frame: &payload::Frame,
+    padded: u64,
+    writer: &mut impl Write,
+) -> Result<(), SealError> {
+    let payload = survey.length + (frame.head.len() + frame.tail.len()) as u64;
+    original.rewind().map_err(SealError::Read)?;
+    writer.write_all(&frame.head).map_err(SealError::Spool)?;
+    copy(original, survey.length, writer)?;
+    writer.write_all(&frame.tail).map_err(SealError::Spool)?;
+    payload::write_padding(writer, padded.saturating_sub(payload)).map_err(SealError::Spool)
 }
 
 /// The same, compressed: stored blocks for what stands before and after, the deflated original between them, and a
@@ -95,6 +117,7 @@ fn write_compressed<S: Read + Write + Seek, W: Write>(
     frame: &payload::Frame,
     to: W,
     key: &SessionKey,
+    version: Seipd,
     settings: &Settings<'_>,
 ) -> Result<W, SealError> {
     let before = literal::stored_length(literal::LITERAL_HEADER + frame.head.len()) as u64 + deflated.length();
@@ -106,8 +129,7 @@ fn write_compressed<S: Read + Write + Seek, W: Write>(
     let literal = literal::literal_header(payload + padding as u64).ok_or(SealError::TooLarge)?;
     let header = literal::compressed_header(total).ok_or(SealError::TooLarge)?;
 
-    let mut writer =
-        ContentWriter::begin(to, settings.profile, key, header.len() as u64 + total).map_err(SealError::Spool)?;
+    let mut writer = ContentWriter::begin(to, version, key, header.len() as u64 + total).map_err(SealError::Spool)?;
     let head = [&literal[..], &frame.head].concat();
     let mut tail = frame.tail.clone();
     payload::write_padding(&mut tail, padding as u64).map_err(SealError::Spool)?;

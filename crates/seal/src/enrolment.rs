@@ -6,8 +6,10 @@ use std::str::FromStr;
 use sealed::identity::{AccountId, Profile};
 
 use crate::{
-    certificate::{Certificate, CertificateError},
+    certificate::{Certificate, CertificateError, ENROLMENT},
+    cms_wrap::RsaPadding,
     policy::{Policy, UnknownWord},
+    recipient::RecipientKey,
 };
 
 /// A checked enrolment.
@@ -31,6 +33,8 @@ pub enum Scheme {
     /// PGP/MIME.
     #[default]
     Pgp,
+    /// S/MIME.
+    Smime,
 }
 
 /// Why an enrolment cannot be used.
@@ -42,26 +46,55 @@ pub enum EnrolmentError {
     /// A line that says something this version does not know.
     #[error("line {0} of the enrolment is not understood")]
     Line(usize),
+    /// It asks for a kind of message that none of its certificates is for.
+    #[error("the enrolment says `Scheme: {}`, and holds no certificate for it", .0.word())]
+    NoneForScheme(Scheme),
+    /// A file without the lines of an enrolment holds both kinds.
+    #[error("OpenPGP and X.509 certificates stand in one file, and no line says which are meant")]
+    Mixed,
 }
 
-const VERSION: &str = "Sealed-Enrolment";
+const VERSION: &str = ENROLMENT;
+const SCHEME: &str = "Scheme";
 /// Programs that are known to read SEIPD v2 (RFC 9580); every other reader forces pgp1.
 const READS_V2: [&str; 6] = ["sealpost", "sequoia", "openpgpjs", "rpgp", "deltachat", "proton"];
+/// Programs that are known to read CMS with AES-GCM (RFC 5083); every other reader forces cms1.
+const READS_GCM: [&str; 3] = ["sealpost", "openssl", "bouncycastle"];
+/// Programs that do not read RSA-OAEP, or did not in a version that is still in use: gpgsm 2.2, Apple's, older NSS.
+const NEEDS_PKCS1: [&str; 6] = ["apple-mail", "ios-mail", "gpgsm", "outlook", "thunderbird", "evolution"];
 
 impl Enrolment {
     /// Reads an enrolment file, or a bare certificate file (which gets the defaults). `now`: Unix seconds.
     pub fn parse(octets: &[u8], now: u64) -> Result<Self, EnrolmentError> {
+        let certificates = Certificate::parse_all(octets, now)?;
+        let openpgp = certificates.iter().any(|certificate| certificate.scheme() == Scheme::Pgp);
+        let x509 = certificates.iter().any(|certificate| certificate.scheme() == Scheme::Smime);
         let mut enrolment = Self {
             addresses: Vec::new(),
             policy: Policy::default(),
-            scheme: Scheme::default(),
+            scheme: if openpgp { Scheme::Pgp } else { Scheme::Smime },
             readers: Vec::new(),
-            certificates: Certificate::parse_all(octets, now)?,
+            certificates,
         };
+        let mut says_scheme = false;
         if let Some(text) = std::str::from_utf8(octets).ok().filter(|text| text.starts_with(VERSION)) {
             for (position, line) in text.lines().enumerate().take_while(|(_, line)| !line.trim().is_empty()) {
                 enrolment.take_line(line).ok_or(EnrolmentError::Line(position + 1))?;
+                says_scheme |= line.starts_with(SCHEME);
             }
+        }
+        if openpgp && x509 && !says_scheme {
+            return Err(EnrolmentError::Mixed);
+        }
+        let scheme = enrolment.scheme;
+        enrolment.of_scheme(scheme)
+    }
+
+    /// The same for mail of this kind; an error when none of the certificates is for it.
+    pub fn of_scheme(self, scheme: Scheme) -> Result<Self, EnrolmentError> {
+        let enrolment = Self { scheme, ..self };
+        if enrolment.used().next().is_none() {
+            return Err(EnrolmentError::NoneForScheme(scheme));
         }
         Ok(enrolment)
     }
@@ -86,17 +119,34 @@ impl Enrolment {
         self.certificates.first().map(Certificate::account)
     }
 
-    /// pgp2 only where every certificate and every program on the reader list is known to read it (format §3.1, D4).
+    /// The certificates that mail is sealed to: those for the scheme.
+    pub fn used(&self) -> impl Iterator<Item = &Certificate> {
+        self.certificates.iter().filter(|certificate| certificate.scheme() == self.scheme)
+    }
+
+    /// Their keys, with the RSA padding that the reader list asks for.
+    pub fn recipients(&self) -> Vec<RecipientKey> {
+        let old = self.readers.iter().any(|reader| is_among(reader, &NEEDS_PKCS1));
+        let padding = if old { RsaPadding::Pkcs1 } else { RsaPadding::Oaep };
+        self.used().map(|certificate| certificate.recipient.clone().padded(padding)).collect()
+    }
+
+    /// pgp2 only where every certificate and every program on the reader list is known to read it (format §3.1, D4); cms2
+    /// where every program is: nothing in a certificate says so.
     pub fn profile(&self) -> Profile {
-        let programs = !self.readers.is_empty()
-            && self.readers.iter().all(|reader| READS_V2.contains(&reader.to_ascii_lowercase().as_str()));
-        let certificates = self.certificates.iter().all(|certificate| certificate.reads_v2);
-        if programs && certificates { Profile::Pgp2 } else { Profile::Pgp1 }
+        let all_among =
+            |known: &[&str]| !self.readers.is_empty() && self.readers.iter().all(|reader| is_among(reader, known));
+        match self.scheme {
+            Scheme::Pgp if all_among(&READS_V2) && self.used().all(|certificate| certificate.reads_v2) => Profile::Pgp2,
+            Scheme::Pgp => Profile::Pgp1,
+            Scheme::Smime if all_among(&READS_GCM) => Profile::Cms2,
+            Scheme::Smime => Profile::Cms1,
+        }
     }
 
     /// The earliest day on which one of the certificates stops working, Unix seconds.
     pub fn expires(&self) -> Option<u64> {
-        self.certificates.iter().filter_map(|certificate| certificate.expires).min()
+        self.used().filter_map(|certificate| certificate.expires).min()
     }
 
     /// Unknown lines are ignored, unknown values of known lines are not.
@@ -108,11 +158,25 @@ impl Enrolment {
             VERSION => return None,
             "Address" => self.addresses.push(value.to_owned()),
             "Policy" => self.policy = value.parse().ok()?,
-            "Scheme" => self.scheme = value.parse().ok()?,
+            SCHEME => self.scheme = value.parse().ok()?,
             "Reader" => self.readers.push(value.to_owned()),
             _ => {}
         }
         Some(())
+    }
+}
+
+fn is_among(reader: &str, known: &[&str]) -> bool {
+    known.iter().any(|known| known.eq_ignore_ascii_case(reader))
+}
+
+impl Certificate {
+    /// The kind of message that can be sealed to it.
+    pub fn scheme(&self) -> Scheme {
+        match self.recipient {
+            RecipientKey::OpenPgp(_) => Scheme::Pgp,
+            RecipientKey::X509(_) => Scheme::Smime,
+        }
     }
 }
 
@@ -121,6 +185,7 @@ impl Scheme {
     pub fn word(self) -> &'static str {
         match self {
             Self::Pgp => "pgp",
+            Self::Smime => "smime",
         }
     }
 }
@@ -131,7 +196,8 @@ impl FromStr for Scheme {
     fn from_str(word: &str) -> Result<Self, UnknownWord> {
         match word {
             "pgp" => Ok(Self::Pgp),
-            _ => Err(UnknownWord("pgp")),
+            "smime" => Ok(Self::Smime),
+            _ => Err(UnknownWord("pgp, smime")),
         }
     }
 }

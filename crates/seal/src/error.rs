@@ -4,7 +4,7 @@ use std::io;
 
 use sealed::{field::FieldError, limit};
 
-use crate::wrap::BadKey;
+use crate::recipient::WrapError;
 
 /// Why a message could not be sealed.
 #[derive(Debug, thiserror::Error)]
@@ -14,7 +14,7 @@ pub enum SealError {
     NoRecipient,
     /// A recipient's key does not take a session key.
     #[error(transparent)]
-    Recipient(#[from] BadKey),
+    Recipient(#[from] WrapError),
     /// Larger than the format allows.
     #[error("the message is larger than {} bytes", limit::MAX_ORIGINAL)]
     TooLarge,

@@ -4,7 +4,12 @@
 //! right now), a socket, a file. The modules stand in the order of the floors.
 
 pub mod wrap;
+pub mod cms_wrap;
+pub mod recipient;
 pub mod certificate;
+pub mod openpgp;
+pub mod x509;
+pub mod certificate_file;
 pub mod copies;
 pub mod policy;
 pub mod enrolment;
@@ -23,5 +28,6 @@ pub use enrolment::{Enrolment, EnrolmentError, Scheme};
 pub use error::SealError;
 pub use policy::{OuterId, Policy};
 pub use proof::{Expectation, ProofError, Proved};
+pub use recipient::{RecipientKey, WrapError};
 pub use seal::{Sealing, seal};
 pub use settings::{Compression, NewId, Padding, Place, Settings};

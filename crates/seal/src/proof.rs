@@ -80,7 +80,7 @@ impl Expectation {
     pub fn from_octets(octets: &[u8]) -> Option<Self> {
         let octets: &[u8; EXPECTATION] = octets.try_into().ok()?;
         let ([FORMAT, profile], rest) = octets.split_first_chunk()? else { return None };
-        let profile = [Profile::Pgp1, Profile::Pgp2].into_iter().find(|known| known.octet() == *profile)?;
+        let profile = Profile::ALL.into_iter().find(|known| known.octet() == *profile)?;
         let (id, rest) = rest.split_first_chunk()?;
         let (sequence, rest) = rest.split_first_chunk()?;
         let (original, rest) = rest.split_first_chunk()?;

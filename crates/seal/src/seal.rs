@@ -11,12 +11,11 @@ use sealed::{
     armor::{ArmorWriter, Checksum},
     field::{Mark, SealedFields},
     field_blob,
-    identity::{AccountId, Profile, sha256},
-    outer,
-    packet::join_wrapped_keys,
-    payload,
+    identity::{AccountId, Encryption, Hash, Seipd, sha256},
+    outer, payload,
     session::SessionKey,
     signature::{Envelope, Origin, SealerPublic},
+    smime::BodyWriter,
 };
 
 use crate::{
@@ -24,7 +23,8 @@ use crate::{
     encrypt::encrypt,
     error::SealError,
     proof::{Expectation, ProofError, Proved},
-    settings::Settings,
+    recipient::wrap_to_all,
+    settings::{Compression, Settings},
     survey::{STEP, Survey, read_some},
 };
 
@@ -63,7 +63,7 @@ pub fn seal<S: Read + Write + Seek>(
     if settings.recipients.is_empty() {
         return Err(SealError::NoRecipient);
     }
-    let mut survey = Survey::read(original, &spool, settings.compression)?;
+    let mut survey = Survey::read(original, &spool, compression(settings))?;
     let section = survey.header();
     let id = settings.id.of(&survey.hash);
     let outer_fields = settings.policy.outer_fields(&section, id, settings.time, settings.outer_id);
@@ -81,8 +81,7 @@ pub fn seal<S: Read + Write + Seek>(
     drop(section);
 
     let key = SessionKey::generate();
-    let bodies = settings.recipients.iter().map(|recipient| recipient.wrap(&key, settings.profile));
-    let wrapped = join_wrapped_keys(&bodies.collect::<Result<Vec<_>, _>>()?);
+    let wrapped = wrap_to_all(settings.recipients, &key, settings.profile)?;
 
     let place = spool().map_err(SealError::Spool)?;
     let (mut content, content_hash) = encrypt(original, &mut survey, &frame, place, &key, &origin, settings)?;
@@ -122,6 +121,14 @@ fn sign(expectation: &Expectation, wrapped: Vec<u8>, blob: Vec<u8>, settings: &S
     SealedFields { mark, key: wrapped, fields: blob }
 }
 
+/// CMS has no compression that mail programs read.
+fn compression(settings: &Settings<'_>) -> Compression {
+    match settings.profile.encryption() {
+        Encryption::OpenPgp(_) => settings.compression,
+        Encryption::Cms(_) => Compression::Never,
+    }
+}
+
 fn write_message(
     out: &mut impl Write,
     display: &[u8],
@@ -129,15 +136,35 @@ fn write_message(
     content: &mut (impl Read + Seek),
 ) -> Result<(), SealError> {
     let frame = outer::Frame::new(display, fields).map_err(SealError::TooManyRecipients)?;
-    let checksum = match fields.mark.profile {
-        Profile::Pgp1 => Checksum::Crc24,
-        Profile::Pgp2 => Checksum::Absent,
-    };
+    let length = content.seek(io::SeekFrom::End(0)).map_err(SealError::Spool)?;
     content.rewind().map_err(SealError::Spool)?;
     out.write_all(&frame.head).map_err(SealError::Write)?;
-    let mut armor = ArmorWriter::begin(&mut *out, &fields.key, checksum).map_err(SealError::Write)?;
+    let out = match fields.mark.profile.encryption() {
+        Encryption::OpenPgp(version) => {
+            let checksum = match version {
+                Seipd::V1 => Checksum::Crc24,
+                Seipd::V2 => Checksum::Absent,
+            };
+            let mut armor = ArmorWriter::begin(&mut *out, &fields.key, checksum).map_err(SealError::Write)?;
+            write_content(content, &fields.mark.content_hash, |octets| armor.write(octets))?;
+            armor.finish()
+        }
+        Encryption::Cms(cipher) => {
+            let mut body = BodyWriter::begin(&mut *out, cipher, &fields.key, length).map_err(SealError::Write)?;
+            write_content(content, &fields.mark.content_hash, |octets| body.write(octets))?;
+            body.finish()
+        }
+    };
+    out.and_then(|out| out.write_all(&frame.tail)).map_err(SealError::Write)
+}
+
+/// Hands on what the spool gives, which must still be what was checked.
+fn write_content(
+    content: &mut impl Read,
+    expected: &Hash,
+    mut write: impl FnMut(&[u8]) -> io::Result<()>,
+) -> Result<(), SealError> {
     let mut step = vec![0; STEP];
-    // What the spool gives now must still be what was checked.
     let mut hash = digest::Context::new(&digest::SHA256);
     loop {
         let count = read_some(content, &mut step).map_err(SealError::Spool)?;
@@ -146,11 +173,7 @@ fn write_message(
             break;
         }
         hash.update(octets);
-        armor.write(octets).map_err(SealError::Write)?;
+        write(octets).map_err(SealError::Write)?;
     }
-    if hash.finish().as_ref() != fields.mark.content_hash {
-        return Err(SealError::SelfCheck);
-    }
-    let out = armor.finish().map_err(SealError::Write)?;
-    out.write_all(&frame.tail).map_err(SealError::Write)
+    if hash.finish().as_ref() == expected { Ok(()) } else { Err(SealError::SelfCheck) }
 }

@@ -9,7 +9,7 @@ use sealed::{
 
 use crate::{
     policy::{OuterId, Policy},
-    wrap::RecipientKey,
+    recipient::RecipientKey,
 };
 
 /// Everything about one sealing besides the message.

@@ -1,4 +1,4 @@
-//! One recipient's key, and a session key wrapped to it: the body of a PKESK packet (RFC 9580 §5.1).
+//! One OpenPGP recipient's key, and a session key wrapped to it: the body of a PKESK packet (RFC 9580 §5.1).
 //! The public-key step runs on aws-lc. In: public parameters of a certificate; out: octets. Keys that were not checked
 //! by `certificate` do not come here.
 
@@ -7,14 +7,14 @@ use aws_lc_rs::{
     rsa::{Pkcs1PublicEncryptingKey, PublicEncryptingKey},
 };
 use sealed::{
-    identity::Profile,
+    identity::Seipd,
     key_wrap::{self, AES_256_ID, Curve, ECDH_ID, EcdhParameters, RSA_ID, X25519_ID, with_checksum},
     session::SessionKey,
 };
 
 /// A key that session keys can be wrapped to.
 #[derive(Clone, Debug)]
-pub struct RecipientKey {
+pub struct OpenPgpKey {
     /// Version of the key packet, 4 or 6.
     pub version: u8,
     /// Fingerprint of the encryption (sub)key: 20 or 32 octets.
@@ -46,17 +46,17 @@ pub enum Parameters {
 #[error("the recipient's public key is invalid")]
 pub struct BadKey;
 
-impl RecipientKey {
-    /// The body of a PKESK packet: version 3 for pgp1, version 6 for pgp2.
-    pub fn wrap(&self, key: &SessionKey, profile: Profile) -> Result<Vec<u8>, BadKey> {
+impl OpenPgpKey {
+    /// The body of a PKESK packet: version 3 with SEIPD version 1, version 6 with version 2.
+    pub fn wrap(&self, key: &SessionKey, encrypted: Seipd) -> Result<Vec<u8>, BadKey> {
         let mut body = Vec::with_capacity(160);
-        let cipher = match profile {
-            Profile::Pgp1 => {
+        let cipher = match encrypted {
+            Seipd::V1 => {
                 body.push(3);
                 body.extend_from_slice(&self.key_id);
                 Some(AES_256_ID)
             }
-            Profile::Pgp2 => {
+            Seipd::V2 => {
                 body.extend_from_slice(&[6, self.fingerprint.len() as u8 + 1, self.version]);
                 body.extend_from_slice(&self.fingerprint);
                 None

@@ -3,10 +3,10 @@
 
 use std::io::{self, Write};
 
-use base64_simd::{AsOut, STANDARD};
+use base64_simd::STANDARD;
 use memchr::memchr;
 
-use crate::limit;
+use crate::{base64_lines::Base64Lines, limit};
 
 /// First line of an armored message.
 pub const BEGIN: &[u8] = b"-----BEGIN PGP MESSAGE-----";
@@ -15,15 +15,9 @@ pub const END: &[u8] = b"-----END PGP MESSAGE-----";
 
 /// Writes K and C as one armored message, each beginning on its own line where K allows it.
 pub struct ArmorWriter<W: Write> {
-    to: W,
-    /// Octets not yet written: fewer than one line's worth.
-    rest: Vec<u8>,
-    text: Vec<u8>,
+    lines: Base64Lines<W>,
     checksum: Option<Crc24>,
 }
-
-/// Octets of one full line of 64 characters.
-const LINE: usize = 48;
 
 impl<W: Write> ArmorWriter<W> {
     /// Begins the armor and writes the key material. `with_checksum`: pgp1 must carry a CRC-24, pgp2 must not.
@@ -31,10 +25,10 @@ impl<W: Write> ArmorWriter<W> {
         to.write_all(BEGIN)?;
         to.write_all(b"\r\n\r\n")?;
         let checksum = (with_checksum == Checksum::Crc24).then(Crc24::new);
-        let mut writer = Self { to, rest: Vec::with_capacity(LINE), text: Vec::new(), checksum };
+        let mut writer = Self { lines: Base64Lines::new(to), checksum };
         writer.write(key)?;
         if key.len().is_multiple_of(3) {
-            writer.end_line()?;
+            writer.lines.end_line()?;
         }
         Ok(writer)
     }
@@ -44,47 +38,18 @@ impl<W: Write> ArmorWriter<W> {
         if let Some(checksum) = &mut self.checksum {
             checksum.update(octets);
         }
-        let mut octets = octets;
-        if !self.rest.is_empty() {
-            let (fill, after) = octets.split_at_checked(LINE - self.rest.len()).unwrap_or((octets, b""));
-            self.rest.extend_from_slice(fill);
-            octets = after;
-            if self.rest.len() < LINE {
-                return Ok(());
-            }
-            self.end_line()?;
-        }
-        let lines = octets.chunks_exact(LINE);
-        self.rest.extend_from_slice(lines.remainder());
-        self.text.clear();
-        self.text.reserve(octets.len() / LINE * (64 + 2));
-        for line in lines {
-            let mut characters = [0; 64];
-            let _ = STANDARD.encode(line, characters.as_mut_slice().as_out());
-            self.text.extend_from_slice(&characters);
-            self.text.extend_from_slice(b"\r\n");
-        }
-        self.to.write_all(&self.text)
+        self.lines.write(octets)
     }
 
     /// Ends the armor and gives the writer back.
-    pub fn finish(mut self) -> io::Result<W> {
-        self.end_line()?;
+    pub fn finish(self) -> io::Result<W> {
+        let mut to = self.lines.finish()?;
         if let Some(checksum) = self.checksum {
-            write!(self.to, "={}\r\n", STANDARD.encode_to_string(checksum.octets()))?;
+            write!(to, "={}\r\n", STANDARD.encode_to_string(checksum.octets()))?;
         }
-        self.to.write_all(END)?;
-        self.to.write_all(b"\r\n")?;
-        Ok(self.to)
-    }
-
-    fn end_line(&mut self) -> io::Result<()> {
-        if self.rest.is_empty() {
-            return Ok(());
-        }
-        self.to.write_all(STANDARD.encode_to_string(&self.rest).as_bytes())?;
-        self.rest.clear();
-        self.to.write_all(b"\r\n")
+        to.write_all(END)?;
+        to.write_all(b"\r\n")?;
+        Ok(to)
     }
 }
 

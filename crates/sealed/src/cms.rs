@@ -1,19 +1,23 @@
 //! Is this really CMS EnvelopedData or AuthEnvelopedData (RFC 5652 §6, RFC 5083)? DER or BER octets in, yes or no out.
 //! Walks the structure by its tags and lengths; the algorithms, keys and ciphertext are not looked at.
 
-/// 1.2.840.113549.1.7.3
-const ENVELOPED: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x03];
-/// 1.2.840.113549.1.9.16.1.23
-const AUTH_ENVELOPED: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x10, 0x01, 0x17];
+use crate::limit;
 
-const INTEGER: u8 = 0x02;
-const OCTET_STRING: u8 = 0x04;
+/// 1.2.840.113549.1.7.3
+pub(crate) const ENVELOPED: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x03];
+/// 1.2.840.113549.1.9.16.1.23
+pub(crate) const AUTH_ENVELOPED: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x10, 0x01, 0x17];
+/// 1.2.840.113549.1.7.1
+pub(crate) const DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01];
+
+pub(crate) const INTEGER: u8 = 0x02;
+pub(crate) const OCTET_STRING: u8 = 0x04;
 const CONSTRUCTED_STRING: u8 = 0x24;
-const OID: u8 = 0x06;
-const SEQUENCE: u8 = 0x30;
-const SET: u8 = 0x31;
-const CONTEXT_0: u8 = 0xa0;
-const CONTEXT_0_PRIMITIVE: u8 = 0x80;
+pub(crate) const OID: u8 = 0x06;
+pub(crate) const SEQUENCE: u8 = 0x30;
+pub(crate) const SET: u8 = 0x31;
+pub(crate) const CONTEXT_0: u8 = 0xa0;
+pub(crate) const CONTEXT_0_PRIMITIVE: u8 = 0x80;
 /// Nesting of constructed strings that is followed.
 const MAX_DEPTH: usize = 4;
 
@@ -21,6 +25,15 @@ const MAX_DEPTH: usize = 4;
 pub fn is_enveloped(octets: &[u8]) -> bool {
     whole(octets).unwrap_or(false)
 }
+
+/// Is this how such a ContentInfo begins? However much of it is missing.
+pub fn begins_enveloped(octets: &[u8]) -> bool {
+    let named = |kind: &[u8]| octets.windows(kind.len()).take(MAX_BEFORE_KIND).any(|window| window == kind);
+    octets.first() == Some(&SEQUENCE) && (named(ENVELOPED) || named(AUTH_ENVELOPED))
+}
+
+/// Octets before the kind's own: two headers.
+const MAX_BEFORE_KIND: usize = 14;
 
 fn whole(octets: &[u8]) -> Option<bool> {
     let (info, rest) = element(octets)?;
@@ -44,7 +57,7 @@ fn whole(octets: &[u8]) -> Option<bool> {
         rest = after;
         (next, after) = element(rest)?;
     }
-    if next.tag != SET || !all_recipients(next.body) {
+    if next.tag != SET || count_recipients(next.body).is_none() {
         return None;
     }
     let (encrypted, after) = element(after)?;
@@ -54,6 +67,26 @@ fn whole(octets: &[u8]) -> Option<bool> {
     let named = element(algorithm.body).is_some_and(|(name, _)| name.tag == OID);
     let well_formed = encrypted.tag == SEQUENCE && content_type.tag == OID && algorithm.tag == SEQUENCE && named;
     Some(well_formed && octets_held(&ciphertext, 0)? > 0 && ends_well(after, authenticated)?)
+}
+
+/// How many recipients key material K names (format §8). None unless it is one SET OF RecipientInfo, whole, within the limit.
+pub fn recipients(key: &[u8]) -> Option<usize> {
+    let set = only(key)?;
+    let count = count_recipients(set.body)?;
+    (set.tag == SET && count <= limit::MAX_WRAPPED_KEYS).then_some(count)
+}
+
+/// The version of EnvelopedData with these recipients (RFC 5652 §6.1): 0 when all of them have version 0, else 2.
+pub(crate) fn enveloped_version(key: &[u8]) -> u8 {
+    let mut rest = only(key).map(|set| set.body).unwrap_or_default();
+    while let Some((recipient, after)) = element(rest) {
+        let version = element(recipient.body).map(|(version, _)| version.body);
+        if recipient.tag != SEQUENCE || version != Some(&[0]) {
+            return 2;
+        }
+        rest = after;
+    }
+    0
 }
 
 /// What follows the ciphertext: nothing, or the authentication tag. Attributes that are not encrypted could carry a text,
@@ -77,16 +110,16 @@ fn only(octets: &[u8]) -> Option<Element<'_>> {
 }
 
 /// RecipientInfos: at least one, each a SEQUENCE or one of the tagged choices (RFC 5652 §6.2).
-fn all_recipients(mut octets: &[u8]) -> bool {
+fn count_recipients(mut octets: &[u8]) -> Option<usize> {
     let mut count = 0;
     while !octets.is_empty() {
         match element(octets) {
             Some((Element { tag: SEQUENCE | 0xa1..=0xa4, body }, rest)) if !body.is_empty() => octets = rest,
-            _ => return false,
+            _ => return None,
         }
         count += 1;
     }
-    count > 0
+    (count > 0).then_some(count)
 }
 
 /// `encryptedContent [0] IMPLICIT OCTET STRING`, in one piece or in several: how many octets. None when it is another type.

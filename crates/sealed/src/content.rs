@@ -17,7 +17,7 @@ use sha1::{Digest, Sha1};
 use zeroize::Zeroizing;
 
 use crate::{
-    identity::{Profile, random},
+    identity::{Seipd, random},
     packet::{Length, PacketHeader, long_header, tag},
     session::SessionKey,
 };
@@ -55,10 +55,10 @@ enum Cipher {
 
 impl<W: Write> ContentWriter<W> {
     /// Begins C for exactly `length` octets of plaintext packets.
-    pub fn begin(mut to: W, profile: Profile, key: &SessionKey, length: u64) -> io::Result<Self> {
-        let body = match profile {
-            Profile::Pgp1 => 1 + PREFIX as u64 + length + MDC as u64,
-            Profile::Pgp2 => {
+    pub fn begin(mut to: W, version: Seipd, key: &SessionKey, length: u64) -> io::Result<Self> {
+        let body = match version {
+            Seipd::V1 => 1 + PREFIX as u64 + length + MDC as u64,
+            Seipd::V2 => {
                 (V2_PARAMETERS.len() + SALT + TAG) as u64 + length + TAG as u64 * length.div_ceil(CHUNK as u64)
             }
         };
@@ -66,8 +66,8 @@ impl<W: Write> ContentWriter<W> {
         to.write_all(&long_header(tag::SEIPD, body))?;
         let capacity = usize::try_from(length).unwrap_or(CHUNK).min(CHUNK) + PREFIX + MDC;
         let mut buffer = Zeroizing::new(Vec::with_capacity(capacity));
-        let cipher = match profile {
-            Profile::Pgp1 => {
+        let cipher = match version {
+            Seipd::V1 => {
                 to.write_all(&[1])?;
                 let prefix: [u8; BLOCK] = random();
                 buffer.extend_from_slice(&prefix);
@@ -75,7 +75,7 @@ impl<W: Write> ContentWriter<W> {
                 let encryptor = cfb_mode::Encryptor::new(key.octets().into(), &[0; BLOCK].into());
                 Cipher::V1 { encryptor: Box::new(encryptor), mdc: Sha1::new() }
             }
-            Profile::Pgp2 => {
+            Seipd::V2 => {
                 let salt: [u8; SALT] = random();
                 to.write_all(&V2_PARAMETERS)?;
                 to.write_all(&salt)?;
@@ -199,10 +199,10 @@ enum Decryption {
 
 impl<R: Read> ContentReader<R> {
     /// Begins to read C, header first. Nothing may follow C.
-    pub fn begin(mut from: R, profile: Profile, key: &SessionKey) -> io::Result<Self> {
+    pub fn begin(mut from: R, version: Seipd, key: &SessionKey) -> io::Result<Self> {
         let body = read_header(&mut from)?;
-        let (decryption, taken, ending, minimum) = match profile {
-            Profile::Pgp1 => {
+        let (decryption, taken, ending, minimum) = match version {
+            Seipd::V1 => {
                 let mut version = [0];
                 read_exactly(&mut from, &mut version)?;
                 if version != [1] {
@@ -211,7 +211,7 @@ impl<R: Read> ContentReader<R> {
                 let decryptor = Box::new(cfb_mode::Decryptor::new(key.octets().into(), &[0; BLOCK].into()));
                 (Decryption::V1 { decryptor, mdc: Sha1::new(), prefix: PREFIX }, 1, 0, 1 + PREFIX + MDC)
             }
-            Profile::Pgp2 => {
+            Seipd::V2 => {
                 let mut parameters = [0; V2_PARAMETERS.len()];
                 read_exactly(&mut from, &mut parameters)?;
                 if parameters != V2_PARAMETERS {
@@ -439,21 +439,21 @@ fn read_exactly(from: &mut impl Read, to: &mut [u8]) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn encrypted(profile: Profile, plain: &[u8], key: &SessionKey) -> Vec<u8> {
-        let mut writer = ContentWriter::begin(Vec::new(), profile, key, plain.len() as u64).expect("memory");
+    fn encrypted(version: Seipd, plain: &[u8], key: &SessionKey) -> Vec<u8> {
+        let mut writer = ContentWriter::begin(Vec::new(), version, key, plain.len() as u64).expect("memory");
         for piece in plain.chunks(40_000) {
             writer.write_all(piece).expect("memory");
         }
         writer.finish().expect("the announced length")
     }
 
-    fn decrypted(profile: Profile, content: &[u8], key: &SessionKey) -> io::Result<Vec<u8>> {
+    fn decrypted(version: Seipd, content: &[u8], key: &SessionKey) -> io::Result<Vec<u8>> {
         let mut plain = Vec::new();
-        ContentReader::begin(content, profile, key)?.read_to_end(&mut plain)?;
+        ContentReader::begin(content, version, key)?.read_to_end(&mut plain)?;
         Ok(plain)
     }
 
-    const PROFILES: [Profile; 2] = [Profile::Pgp1, Profile::Pgp2];
+    const VERSIONS: [Seipd; 2] = [Seipd::V1, Seipd::V2];
 
     #[test]
     fn every_awkward_length_comes_back() {
@@ -461,9 +461,9 @@ mod tests {
         for around in [0, 16, STEP, 2 * STEP, CHUNK, 2 * CHUNK] {
             for length in around.saturating_sub(50)..around + 50 {
                 let plain: Vec<u8> = (0..length).map(|octet| (octet * 31) as u8).collect();
-                for profile in PROFILES {
-                    let content = encrypted(profile, &plain, &key);
-                    assert!(decrypted(profile, &content, &key).is_ok_and(|octets| octets == plain), "{length}");
+                for version in VERSIONS {
+                    let content = encrypted(version, &plain, &key);
+                    assert!(decrypted(version, &content, &key).is_ok_and(|octets| octets == plain), "{length}");
                 }
             }
         }
@@ -472,11 +472,11 @@ mod tests {
     #[test]
     fn a_wrong_length_is_no_content() {
         let key = SessionKey::generate();
-        for profile in PROFILES {
-            let mut writer = ContentWriter::begin(Vec::new(), profile, &key, 3).expect("memory");
+        for version in VERSIONS {
+            let mut writer = ContentWriter::begin(Vec::new(), version, &key, 3).expect("memory");
             writer.write_all(b"ab").expect("memory");
             assert!(writer.finish().is_err());
-            let mut writer = ContentWriter::begin(Vec::new(), profile, &key, 3).expect("memory");
+            let mut writer = ContentWriter::begin(Vec::new(), version, &key, 3).expect("memory");
             assert!(writer.write_all(b"abcd").is_err());
         }
     }
@@ -484,16 +484,16 @@ mod tests {
     #[test]
     fn every_change_and_every_cut_is_an_error() {
         let key = SessionKey::generate();
-        for profile in PROFILES {
-            let content = encrypted(profile, b"a short text", &key);
+        for version in VERSIONS {
+            let content = encrypted(version, b"a short text", &key);
             for end in 0..content.len() {
-                assert!(decrypted(profile, &content[..end], &key).is_err(), "cut at {end}");
+                assert!(decrypted(version, &content[..end], &key).is_err(), "cut at {end}");
                 let mut changed = content.clone();
                 changed[end] ^= 0x10;
-                assert!(decrypted(profile, &changed, &key).is_err(), "changed at {end}");
+                assert!(decrypted(version, &changed, &key).is_err(), "changed at {end}");
             }
-            assert!(decrypted(profile, &[content.as_slice(), b"x"].concat(), &key).is_err());
-            assert!(decrypted(profile, &content, &SessionKey::generate()).is_err());
+            assert!(decrypted(version, &[content.as_slice(), b"x"].concat(), &key).is_err());
+            assert!(decrypted(version, &content, &SessionKey::generate()).is_err());
         }
     }
 }

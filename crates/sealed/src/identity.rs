@@ -27,6 +27,11 @@ impl AccountId {
         context.update(fingerprint);
         Self(truncate(context.finish().as_ref()))
     }
+
+    /// For an account that has X.509 certificates only. `public_key`: SubjectPublicKeyInfo of the first one, DER.
+    pub fn of_x509(public_key: &[u8]) -> Self {
+        Self::of_openpgp(&sha256(public_key))
+    }
 }
 
 impl MessageId {
@@ -57,14 +62,60 @@ pub enum Profile {
     Pgp1,
     /// OpenPGP, PKESK v6 and SEIPD v2, AES-256-OCB (RFC 9580).
     Pgp2,
+    /// S/MIME, CMS EnvelopedData, AES-256-CBC: every S/MIME mail program reads it.
+    Cms1,
+    /// S/MIME, CMS AuthEnvelopedData, AES-256-GCM (RFC 5083, 5084).
+    Cms2,
+}
+
+/// What a profile stands on.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Encryption {
+    /// OpenPGP packets.
+    OpenPgp(Seipd),
+    /// The Cryptographic Message Syntax.
+    Cms(CmsCipher),
+}
+
+/// Version of the encrypted packet (RFC 9580 §5.13).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Seipd {
+    /// Version 1.
+    V1,
+    /// Version 2.
+    V2,
+}
+
+/// Cipher of CMS content, and with it the kind of content.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum CmsCipher {
+    /// AES-256-CBC in EnvelopedData (RFC 5652 §6, RFC 3565).
+    Cbc,
+    /// AES-256-GCM in AuthEnvelopedData (RFC 5083, RFC 5084).
+    Gcm,
 }
 
 impl Profile {
+    /// All that this version knows.
+    pub const ALL: [Self; 4] = [Self::Pgp1, Self::Pgp2, Self::Cms1, Self::Cms2];
+
+    /// What it stands on.
+    pub fn encryption(self) -> Encryption {
+        match self {
+            Self::Pgp1 => Encryption::OpenPgp(Seipd::V1),
+            Self::Pgp2 => Encryption::OpenPgp(Seipd::V2),
+            Self::Cms1 => Encryption::Cms(CmsCipher::Cbc),
+            Self::Cms2 => Encryption::Cms(CmsCipher::Gcm),
+        }
+    }
+
     /// The octet that stands for it in signatures and key derivation.
     pub fn octet(self) -> u8 {
         match self {
             Self::Pgp1 => 0x01,
             Self::Pgp2 => 0x02,
+            Self::Cms1 => 0x11,
+            Self::Cms2 => 0x12,
         }
     }
 
@@ -73,16 +124,14 @@ impl Profile {
         match self {
             Self::Pgp1 => "pgp1",
             Self::Pgp2 => "pgp2",
+            Self::Cms1 => "cms1",
+            Self::Cms2 => "cms2",
         }
     }
 
     /// The profile of a word of `Sealed-Mail`; None when this version does not know it.
     pub fn of_word(word: &[u8]) -> Option<Self> {
-        match word {
-            b"pgp1" => Some(Self::Pgp1),
-            b"pgp2" => Some(Self::Pgp2),
-            _ => None,
-        }
+        Self::ALL.into_iter().find(|profile| profile.word().as_bytes() == word)
     }
 }
 

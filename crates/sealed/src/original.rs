@@ -7,8 +7,9 @@ use std::io::{self, BufRead, Read, Write};
 use aws_lc_rs::digest;
 
 use crate::{
+    cms_content::CmsReader,
     content::{ContentError, ContentReader},
-    identity::{Profile, SealerId},
+    identity::{Encryption, Profile, SealerId},
     limit,
     literal::LiteralReader,
     payload::Head,
@@ -41,9 +42,26 @@ impl Recovered {
 /// Decrypts `content` to its very end and writes the original to `to`.
 /// `to` must be something that can be thrown away, or what was verified by an earlier call.
 pub fn recover(content: impl Read, profile: Profile, key: &SessionKey, to: &mut impl Write) -> io::Result<Recovered> {
-    let mut payload = LiteralReader::begin(ContentReader::begin(content, profile, key)?)?;
-    let head = Head::read(&mut payload)?;
-    if head.origin.length > limit::MAX_ORIGINAL || head.origin.length > payload.left() {
+    match profile.encryption() {
+        Encryption::OpenPgp(version) => {
+            let mut payload = LiteralReader::begin(ContentReader::begin(content, version, key)?)?;
+            let head = Head::read(&mut payload)?;
+            if head.origin.length > payload.left() {
+                return Err(ContentError::Malformed.into());
+            }
+            recover_after(head, payload, to)
+        }
+        Encryption::Cms(cipher) => {
+            let mut payload = CmsReader::begin(content, cipher, key)?;
+            let head = Head::read(&mut payload)?;
+            recover_after(head, payload, to)
+        }
+    }
+}
+
+/// `payload`: from the first octet of the original on.
+fn recover_after(head: Head, mut payload: impl BufRead, to: &mut impl Write) -> io::Result<Recovered> {
+    if head.origin.length > limit::MAX_ORIGINAL {
         return Err(ContentError::Malformed.into());
     }
     let mut hash = digest::Context::new(&digest::SHA256);

@@ -1,5 +1,5 @@
-//! The outer message (format §4.2): an ordinary RFC 3156 PGP/MIME message whose header carries our three fields.
-//! Written in pieces around the armor; read streaming, with the ciphertext C going to a place that the caller gives.
+//! The outer message (format §4.2, §8): an ordinary PGP/MIME (RFC 3156) or S/MIME (RFC 8551) message whose header carries our
+//! three fields. Written in pieces around what is encrypted; read streaming, with the ciphertext C going to a place that the caller gives.
 
 use std::io::{self, BufRead, Write};
 
@@ -8,21 +8,23 @@ use mail::{HeaderSection, header_section_end};
 
 use crate::{
     armor::{ArmorError, ArmorScanner, Surroundings},
+    cms_split::CmsParts,
     field::{FieldError, SealedFields},
-    identity::{Hash, random},
+    identity::{Encryption, Hash, random},
     limit,
     packet::{Length, PacketError, PacketHeader, tag},
+    smime,
     transfer::TolerantScanner,
 };
 
 /// The line before the first part, for people whose mail program knows no MIME.
 pub const PREAMBLE: &str = "This is an OpenPGP/MIME encrypted message (RFC 3156).";
 
-/// What stands around the armor in the outer message.
+/// What stands around the armor, or the S/MIME body, in the outer message.
 pub struct Frame {
-    /// Header section, preamble, first part, header of the second part.
+    /// Header section; with PGP/MIME also preamble, first part, header of the second part.
     pub head: Vec<u8>,
-    /// The closing delimiter.
+    /// The closing delimiter; nothing with S/MIME.
     pub tail: Vec<u8>,
 }
 
@@ -33,6 +35,10 @@ impl Frame {
         head.extend_from_slice(display);
         head.extend_from_slice(b"MIME-Version: 1.0\r\n");
         fields.write(&mut head)?;
+        if let Encryption::Cms(cipher) = fields.mark.profile.encryption() {
+            head.extend_from_slice(smime::structure(cipher).as_bytes());
+            return Ok(Self { head, tail: Vec::new() });
+        }
         let number = u128::from_be_bytes(random());
         // It holds characters that base64 lacks: some clients take any line that merely contains the boundary for a
         // delimiter (A4).
@@ -66,7 +72,7 @@ pub struct Outer {
     pub content_hash: Hash,
     /// Octets of C.
     pub content_length: u64,
-    /// What stood around the armored message.
+    /// What stood around the armored message; nothing with S/MIME.
     pub surroundings: Surroundings,
 }
 
@@ -101,10 +107,20 @@ impl Outer {
     /// server"): any MIME structure, other parts beside it, a transfer encoding around the armor.
     pub fn read(from: &mut impl BufRead, content: &mut impl Write) -> Result<Self, OuterError> {
         let (header, rest) = read_header_section(from)?.ok_or(OuterError::HeaderTooLarge)?;
-        let fields = SealedFields::parse(&HeaderSection::parse(&header))?;
-        let mut packets = PacketSplitter::new();
-        let surroundings = read_tolerantly(&rest, from, &mut |octets| packets.take(octets, content))?;
-        let parts = packets.finish().ok_or(OuterError::Packets)?;
+        let section = HeaderSection::parse(&header);
+        let fields = SealedFields::parse(&section)?;
+        let (parts, surroundings) = match fields.mark.profile.encryption() {
+            Encryption::OpenPgp(_) => {
+                let mut packets = PacketSplitter::new();
+                let surroundings = read_tolerantly(&rest, from, &mut |octets| packets.take(octets, content))?;
+                (packets.finish(), surroundings)
+            }
+            Encryption::Cms(cipher) => {
+                let parts = smime::read_body(&section, &rest, from, cipher, content)?;
+                (parts.map(Parts::from), Surroundings::default())
+            }
+        };
+        let parts = parts.ok_or(OuterError::Packets)?;
         if parts.key != fields.key {
             return Err(OuterError::OtherKey);
         }
@@ -211,6 +227,13 @@ pub struct Parts {
     pub content_length: u64,
     /// A marker packet stood before K: a reader tolerates one (format §4.8), a writer never writes one.
     pub marker: bool,
+}
+
+impl From<CmsParts> for Parts {
+    fn from(parts: CmsParts) -> Self {
+        let CmsParts { key, content_hash, content_length } = parts;
+        Self { key, content_hash, content_length, marker: false }
+    }
 }
 
 impl Default for PacketSplitter {

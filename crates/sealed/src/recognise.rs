@@ -11,11 +11,12 @@ use crate::{
     armor::{ArmorError, Surroundings},
     cms,
     field::{Mark, SealedFields},
-    identity::{Hash, sha256},
+    identity::{Encryption, Hash, sha256},
     limit,
     outer::{PREAMBLE, PacketSplitter, read_header_section, scan_body},
     packet::{Length, PacketError, PacketHeader, split_wrapped_keys, tag},
     signature::{Envelope, Trust},
+    smime,
 };
 
 /// The verdict.
@@ -75,6 +76,10 @@ pub fn recognise(message: &mut impl BufRead, trust: &Trust) -> io::Result<What> 
     let section = HeaderSection::parse(&header);
     let content_type = section.first("Content-Type").map(|field| ContentType::parse(field.value()));
     let claims_sealed = section.fields().iter().any(|field| is_own_name(field.name()));
+    if claims_sealed && content_type.as_ref().is_some_and(|kind| kind.is("application", "pkcs7-mime")) {
+        let sealed = sealed_smime(&section, &rest, message)?;
+        return Ok(sealed.map_or(What::Plain(Some(ForgedLabel::SealedFields)), |sealed| judged(sealed, trust)));
+    }
     let encrypted = content_type.as_ref().is_some_and(|kind| kind.is("multipart", "encrypted"));
     if claims_sealed || encrypted {
         let body = Body::scan(rest, message)?;
@@ -88,11 +93,7 @@ pub fn recognise(message: &mut impl BufRead, trust: &Trust) -> io::Result<What> 
             return Ok(end_to_end);
         }
         return Ok(match sealed(&section, body, exact) {
-            Some(sealed) => match verdict(&sealed, trust) {
-                Verdict::Pinned => What::Sealed(sealed),
-                Verdict::Unknown => What::SealedByUnknown(sealed),
-                Verdict::Forged => forged,
-            },
+            Some(sealed) => judged(sealed, trust),
             None => forged,
         });
     }
@@ -103,20 +104,14 @@ pub fn recognise(message: &mut impl BufRead, trust: &Trust) -> io::Result<What> 
     Ok(What::Plain(None))
 }
 
-enum Verdict {
-    Pinned,
-    Unknown,
-    Forged,
-}
-
 /// Which of two types a program believes nobody knows: what is said twice is not believed.
 fn says_once(section: &HeaderSection<'_>) -> bool {
     ["Content-Type", "Content-Transfer-Encoding"].iter().all(|name| section.all(name).count() <= 1)
 }
 
-/// The envelope signature, checked with the pinned keys (format §4.4).
-fn verdict(sealed: &Sealed, trust: &Trust) -> Verdict {
-    let Some(sealer) = trust.sealer(sealed.mark.sealer) else { return Verdict::Unknown };
+/// Whose seal it is: the envelope signature, checked with the pinned keys (format §4.4).
+fn judged(sealed: Sealed, trust: &Trust) -> What {
+    let Some(sealer) = trust.sealer(sealed.mark.sealer) else { return What::SealedByUnknown(sealed) };
     let verifies = trust.accounts.iter().any(|&account| {
         let envelope = Envelope {
             profile: sealed.mark.profile,
@@ -128,14 +123,15 @@ fn verdict(sealed: &Sealed, trust: &Trust) -> Verdict {
         };
         sealer.verifies(&envelope.transcript(sealer.id()), &sealed.mark.signature)
     });
-    if verifies { Verdict::Pinned } else { Verdict::Forged }
+    if verifies { What::Sealed(sealed) } else { What::Plain(Some(ForgedLabel::SealedFields)) }
 }
 
 /// The three fields belong to this body, and the shape is exactly ours.
 fn sealed(section: &HeaderSection<'_>, body: Body, exact: Exact) -> Option<Sealed> {
     let fields = SealedFields::parse(section).ok()?;
     let parts = body.own.finish()?;
-    let own_shape = exact.own_preamble && body.surroundings.armor_headers.is_empty();
+    let openpgp = matches!(fields.mark.profile.encryption(), Encryption::OpenPgp(_));
+    let own_shape = openpgp && exact.own_preamble && body.surroundings.armor_headers.is_empty();
     if !own_shape || parts.key != fields.key || parts.content_hash != fields.mark.content_hash || parts.marker {
         return None;
     }
@@ -146,6 +142,22 @@ fn sealed(section: &HeaderSection<'_>, body: Body, exact: Exact) -> Option<Seale
         fields_hash: sha256(&fields.fields),
         mark: fields.mark,
     })
+}
+
+/// The same for S/MIME: the body is one CMS message in base64, and the three fields belong to it.
+fn sealed_smime(section: &HeaderSection<'_>, rest: &[u8], message: &mut impl BufRead) -> io::Result<Option<Sealed>> {
+    let fields = SealedFields::parse(section).ok().filter(|_| says_once(section) && fields_only(section));
+    let Some(fields) = fields.filter(|_| smime::is_base64(section)) else { return Ok(None) };
+    let Encryption::Cms(cipher) = fields.mark.profile.encryption() else { return Ok(None) };
+    let parts = smime::read_body(section, rest, message, cipher, &mut io::sink())?;
+    let parts = parts.filter(|parts| parts.key == fields.key && parts.content_hash == fields.mark.content_hash);
+    Ok(parts.zip(cms::recipients(&fields.key)).map(|(parts, wrapped_keys)| Sealed {
+        wrapped_keys,
+        content_length: parts.content_length,
+        key_hash: sha256(&fields.key),
+        fields_hash: sha256(&fields.fields),
+        mark: fields.mark,
+    }))
 }
 
 /// A body with one armored message, taken apart in both ways at once.

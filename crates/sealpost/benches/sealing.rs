@@ -147,7 +147,7 @@ impl Primitives {
 
 /// An owner with mailbox and recovery key, and a sealer.
 struct Household {
-    recipients: Vec<seal::wrap::RecipientKey>,
+    recipients: Vec<seal::RecipientKey>,
     sealer: SealerKey,
     keys: Keyring,
     trust: Trust,

@@ -99,6 +99,18 @@ pub struct Init {
     /// Keys in the newer format (RFC 9580), which many mail programs cannot read yet
     #[arg(long)]
     pub v6: bool,
+    /// S/MIME instead of OpenPGP: keys with self-signed certificates, and a .p12 file for phones and mail programs
+    #[arg(long, conflicts_with_all = ["v6", "sealer"])]
+    pub smime: bool,
+    /// Where the .p12 file is written [default: mailbox.p12 in the home]
+    #[arg(long, value_name = "FILE", requires = "smime")]
+    pub p12: Option<PathBuf>,
+    /// A file whose first line is the password of the .p12 file [default: one is drawn and printed once]
+    #[arg(long, value_name = "FILE", requires = "smime")]
+    pub p12_passphrase_file: Option<PathBuf>,
+    /// A program that the owner reads with; may be repeated
+    #[arg(long = "reader", value_name = "NAME", conflicts_with = "sealer")]
+    pub readers: Vec<String>,
     #[command(flatten)]
     pub passphrase: NewPassphrase,
 }
@@ -135,7 +147,7 @@ pub struct Seal {
     /// Which owner in the home, when there are several
     #[arg(long, value_name = "ADDRESS", conflicts_with = "certificates")]
     pub to: Option<String>,
-    /// What kind of message to make
+    /// What kind of message to make [default: as enrolled, else what the certificates are for]
     #[arg(long, value_enum)]
     pub scheme: Option<Scheme>,
     /// What stays readable outside [default: as enrolled, else baseline]
@@ -161,6 +173,8 @@ pub struct Seal {
 pub enum Scheme {
     /// PGP/MIME
     Pgp,
+    /// S/MIME
+    Smime,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug)]
@@ -413,7 +427,7 @@ pub struct Import {
     /// Under which address an owner's bare certificate is kept [default: as enrolled, else its user id]
     #[arg(long)]
     pub address: Option<String>,
-    /// The passphrase that the secret key is under [default: ask on the terminal]
+    /// The passphrase that the secret key is under, or the password of the .p12 file [default: ask on the terminal]
     #[arg(long, value_name = "FILE")]
     pub old_passphrase_file: Option<PathBuf>,
     #[command(flatten)]

@@ -148,12 +148,19 @@ impl From<seal::CertificateError> for Failure {
     fn from(error: seal::CertificateError) -> Self {
         use seal::CertificateError;
         let hint = match &error {
-            CertificateError::Secret => "export the public half and use that: `gpg --export --armor ADDRESS`",
+            CertificateError::Secret => {
+                "export the public half and use that: `gpg --export --armor ADDRESS`, `openssl pkcs12 -nokeys -clcerts`"
+            }
+            CertificateError::NotYet(..) => "is the clock of this machine right?",
             CertificateError::Expired(..) => "get a certificate with a later date from its owner",
             CertificateError::Revoked(_) => "get the owner's new certificate",
-            CertificateError::SignOnly(_) => "the owner must add a key for encryption",
+            CertificateError::SignOnly(_) => {
+                "the owner must add a key for encryption; a certificate must say keyEncipherment (RSA) or keyAgreement (ECDH), \
+                 and emailProtection"
+            }
             CertificateError::TooWeak(..) | CertificateError::Unsupported(..) => {
-                "the owner needs an encryption key on Curve25519, P-256, P-384, P-521, or RSA of 2048 to 8192 bits"
+                "the owner needs an encryption key on Curve25519, P-256, P-384, P-521 (OpenPGP only), or RSA of 2048 to 8192 \
+                 bits"
             }
             CertificateError::Unparsable | CertificateError::Unsigned(_) => {
                 "export it again: `gpg --export --armor ADDRESS`, or `sealpost key export`"
@@ -167,6 +174,10 @@ impl From<seal::EnrolmentError> for Failure {
     fn from(error: seal::EnrolmentError) -> Self {
         match error {
             seal::EnrolmentError::Certificate(error) => error.into(),
+            seal::EnrolmentError::Mixed => Self::new(Exit::Config, error)
+                .hint("take two files, or let an enrolment say it: `Scheme: pgp` or `Scheme: smime`"),
+            seal::EnrolmentError::NoneForScheme(_) => Self::new(Exit::Config, error)
+                .hint("let the owner add a certificate of that kind, or leave `scheme` out"),
             line => Self::new(Exit::Config, line).hint("let its owner write it again: `sealpost key enrolment`"),
         }
     }

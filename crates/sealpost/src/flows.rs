@@ -21,7 +21,7 @@ pub fn settings(home: &Home, config: &Config, name: &str, stop: &Arc<AtomicBool>
         enrolment.policy = policy;
     }
     if let Some(scheme) = seal.scheme {
-        enrolment.scheme = scheme;
+        enrolment = enrolment.of_scheme(scheme)?;
     }
     Ok(flow::Settings {
         name: name.to_owned(),

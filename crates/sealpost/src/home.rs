@@ -9,7 +9,7 @@ use std::{
 };
 
 use base64_simd::STANDARD;
-use seal::{Certificate, Enrolment};
+use seal::{Certificate, Enrolment, Scheme};
 use sealed::{
     field::{decode_exact, encode_id},
     identity::AccountId,
@@ -27,10 +27,14 @@ pub struct Home {
 }
 
 const CONFIG: &str = "config.toml";
+#[cfg(feature = "open")]
+const P12: &str = "mailbox.p12";
 const STATE: &str = "state.db";
 const BACKUP: &str = "backup";
 const KEYS: &str = "keys";
-const MAILBOX_SECRET: &str = "keys/mailbox.secret.asc";
+/// OpenPGP, and X.509: there is one of them.
+const MAILBOX_SECRETS: [(Scheme, &str); 2] =
+    [(Scheme::Pgp, "keys/mailbox.secret.asc"), (Scheme::Smime, "keys/mailbox.secret.pem")];
 const SEALER: &str = "keys/sealer.secret";
 const DEDUP: &str = "keys/dedup.secret";
 const TRUSTED: &str = "keys/trusted-sealers";
@@ -58,6 +62,12 @@ impl Home {
     /// The directory.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    #[cfg(feature = "open")]
+    /// Where the mailbox key is put for other programs, unless its owner says another place.
+    pub fn p12(&self) -> PathBuf {
+        self.root.join(P12)
     }
 
     /// The config file.
@@ -93,7 +103,7 @@ impl Home {
 
     /// Makes the directories; an existing home is refused.
     pub fn create(&self) -> Result<(), Failure> {
-        if self.is_initialised() || self.root.join(MAILBOX_SECRET).exists() {
+        if self.is_initialised() || MAILBOX_SECRETS.iter().any(|(_, file)| self.root.join(file).exists()) {
             return Err(Failure::new(Exit::Config, format_args!("there are keys in {} already", self.root.display()))
                 .hint("they are never overwritten; choose another --home"));
         }
@@ -130,8 +140,10 @@ impl Home {
 
     #[cfg(feature = "open")]
     /// Writes the owner's secret key, locked or not, and the public enrolment beside it.
-    pub fn write_mailbox(&self, secret: &str, address: &str, enrolment: &str) -> Result<(), Failure> {
-        write_new(&self.root.join(MAILBOX_SECRET), secret.as_bytes(), 0o600)?;
+    pub fn write_mailbox(&self, scheme: Scheme, secret: &str, address: &str, enrolment: &str) -> Result<(), Failure> {
+        for (_, file) in MAILBOX_SECRETS.iter().filter(|(kind, _)| *kind == scheme) {
+            write_new(&self.root.join(file), secret.as_bytes(), 0o600)?;
+        }
         self.write_owner(address, enrolment.as_bytes())
     }
 
@@ -139,10 +151,12 @@ impl Home {
     /// The owner's secret keys: the mailbox key first, then imported ones. Empty on a machine that only seals.
     pub fn secrets(&self) -> Result<Vec<Zeroizing<Vec<u8>>>, Failure> {
         let mut secrets = Vec::new();
-        match fs::read(self.root.join(MAILBOX_SECRET)) {
-            Ok(octets) => secrets.push(Zeroizing::new(octets)),
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(error).doing(Exit::Config, "cannot read the mailbox key"),
+        for (_, file) in MAILBOX_SECRETS {
+            match fs::read(self.root.join(file)) {
+                Ok(octets) => secrets.push(Zeroizing::new(octets)),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error).doing(Exit::Config, "cannot read the mailbox key"),
+            }
         }
         for file in files_in(&self.root.join(MORE_SECRETS))? {
             secrets.push(Zeroizing::new(fs::read(&file).doing(Exit::Config, "cannot read an imported key")?));
@@ -152,14 +166,18 @@ impl Home {
 
     #[cfg(feature = "open")]
     /// Adds an imported secret key. `name`: its fingerprint.
-    pub fn add_secret(&self, name: &str, secret: &str) -> Result<PathBuf, Failure> {
+    pub fn add_secret(&self, scheme: Scheme, name: &str, secret: &str) -> Result<PathBuf, Failure> {
         let directory = self.root.join(MORE_SECRETS);
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&directory)
             .doing(Exit::Config, "cannot make a directory")?;
-        let path = directory.join(format!("{name}.secret.asc"));
+        let kind = match scheme {
+            Scheme::Pgp => "asc",
+            Scheme::Smime => "pem",
+        };
+        let path = directory.join(format!("{name}.secret.{kind}"));
         write_new(&path, secret.as_bytes(), 0o600)?;
         Ok(path)
     }
@@ -238,7 +256,8 @@ impl Home {
 
     /// Is anything in the key directory readable by others?
     pub fn loose_permissions(&self) -> Vec<PathBuf> {
-        let mut files = vec![self.root.join(MAILBOX_SECRET), self.root.join(SEALER), self.root.join(DEDUP)];
+        let mut files = vec![self.root.join(SEALER), self.root.join(DEDUP)];
+        files.extend(MAILBOX_SECRETS.iter().map(|(_, file)| self.root.join(file)));
         files.extend(files_in(&self.root.join(MORE_SECRETS)).unwrap_or_default());
         files.retain(|file| fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0));
         files

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use seal::{Enrolment, wrap::RecipientKey};
+use seal::{Enrolment, RecipientKey};
 use sealed::{identity::AccountId, signature::SealerKey};
 
 use crate::{
@@ -21,7 +21,12 @@ pub struct Recipients {
 
 impl Recipients {
     /// From files named on the command line, or the owner in the home.
-    pub fn find(home: &Home, files: &[std::path::PathBuf], to: Option<&str>) -> Result<Self, Failure> {
+    pub fn find(
+        home: &Home,
+        files: &[std::path::PathBuf],
+        to: Option<&str>,
+        scheme: Option<seal::Scheme>,
+    ) -> Result<Self, Failure> {
         let enrolment = match (files, to) {
             ([], Some(address)) => home.owner(address)?,
             ([], None) => home.only_owner()?,
@@ -33,11 +38,19 @@ impl Recipients {
                     let mut enrolment = Enrolment::parse(&octets, clock::now())?;
                     match &mut all {
                         None => all = Some(enrolment),
+                        Some(first) if first.scheme != enrolment.scheme => {
+                            let hint = "name certificates of one kind";
+                            return Err(Failure::new(Exit::Usage, seal::WrapError::OtherKind).hint(hint));
+                        }
                         Some(first) => first.certificates.append(&mut enrolment.certificates),
                     }
                 }
                 all.ok_or_else(|| Failure::new(Exit::Usage, "no certificate was named"))?
             }
+        };
+        let enrolment = match scheme {
+            Some(scheme) => enrolment.of_scheme(scheme)?,
+            None => enrolment,
         };
         // Whoever has no home yet still seals, with a key for this run only: who opens must be told to trust it.
         let sealer = if home.is_initialised() {
@@ -51,7 +64,7 @@ impl Recipients {
         };
         let account =
             enrolment.account().ok_or_else(|| Failure::new(Exit::Config, "the enrolment names no certificate"))?;
-        let keys = enrolment.certificates.iter().map(|certificate| certificate.recipient.clone()).collect();
+        let keys = enrolment.recipients();
         Ok(Self { enrolment, keys, account, sealer })
     }
 }
@@ -63,6 +76,15 @@ impl From<args::Policy> for seal::Policy {
             args::Policy::Baseline => Self::Baseline,
             args::Policy::Shy => Self::Shy,
             args::Policy::Hidden => Self::Hidden,
+        }
+    }
+}
+
+impl From<args::Scheme> for seal::Scheme {
+    fn from(scheme: args::Scheme) -> Self {
+        match scheme {
+            args::Scheme::Pgp => Self::Pgp,
+            args::Scheme::Smime => Self::Smime,
         }
     }
 }
@@ -117,8 +139,8 @@ impl Reading {
             let preface = crate::home::parse_preface(octets);
             trust.accounts.extend(preface.accounts);
             trust.sealers.extend(preface.sealers);
-            let secret = open::SecretKey::parse(octets)?;
-            let account = AccountId::of_openpgp(&secret.fingerprint());
+            let secret = open::AnySecretKey::parse(octets)?;
+            let account = secret.account()?;
             if !trust.accounts.contains(&account) {
                 trust.accounts.push(account);
             }
@@ -147,7 +169,13 @@ impl From<open::KeyError> for Failure {
     fn from(error: open::KeyError) -> Self {
         use open::KeyError;
         let (exit, hint) = match error {
-            KeyError::Unparsable => (Exit::Config, "export it again: `gpg --export-secret-keys --armor ADDRESS`"),
+            KeyError::Unparsable => (
+                Exit::Config,
+                "export it again: `gpg --export-secret-keys --armor ADDRESS`; an S/MIME key as .p12, or in PEM as PKCS #8",
+            ),
+            KeyError::NoCertificate => (Exit::Config, "put key and certificate into one file: `cat key.pem cert.pem`"),
+            KeyError::OtherCertificate => (Exit::Config, "find the certificate that was issued for this key"),
+            KeyError::P12 => (Exit::Refused, "try again; whoever made the file chose its password"),
             KeyError::Passphrase => (
                 Exit::Refused,
                 "try again; there is no way around a lost passphrase, but the recovery key may have another one",

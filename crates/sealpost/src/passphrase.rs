@@ -35,6 +35,22 @@ pub fn choose(file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
     Ok(passphrase)
 }
 
+/// A password of 100 random bits, for something that a weak derivation protects. It is typed once, on a phone perhaps.
+#[cfg(feature = "open")]
+pub fn draw() -> Zeroizing<String> {
+    // No letter that looks like another one, or like a digit.
+    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let octets: Zeroizing<[u8; 20]> = Zeroizing::new(sealed::identity::random());
+    let mut password = Zeroizing::new(String::with_capacity(32));
+    for (position, octet) in octets.iter().enumerate() {
+        if position > 0 && position.is_multiple_of(5) {
+            password.push('-');
+        }
+        password.push(char::from(LETTERS[usize::from(octet % 32)]));
+    }
+    password
+}
+
 /// The first line.
 fn from_file(file: &Path) -> Result<Zeroizing<String>, Failure> {
     let text = std::fs::read_to_string(file).doing(Exit::Config, "cannot read the passphrase file")?;

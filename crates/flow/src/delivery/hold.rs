@@ -23,7 +23,7 @@ pub(crate) fn hold(
     let enrolment = &hold.enrolment;
     let whose = Whose {
         account: enrolment.account().ok_or(Trouble::Unusable)?,
-        recipients: enrolment.certificates.iter().map(|certificate| certificate.recipient.clone()).collect(),
+        recipients: enrolment.recipients(),
         profile: enrolment.profile(),
         // Where and to whom, too: whoever finds this folder learns nothing.
         policy: seal::Policy::Hidden,

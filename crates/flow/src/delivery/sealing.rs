@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use mail::HeaderSection;
-use seal::wrap::RecipientKey;
+use seal::RecipientKey;
 use seal::{NewId, OuterId, Policy};
 use sealed::identity::{AccountId, Profile};
 use sealed::index::Way;

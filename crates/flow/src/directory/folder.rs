@@ -1,6 +1,6 @@
 //! A directory in a folder: one file for each address, named by it.
 //!
-//! `alice@example.org.enrolment`, `.asc`, `.pgp`, `.gpg` or `.alias` (whose first line is another address); `@example.org.asc` for a whole domain. In:
+//! `alice@example.org.enrolment`, `.asc`, `.pgp`, `.gpg`, `.pem`, `.crt` or `.alias` (whose first line is another address); `@example.org.asc` for a whole domain. In:
 //! names. Out: what the files hold at this moment: a file that is replaced counts from the next message on. A name never leads out of the folder.
 
 use std::fs::{self, File, Permissions};
@@ -18,7 +18,7 @@ pub struct Folder {
 }
 
 /// What an enrolment or certificate may be called.
-const KEYS: [&str; 4] = ["enrolment", "asc", "pgp", "gpg"];
+const KEYS: [&str; 6] = ["enrolment", "asc", "pgp", "gpg", "pem", "crt"];
 /// What an alias is called.
 const ALIAS: &str = "alias";
 /// Files that are listed.

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use seal::wrap::RecipientKey;
+use seal::RecipientKey;
 use seal::{CertificateError, Enrolment, EnrolmentError};
 use sealed::identity::AccountId;
 
@@ -28,6 +28,9 @@ pub enum Unusable {
     /// A key has expired.
     #[error("the key has expired")]
     Expired,
+    /// The time of a key has not begun.
+    #[error("the key is not valid yet")]
+    NotYet,
     /// A key was revoked.
     #[error("the key was revoked")]
     Revoked,
@@ -50,7 +53,7 @@ impl Owner {
     pub fn parse(octets: &[u8], now: u64) -> Result<Owner, Unusable> {
         let enrolment = Enrolment::parse(octets, now).map_err(|error| Unusable::from(&error))?;
         let account = enrolment.account().ok_or(Unusable::Unreadable)?;
-        let recipients = enrolment.certificates.iter().map(|certificate| certificate.recipient.clone()).collect();
+        let recipients = enrolment.recipients();
         Ok(Owner { account, recipients, expires: enrolment.expires(), enrolment })
     }
 
@@ -62,7 +65,7 @@ impl Owner {
                 text
             })
         };
-        self.enrolment.certificates.iter().map(|certificate| hexadecimal(&certificate.fingerprint)).collect()
+        self.enrolment.used().map(|certificate| hexadecimal(&certificate.fingerprint)).collect()
     }
 
     pub(crate) fn is_current(&self, now: u64) -> bool {
@@ -73,11 +76,12 @@ impl Owner {
 impl From<&EnrolmentError> for Unusable {
     fn from(error: &EnrolmentError) -> Unusable {
         match error {
-            EnrolmentError::Line(_) => Unusable::Unreadable,
+            EnrolmentError::Line(_) | EnrolmentError::NoneForScheme(_) | EnrolmentError::Mixed => Unusable::Unreadable,
             EnrolmentError::Certificate(error) => match error {
                 CertificateError::Expired(..) => Unusable::Expired,
                 CertificateError::Revoked(_) => Unusable::Revoked,
                 CertificateError::Secret => Unusable::Secret,
+                CertificateError::NotYet(..) => Unusable::NotYet,
                 CertificateError::SignOnly(_) | CertificateError::TooWeak(..) | CertificateError::Unsupported(..) => {
                     Unusable::Unfit
                 }

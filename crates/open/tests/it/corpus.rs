@@ -8,7 +8,10 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use sealed::recognise::{What, recognise};
+use sealed::{
+    identity::Profile,
+    recognise::{What, recognise},
+};
 
 use crate::{
     household::Household,
@@ -82,6 +85,11 @@ pub(crate) fn for_each_message(files: &[PathBuf], check: impl Fn(&Path, usize, V
     count.into_inner()
 }
 
+/// PGP/MIME as most have it, and both kinds of S/MIME.
+fn every_profile() -> [Household; 3] {
+    [Household::new(), Household::smime(Profile::Cms1, 0), Household::smime(Profile::Cms2, 0)]
+}
+
 fn check(household: &Household, path: &Path, number: usize, original: &[u8]) {
     let name = || format!("{} #{number}", path.display());
     let mut sealed = Vec::new();
@@ -103,13 +111,13 @@ fn check(household: &Household, path: &Path, number: usize, original: &[u8]) {
 fn every_message_of_the_corpus_comes_back() {
     let Some(shared) = shared() else { return };
     let files = files(&shared.join("corpus"));
-    let household = Household::new();
+    let households = every_profile();
     let (octets, signed) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let count = for_each_message(&files, |path, number, original| {
         octets.fetch_add(original.len(), Ordering::Relaxed);
         let dkim = mail::HeaderSection::parse(&original).first("DKIM-Signature").is_some();
         signed.fetch_add(usize::from(dkim), Ordering::Relaxed);
-        check(&household, path, number, &original);
+        households.iter().for_each(|household| check(household, path, number, &original));
     });
     let (octets, signed) = (octets.into_inner(), signed.into_inner());
     println!(
@@ -133,8 +141,10 @@ fn every_tortured_message_comes_back() {
     let folder = tempfile::tempdir().unwrap();
     output(Command::new("python3").arg(generator).arg(folder.path()).arg("--giant"), b"");
     let files = files(folder.path());
-    let household = Household::new();
-    let count = for_each_message(&files, |path, number, original| check(&household, path, number, &original));
+    let households = every_profile();
+    let count = for_each_message(&files, |path, number, original| {
+        households.iter().for_each(|household| check(household, path, number, &original));
+    });
     println!("{count} tortured messages: all came back");
     assert!(count > 110);
 }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use open::{Algorithm, Keyring, SecretKey};
-use seal::{Certificate, Compression, NewId, Padding, Place, Policy, Settings};
+use open::{Algorithm, AnySecretKey, Keyring, SecretKey, X509SecretKey};
+use seal::{Compression, Enrolment, NewId, Padding, Place, Policy, Settings};
 use sealed::{
     field_blob,
     identity::{AccountId, Hash, MessageId, Profile, sha256},
@@ -21,6 +21,7 @@ use sealed::{
 use crate::{
     household::{NOW, now, open_with},
     programs::{GnuPg, find, installed},
+    smime::Authority,
 };
 
 struct Golden {
@@ -32,6 +33,8 @@ struct Golden {
     policy: Policy,
     compression: Compression,
     padding: Padding,
+    /// With S/MIME: what the owner reads with.
+    readers: &'static [&'static str],
     /// Octets that stand in the sealed file, to be sure that it shows what it is there for.
     holds: &'static [&'static str],
 }
@@ -40,7 +43,11 @@ const V4: &[&str] = &["mailbox", "recovery"];
 const V4_AND_RSA: &[&str] = &["mailbox", "recovery", "rsa4096"];
 const V6: &[&str] = &["mailbox6", "recovery6"];
 
-const GOLDEN: [Golden; 7] = [
+const RSA: &[&str] = &["smime-rsa", "smime-recovery"];
+const CURVES: &[&str] = &["smime-p256", "smime-p384", "smime-x25519"];
+const BOTH: &[&str] = &["smime-p256", "smime-recovery"];
+
+const GOLDEN: [Golden; 11] = [
     golden("pgp1-plain", V4, Profile::Pgp1, Policy::Baseline, &["p=pgp1;", "Subject: [...]"]),
     golden("pgp1-eight-bit", V4, Profile::Pgp1, Policy::Open, &["p=pgp1;"]),
     golden("pgp1-broken", V4, Profile::Pgp1, Policy::Shy, &["p=pgp1;"]),
@@ -60,6 +67,16 @@ const GOLDEN: [Golden; 7] = [
         padding: Padding::None,
         ..golden("pgp2-hidden", V6, Profile::Pgp2, Policy::Hidden, &["From: sealed@sealed.invalid"])
     },
+    golden("cms1-plain", RSA, Profile::Cms1, Policy::Baseline, &["p=cms1;", "smime-type=enveloped-data"]),
+    Golden {
+        readers: &["apple-mail"],
+        ..golden("cms1-old-padding", RSA, Profile::Cms1, Policy::Shy, &["Sealed-Key: v=1; n=1/2;"])
+    },
+    golden("cms1-curves", CURVES, Profile::Cms1, Policy::Open, &["p=cms1;"]),
+    Golden {
+        readers: &["sealpost"],
+        ..golden("cms2-broken", BOTH, Profile::Cms2, Policy::Baseline, &["p=cms2;", "smime-type=authEnveloped-data"])
+    },
 ];
 
 const fn golden(
@@ -69,7 +86,8 @@ const fn golden(
     policy: Policy,
     holds: &'static [&'static str],
 ) -> Golden {
-    Golden { name, keys, profile, policy, compression: Compression::Never, padding: Padding::Bucket, holds }
+    let (compression, padding) = (Compression::Never, Padding::Bucket);
+    Golden { name, keys, profile, policy, compression, padding, readers: &[], holds }
 }
 
 fn folder() -> PathBuf {
@@ -80,8 +98,13 @@ fn read(name: &str) -> Vec<u8> {
     std::fs::read(folder().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-fn key(name: &str) -> SecretKey {
-    SecretKey::parse(&read(&format!("TEST-ONLY-{name}.sec.asc"))).unwrap()
+fn key(name: &str) -> AnySecretKey {
+    AnySecretKey::parse(&read(&key_file(name))).unwrap()
+}
+
+fn key_file(name: &str) -> String {
+    let kind = if name.starts_with("smime") { "pem" } else { "asc" };
+    format!("TEST-ONLY-{name}.sec.{kind}")
 }
 
 /// The sealer of all of them: the seed of the specification's test data.
@@ -95,7 +118,7 @@ fn golden_messages_open_for_ever() {
         let name = golden.name;
         let sealed = read(&format!("{name}.sealed.eml"));
         let original = read(&format!("{name}.original.eml"));
-        let account = AccountId::of_openpgp(&key(golden.keys[0]).fingerprint());
+        let account = key(golden.keys[0]).account().unwrap();
         let trust = Trust { accounts: vec![account], sealers: vec![sealer().public().clone()] };
         for key_name in golden.keys {
             let mut keys = Keyring::default();
@@ -134,7 +157,7 @@ fn no_golden_file_is_forgotten() {
 #[test]
 #[ignore = "makes golden files, only when a kind of them is added; needs gpg for the RSA key"]
 fn make() {
-    if !installed(&["gpg"]) {
+    if !installed(&["gpg", "openssl"]) {
         return;
     }
     std::fs::create_dir_all(folder()).unwrap();
@@ -153,14 +176,25 @@ fn make() {
         } else {
             SecretKey::generate("test-only@example.org", algorithm).unwrap().armored().unwrap().as_bytes().to_vec()
         };
-        write(format!("TEST-ONLY-{name}.sec.asc"), &armored);
+        write(key_file(name), &armored);
+    }
+    let curves = ["-algorithm EC -pkeyopt ec_paramgen_curve:P-256", "-algorithm EC -pkeyopt ec_paramgen_curve:P-384"];
+    let smime = ["smime-rsa", "smime-recovery"].into_iter().chain(CURVES.iter().copied());
+    for (name, words) in smime.zip([None, None, Some(curves[0]), Some(curves[1]), Some("-algorithm X25519")]) {
+        let text = match words {
+            None => X509SecretKey::generate("test-only@example.org", now()).unwrap().armored().unwrap().to_string(),
+            Some(words) => Authority::new().key(words, "", "-days 9999"),
+        };
+        write(key_file(name), text.as_bytes());
     }
     let sample = |name: &str| std::fs::read(folder().join("../../samples").join(name)).unwrap();
     for golden in &GOLDEN {
         let original = match golden.name {
-            "pgp1-plain" => sample("plain.eml"),
+            "pgp1-plain" | "cms1-plain" => sample("plain.eml"),
             "pgp1-eight-bit" => sample("eight-bit-latin1.eml"),
-            "pgp1-broken" => sample("broken.eml"),
+            "pgp1-broken" | "cms2-broken" => sample("broken.eml"),
+            "cms1-old-padding" => sample("calendar.eml"),
+            "cms1-curves" => sample("eight-bit.eml"),
             "pgp1-split-rsa" => {
                 let many: String =
                     (0..60).map(|number| format!("Person {number} <p{number}@example.net>,\r\n ")).collect();
@@ -180,11 +214,13 @@ fn make() {
         };
         write(format!("{}.original.eml", golden.name), &original);
         let original = read(&format!("{}.original.eml", golden.name));
-        let certificates: Vec<Certificate> =
-            golden.keys.iter().map(|name| key(name).certificate(now()).unwrap()).collect();
-        let recipients: Vec<_> = certificates.iter().map(|certificate| certificate.recipient.clone()).collect();
+        let readers: String = golden.readers.iter().map(|reader| format!("Reader: {reader}\n")).collect();
+        let certificates: String = golden.keys.iter().map(|name| key(name).certificate_armored().unwrap()).collect();
+        let enrolment = format!("Sealed-Enrolment: v=1\n{readers}\n{certificates}");
+        let enrolment = Enrolment::parse(enrolment.as_bytes(), now()).unwrap();
+        let recipients = enrolment.recipients();
         let settings = Settings {
-            account: certificates[0].account(),
+            account: enrolment.account().unwrap(),
             recipients: &recipients,
             sealer: &sealer(),
             profile: golden.profile,

@@ -1,10 +1,10 @@
 //! What the tests of this crate share: an owner with mailbox and recovery key, a sealer, and one `seal` and one `open`
 //! with everything at its defaults.
 
-use std::io::Cursor;
+use std::{io::Cursor, sync::OnceLock};
 
-use open::{Algorithm, Keyring, OpenError, SecretKey};
-use seal::{Compression, Padding, Policy, SealError, Sealing, Settings, certificate::Certificate, wrap::RecipientKey};
+use open::{Algorithm, Keyring, OpenError, SecretKey, X509SecretKey};
+use seal::{Certificate, Compression, Enrolment, Padding, Policy, RecipientKey, SealError, Sealing, Settings};
 use sealed::{
     identity::{AccountId, Profile},
     index::{Index, Way},
@@ -57,6 +57,33 @@ impl Household {
             policy: Policy::Baseline,
             compression: Compression::Auto,
             padding: Padding::Bucket,
+        }
+    }
+
+    /// An owner with S/MIME keys; `number` 0 or 1: two owners that have no key in common.
+    pub(crate) fn smime(profile: Profile, number: usize) -> Self {
+        static KEYS: OnceLock<[X509SecretKey; 4]> = OnceLock::new();
+        let keys = KEYS.get_or_init(|| [0; 4].map(|_| X509SecretKey::generate("alice@example.org", now()).unwrap()));
+        Self { profile, ..Self::with_x509(&[&keys[2 * number], &keys[2 * number + 1]], &[]) }
+    }
+
+    /// An owner with these keys, the first one in the keyring; otherwise what an enrolment with these readers says.
+    pub(crate) fn with_x509(keys: &[&X509SecretKey], readers: &[&str]) -> Self {
+        let lines: String = readers.iter().map(|reader| format!("Reader: {reader}\n")).collect();
+        let certificates: String = keys.iter().map(|key| key.certificate_armored().unwrap()).collect();
+        let enrolment = format!("Sealed-Enrolment: v=1\nScheme: smime\n{lines}\n{certificates}");
+        let enrolment = Enrolment::parse(enrolment.as_bytes(), now()).unwrap();
+        let account = enrolment.account().unwrap();
+        let household = Self::new();
+        let mut keyring = Keyring::default();
+        keyring.add(keys[0].unlock(None).unwrap());
+        Self {
+            account,
+            recipients: enrolment.recipients(),
+            profile: enrolment.profile(),
+            trust: Trust { accounts: vec![account], ..household.trust },
+            keys: keyring,
+            ..household
         }
     }
 

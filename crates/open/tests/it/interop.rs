@@ -271,6 +271,7 @@ fn unusable_certificates_are_named() {
         CertificateError::SignOnly(_) => "sign-only".to_owned(),
         CertificateError::TooWeak(_, what) => format!("weak {what}"),
         CertificateError::Unsupported(_, what) => format!("unsupported {what}"),
+        CertificateError::NotYet(..) => "not yet".to_owned(),
     };
     let table: [(&str, Vec<u8>, &str); 14] = [
         ("expired", expired, "expired 2020-12-31"),

@@ -4,7 +4,10 @@ use crate::household::Household;
 use open::Algorithm;
 use proptest::{collection::vec, prelude::*};
 use seal::{Compression, Padding, Policy};
-use sealed::recognise::{What, recognise};
+use sealed::{
+    identity::Profile,
+    recognise::{What, recognise},
+};
 
 fn check(household: &Household, original: &[u8]) {
     let sealed = household.seal(original);
@@ -58,14 +61,23 @@ proptest! {
         thread_local!(static HOUSEHOLD: Household = Household::new());
         HOUSEHOLD.with(|household| check(household, &original));
     }
+
+    #[test]
+    fn open_undoes_seal_in_smime(original in mailish()) {
+        thread_local!(static HOUSEHOLDS: [Household; 2] = SMIME.map(|profile| Household::smime(profile, 0)));
+        HOUSEHOLDS.with(|households| households.iter().for_each(|household| check(household, &original)));
+    }
 }
+
+const SMIME: [Profile; 2] = [Profile::Cms1, Profile::Cms2];
 
 #[test]
 fn open_undoes_seal_at_every_small_length() {
-    let household = Household::new();
-    for length in 0..80 {
-        let original: Vec<u8> = (0..length).map(|octet| (octet * 37) as u8).collect();
-        check(&household, &original);
+    for household in [Household::new()].into_iter().chain(SMIME.map(|profile| Household::smime(profile, 0))) {
+        for length in 0..80 {
+            let original: Vec<u8> = (0..length).map(|octet| (octet * 37) as u8).collect();
+            check(&household, &original);
+        }
     }
 }
 
@@ -79,11 +91,14 @@ fn every_profile_policy_padding_and_compression() {
         &(0..400_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8).collect::<Vec<_>>(),
     ]
     .concat();
-    for algorithm in [Algorithm::V4Curve25519, Algorithm::V6X25519] {
+    let openpgp = [Algorithm::V4Curve25519, Algorithm::V6X25519].map(|algorithm| move || Household::of(algorithm));
+    let smime = SMIME.map(|profile| move || Household::smime(profile, 0));
+    let openpgp = openpgp.iter().map(|new| new as &dyn Fn() -> Household);
+    for new in openpgp.chain(smime.iter().map(|new| new as &dyn Fn() -> Household)) {
         for policy in [Policy::Open, Policy::Baseline, Policy::Shy, Policy::Hidden] {
             for compression in [Compression::Auto, Compression::Never] {
                 for padding in [Padding::Bucket, Padding::None] {
-                    let household = Household { policy, compression, padding, ..Household::of(algorithm) };
+                    let household = Household { policy, compression, padding, ..new() };
                     check(&household, text.as_bytes());
                     check(&household, &large);
                     check(&household, &noise);
@@ -98,11 +113,13 @@ fn every_profile_policy_padding_and_compression() {
 
 #[test]
 fn sizes_are_hidden_in_buckets_and_compression_pays() {
+    for household in [Household::new(), Household::smime(Profile::Cms1, 0), Household::smime(Profile::Cms2, 0)] {
+        let of = |length: usize| household.seal(&vec![b'x'; length]).len();
+        let sizes: std::collections::BTreeSet<usize> = (20..300).map(of).collect();
+        // What differs is the unpadded length of the list view's own fields, never the body.
+        assert!(sizes.len() <= 3, "{sizes:?}");
+    }
     let household = Household::new();
-    let of = |length: usize| household.seal(&vec![b'x'; length]).len();
-    let sizes: std::collections::BTreeSet<usize> = (20..300).map(of).collect();
-    // What differs is the unpadded length of the list view's own fields, never the body.
-    assert!(sizes.len() <= 3, "{sizes:?}");
     let base64: String = (0..1_500_000_u64)
         .map(|number| {
             let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;

@@ -6,6 +6,7 @@ mod forged;
 mod golden;
 mod household;
 mod interop;
+mod smime;
 mod laws;
 mod programs;
 mod smoke;

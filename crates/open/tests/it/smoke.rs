@@ -1,9 +1,11 @@
 //! The laws that are fuzzed (`fuzz/src/targets.rs`), each with some thousand mutated inputs: the same in every run.
 //! SEALPOST_LONG=1 multiplies them by fifty.
 
+use open::X509SecretKey;
 use sealed::{
+    cms_content::CmsWriter,
     content::ContentWriter,
-    identity::Profile,
+    identity::{CmsCipher, Seipd},
     index::Index,
     literal::{compressed_header, literal_header},
     session::SessionKey,
@@ -11,7 +13,7 @@ use sealed::{
 
 use crate::{
     household::{Dice, Household},
-    programs::armor as armor_of,
+    programs::{armor as armor_of, find},
 };
 
 #[path = "../../../../fuzz/src/targets.rs"]
@@ -62,12 +64,17 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         "content" | "original" => {
             let key = SessionKey::from_octets(&[9; 32]).unwrap();
             let plain = vec![7; 3000];
-            let encrypted = |profile| {
-                let mut writer = ContentWriter::begin(Vec::new(), profile, &key, plain.len() as u64).unwrap();
+            let encrypted = |version| {
+                let mut writer = ContentWriter::begin(Vec::new(), version, &key, plain.len() as u64).unwrap();
                 std::io::Write::write_all(&mut writer, &plain).unwrap();
                 writer.finish().unwrap()
             };
-            vec![encrypted(Profile::Pgp1), encrypted(Profile::Pgp2)]
+            let cms = |cipher| {
+                let mut writer = CmsWriter::begin(Vec::new(), cipher, &key).unwrap();
+                std::io::Write::write_all(&mut writer, &plain).unwrap();
+                writer.finish().unwrap()
+            };
+            vec![encrypted(Seipd::V1), encrypted(Seipd::V2), cms(CmsCipher::Cbc), cms(CmsCipher::Gcm)]
         }
         "literal" => {
             let literal = [&literal_header(400).unwrap()[..], &[b'x'; 400]].concat();
@@ -99,7 +106,9 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
                 .replace(std::str::from_utf8(armor_of(&sealed)).unwrap(), &(lines.join("\r\n") + "\r\n"))
                 .replace("Content-Description: OpenPGP encrypted message", "Content-Transfer-Encoding: base64");
             let smime = b"Content-Type: application/pkcs7-mime\r\n\r\n\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03\xa0\x80\x30\x80";
-            vec![sealed, base64.into_bytes(), smime.to_vec(), another.to_vec()]
+            let ours = targets::GOLDEN.iter().filter(|(sealed, _)| find(sealed, b"p=cms").is_some());
+            let ours = ours.map(|(sealed, _)| sealed.to_vec());
+            [sealed, base64.into_bytes(), smime.to_vec(), another.to_vec()].into_iter().chain(ours).collect()
         }
         "seal_open" => vec![original.to_vec(), sealed],
         "keys" => {
@@ -108,7 +117,12 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             let enrolment =
                 [b"Sealed-Enrolment: v=1\nAddress: a@b\nPolicy: shy\nReader: gnupg\n\n", &certificate[..]].concat();
             let binary = household.mailbox.certificate(crate::household::now()).unwrap().octets;
-            vec![targets::KEY.to_vec(), certificate, enrolment, binary]
+            let x509 = X509SecretKey::parse(targets::SMIME_KEYS[1]).unwrap();
+            let pem = x509.certificate_armored().unwrap().into_bytes();
+            let der = seal::x509::blocks(&pem).unwrap().remove(0);
+            let smime = [b"Sealed-Enrolment: v=1\nScheme: smime\nReader: gpgsm\n\n", &pem[..]].concat();
+            let keys = targets::SMIME_KEYS.map(<[u8]>::to_vec).into_iter();
+            [targets::KEY.to_vec(), certificate, enrolment, binary, pem, der, smime].into_iter().chain(keys).collect()
         }
         other => panic!("no inputs for {other}"),
     }

@@ -131,14 +131,15 @@ fn secrets(home: &Home, passphrase_file: Option<&Path>, findings: &mut Vec<Findi
         Err(failure) => return findings.push(wrong("secret keys", failure)),
     };
     for octets in secrets {
-        let key = match open::SecretKey::parse(&octets) {
+        let key = match open::AnySecretKey::parse(&octets) {
             Ok(key) => key,
             Err(error) => {
                 findings.push(wrong("secret key", error.into()));
                 continue;
             }
         };
-        let fingerprint: String = key.fingerprint().iter().map(|octet| format!("{octet:02X}")).collect();
+        let fingerprint: String =
+            key.fingerprint().unwrap_or_default().iter().map(|octet| format!("{octet:02X}")).collect();
         let what = format!("secret key {fingerprint}");
         if key.is_locked() && passphrase_file.is_none() {
             findings

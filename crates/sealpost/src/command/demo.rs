@@ -130,6 +130,10 @@ impl Scene {
             recovery: Some(root.join("recovery-key.asc")),
             recovery_passphrase_file: None,
             v6: false,
+            smime: false,
+            p12: None,
+            p12_passphrase_file: None,
+            readers: Vec::new(),
             passphrase: NewPassphrase { passphrase_file: None, no_passphrase: true },
         };
         init::make(&home, &init)?;

@@ -19,9 +19,21 @@ pub fn run(home: &Home, init: &Init) -> Result<(), Failure> {
         None => sealer_only(home),
         #[cfg(feature = "open")]
         Some(_) => {
-            let recovery = make(home, init)?;
+            let Made { recovery, p12 } = make(home, init)?;
             tell(format_args!("Made a home in {}.", home.root().display()));
             tell("A trial message was sealed and opened with the mailbox key and with the recovery key.");
+            if let Some(P12 { file, drawn }) = p12 {
+                tell(format_args!("For phones and mail programs: import {}, then delete it.", file.display()));
+                if init.readers.is_empty() {
+                    tell(
+                        "Apple's programs do not open the RSA padding that is the default, others may not. Say what you read with:",
+                    );
+                    tell("  sealpost key enrolment --reader ios-mail > mine && sealpost key import mine");
+                }
+                if let Some(password) = drawn {
+                    tell(format_args!("Its password, shown once: {}", *password));
+                }
+            }
             match &init.recovery {
                 Some(file) => {
                     tell(format_args!("The recovery key is in {}: take it off this machine.", file.display()))
@@ -46,11 +58,33 @@ pub fn run(home: &Home, init: &Init) -> Result<(), Failure> {
     }
 }
 
-/// An owner's home, made without a word: the recovery key, armored.
+/// What was made beside the home.
 #[cfg(feature = "open")]
-pub fn make(home: &Home, init: &Init) -> Result<zeroize::Zeroizing<String>, Failure> {
+pub struct Made {
+    /// The recovery key, armored.
+    pub recovery: zeroize::Zeroizing<String>,
+    /// The mailbox key for other programs, with S/MIME.
+    pub p12: Option<P12>,
+}
+
+/// A PKCS #12 file.
+#[cfg(feature = "open")]
+pub struct P12 {
+    /// Where it is.
+    pub file: PathBuf,
+    /// Its password, unless the owner chose it.
+    pub drawn: Option<zeroize::Zeroizing<String>>,
+}
+
+/// An owner's home, made without a word.
+#[cfg(feature = "open")]
+pub fn make(home: &Home, init: &Init) -> Result<Made, Failure> {
     if let Some(recovery) = &init.recovery {
         refuse_inside(home, recovery)?;
+    }
+    if let Some(file) = init.p12.as_ref().filter(|file| file.exists()) {
+        return Err(Failure::new(Exit::Usage, format_args!("{} exists already", file.display()))
+            .hint("it is never overwritten; name another file"));
     }
     owner::make(home, init, init.address.as_deref().unwrap_or_default())
 }
@@ -118,16 +152,15 @@ pub const CONFIG: &str = "\
 mod owner {
     use std::{io::Cursor, path::Path};
 
-    use open::{Algorithm, Keyring, Lock, SecretKey};
+    use open::{Algorithm, AnySecretKey, Keyring, SecretKey, X509SecretKey};
     use seal::{Compression, Enrolment, NewId, Padding, Policy, Settings};
     use sealed::{
-        identity::AccountId,
         index::Way,
         signature::{SealerKey, Trust},
     };
     use zeroize::Zeroizing;
 
-    use super::CONFIG;
+    use super::{CONFIG, Made, P12};
     use crate::{
         args::Init,
         clock,
@@ -136,8 +169,8 @@ mod owner {
         passphrase,
     };
 
-    /// Makes the keys, and gives the recovery key.
-    pub(super) fn make(home: &Home, init: &Init, address: &str) -> Result<Zeroizing<String>, Failure> {
+    /// Makes the keys.
+    pub(super) fn make(home: &Home, init: &Init, address: &str) -> Result<Made, Failure> {
         if !address.contains('@') || address.chars().any(|letter| letter.is_control() || letter.is_whitespace()) {
             return Err(
                 Failure::new(Exit::Usage, "this is no mail address").hint("for example: --address alice@example.org")
@@ -156,18 +189,16 @@ mod owner {
         };
         let protection = protection.as_deref().map(String::as_str);
         let recovery_protection = recovery_protection.as_deref().map(String::as_str);
-        let algorithm = if init.v6 { Algorithm::V6X25519 } else { Algorithm::V4Curve25519 };
-        let make = |protection: Option<&str>| -> Result<(SecretKey, Zeroizing<String>), Failure> {
-            let key = SecretKey::generate(address, algorithm)?;
-            let locked = key.relock(None, protection.map(|passphrase| (passphrase, Lock::Argon2)))?;
-            let armored = locked.armored()?;
+        let make = |protection: Option<&str>| -> Result<(AnySecretKey, Zeroizing<String>), Failure> {
+            let key = generate(init, address)?;
+            let armored = key.relock(None, protection)?.armored()?;
             Ok((key, armored))
         };
         let (mailbox, mailbox_armored) = make(protection)?;
         let (recovery, recovery_armored) = make(recovery_protection)?;
-        let enrolment = enrolment(address, &mailbox, &recovery)?;
+        let enrolment = enrolment(address, init, &mailbox, &recovery)?;
         let sealer = SealerKey::generate();
-        let account = AccountId::of_openpgp(&mailbox.fingerprint());
+        let account = mailbox.account()?;
         let recovery_text =
             Zeroizing::new(format!("{}{}", home::recovery_preface(account, sealer.public()), *recovery_armored));
 
@@ -179,7 +210,11 @@ mod owner {
             }
             None => recovery_text.clone(),
         };
-        home.write_mailbox(&mailbox_armored, address, &enrolment)?;
+        let p12 = match &mailbox {
+            AnySecretKey::X509(key) => Some(write_p12(home, init, key)?),
+            AnySecretKey::OpenPgp(_) => None,
+        };
+        home.write_mailbox(mailbox.scheme(), &mailbox_armored, address, &enrolment)?;
         let mailbox_kept = home.secrets()?;
         let mailbox_kept = mailbox_kept.first().map_or(&[][..], |octets| octets);
         let kept = home.owner(address)?;
@@ -191,17 +226,52 @@ mod owner {
         // The sealer key is written last: without it, the home does not count as made.
         home.write_sealer(&sealer)?;
         home::write_new(&home.config(), CONFIG.as_bytes(), 0o600)?;
-        Ok(recovery_text)
+        Ok(Made { recovery: recovery_text, p12 })
+    }
+
+    fn generate(init: &Init, address: &str) -> Result<AnySecretKey, Failure> {
+        if init.smime {
+            return Ok(AnySecretKey::X509(X509SecretKey::generate(address, clock::now())?));
+        }
+        let algorithm = if init.v6 { Algorithm::V6X25519 } else { Algorithm::V4Curve25519 };
+        Ok(AnySecretKey::OpenPgp(Box::new(SecretKey::generate(address, algorithm)?)))
+    }
+
+    /// Writes the mailbox key for other programs, and reads it back.
+    fn write_p12(home: &Home, init: &Init, key: &X509SecretKey) -> Result<P12, Failure> {
+        let file = init.p12.clone().unwrap_or_else(|| home.p12());
+        let (password, drawn) = match &init.p12_passphrase_file {
+            Some(named) => (passphrase::choose(Some(named))?, None),
+            None => {
+                let password = passphrase::draw();
+                (password.clone(), Some(password))
+            }
+        };
+        home::write_new(&file, &key.to_p12(None, &password)?, 0o600)?;
+        let octets =
+            std::fs::read(&file).map(Zeroizing::new).doing(Exit::Temporary, "cannot read the .p12 file back")?;
+        let back = X509SecretKey::from_p12(&octets, &password)?;
+        if back.fingerprint()? != key.fingerprint()? {
+            return Err(Failure::new(Exit::Temporary, "the .p12 file does not hold the key")
+                .hint("throw this home away and try again; if it stays so, this is a bug: please report it"));
+        }
+        Ok(P12 { file, drawn })
     }
 
     fn read_back(file: &Path) -> Result<Zeroizing<String>, Failure> {
         std::fs::read_to_string(file).map(Zeroizing::new).doing(Exit::Temporary, "cannot read the recovery key back")
     }
 
-    fn enrolment(address: &str, mailbox: &SecretKey, recovery: &SecretKey) -> Result<String, Failure> {
+    fn enrolment(
+        address: &str,
+        init: &Init,
+        mailbox: &AnySecretKey,
+        recovery: &AnySecretKey,
+    ) -> Result<String, Failure> {
         let armored = format!("{}{}", mailbox.certificate_armored()?, recovery.certificate_armored()?);
         let mut enrolment = Enrolment::parse(armored.as_bytes(), clock::now())?;
         enrolment.addresses.push(address.to_owned());
+        enrolment.readers.clone_from(&init.readers);
         Ok(enrolment.write(&armored))
     }
 
@@ -215,7 +285,7 @@ mod owner {
     ) -> Result<(), Failure> {
         const TRIAL: &[u8] = b"From: trial@sealpost.invalid\r\nSubject: trial\r\n\r\nIt opens.\r\n";
         let account = enrolment.account().ok_or_else(|| Failure::new(Exit::Temporary, "the enrolment was not kept"))?;
-        let recipients: Vec<_> = enrolment.certificates.iter().map(|one| one.recipient.clone()).collect();
+        let recipients = enrolment.recipients();
         let settings = Settings {
             account,
             recipients: &recipients,
@@ -234,7 +304,7 @@ mod owner {
         let mut sealed = Vec::new();
         seal::seal(&mut Cursor::new(TRIAL), || Ok(Cursor::new(Vec::new())), &mut sealed, &settings)?;
         let mut keys = Keyring::default();
-        keys.add(SecretKey::parse(secret)?.unlock(passphrase)?);
+        keys.add(AnySecretKey::parse(secret)?.unlock(passphrase)?);
         let mut original = Vec::new();
         open::open(&mut sealed.as_slice(), Cursor::new(Vec::new()), &keys, trust)?.write(&mut original)?;
         if original == TRIAL {

@@ -100,8 +100,8 @@ fn owner(address: String, enrolment: &Enrolment) -> Owner {
 fn secrets(home: &Home) -> Result<Vec<Secret>, Failure> {
     let mut secrets = Vec::new();
     for octets in home.secrets()? {
-        let key = open::SecretKey::parse(&octets)?;
-        let fingerprint = key.fingerprint().iter().map(|octet| format!("{octet:02X}")).collect();
+        let key = open::AnySecretKey::parse(&octets)?;
+        let fingerprint = key.fingerprint()?.iter().map(|octet| format!("{octet:02X}")).collect();
         secrets.push(Secret { fingerprint, under_passphrase: key.is_locked() });
     }
     Ok(secrets)
@@ -151,9 +151,16 @@ fn armored_enrolment(home: &Home, to: Option<&str>) -> Result<(Enrolment, String
         }
     };
     let enrolment = home.owner(&address)?;
-    let text = std::fs::read_to_string(home.owner_file(&address)?).doing(Exit::Config, "cannot read the enrolment")?;
+    let octets = std::fs::read(home.owner_file(&address)?).doing(Exit::Config, "cannot read the enrolment")?;
+    let text = String::from_utf8_lossy(&octets);
     let armored = text.find("-----BEGIN").and_then(|start| text.get(start..)).unwrap_or_default().to_owned();
-    Ok((enrolment, armored))
+    if enrolment.certificates.iter().any(|certificate| certificate.scheme() == seal::Scheme::Pgp) {
+        return Ok((enrolment, armored));
+    }
+    // A file as it was imported may hold the chain of a certificate, or be none of text.
+    let pem = enrolment.certificates.iter().map(|certificate| seal::x509::pem(&certificate.octets));
+    let pem = pem.collect::<Result<String, _>>()?;
+    Ok((enrolment, pem))
 }
 
 fn export(home: &Home, export: &Export) -> Result<(), Failure> {
@@ -171,7 +178,7 @@ fn export(home: &Home, export: &Export) -> Result<(), Failure> {
                 Failure::new(Exit::Config, "there is no secret key here").hint("it is on the owner's machine")
             })?,
         };
-        let key = open::SecretKey::parse(&octets)?;
+        let key = open::AnySecretKey::parse(&octets)?;
         let old = if key.is_locked() {
             Some(passphrase::ask(export.old_passphrase_file.as_deref(), "the mailbox key")?)
         } else {
@@ -182,9 +189,17 @@ fn export(home: &Home, export: &Export) -> Result<(), Failure> {
         } else {
             Some(passphrase::choose(export.passphrase.passphrase_file.as_deref())?)
         };
-        let new = new.as_deref().map(|passphrase| (passphrase.as_str(), open::Lock::Iterated));
-        let exported = key.relock(old.as_deref().map(String::as_str), new)?;
-        return print(&exported.armored()?);
+        let (old, new) = (old.as_deref().map(String::as_str), new.as_deref().map(String::as_str));
+        return match (&key, new) {
+            (open::AnySecretKey::OpenPgp(key), new) => {
+                let new = new.map(|passphrase| (passphrase, open::Lock::Iterated));
+                print(&key.relock(old, new)?.armored()?)
+            }
+            (open::AnySecretKey::X509(key), Some(password)) => {
+                crate::command::print_octets(&key.to_p12(old, password)?)
+            }
+            (open::AnySecretKey::X509(key), None) => print(&key.relock(old, None)?.armored()?),
+        };
     }
     let (_, armored) = armored_enrolment(home, export.to.as_deref())?;
     let mailbox = armored.find("-----END").and_then(|end| armored.get(end..)?.find('\n').map(|line| end + line + 1));
@@ -209,6 +224,10 @@ fn import(home: &Home, import: &Import) -> Result<(), Failure> {
     if !home.is_initialised() {
         return Err(no_home(home));
     }
+    #[cfg(feature = "open")]
+    if open::X509SecretKey::is_p12(&octets) {
+        return import_p12(home, import, &octets);
+    }
     match Enrolment::parse(&octets, clock::now()) {
         Ok(enrolment) => import_owner(home, import, &octets, &enrolment),
         Err(seal::EnrolmentError::Certificate(seal::CertificateError::Secret)) => import_secret(home, import, &octets),
@@ -222,11 +241,7 @@ fn no_home(home: &Home) -> Failure {
 }
 
 fn import_owner(home: &Home, import: &Import, octets: &[u8], enrolment: &Enrolment) -> Result<(), Failure> {
-    let from_user_id = || {
-        let user_id = enrolment.certificates.first()?.user_ids.first()?;
-        let address = user_id.rsplit_once('<').map_or(user_id.as_str(), |(_, rest)| rest.trim_end_matches('>'));
-        address.contains('@').then(|| address.to_owned())
-    };
+    let from_user_id = || named_address(enrolment.certificates.first()?);
     let address = import.address.clone().or_else(|| enrolment.addresses.first().cloned()).or_else(from_user_id);
     let address = address.ok_or_else(|| {
         Failure::new(Exit::Usage, "the certificate names no address").hint("say whose it is: --address ADDRESS")
@@ -240,10 +255,72 @@ fn import_owner(home: &Home, import: &Import, octets: &[u8], enrolment: &Enrolme
     Ok(())
 }
 
+/// The address in a certificate's first user id.
+fn named_address(certificate: &seal::Certificate) -> Option<String> {
+    let user_id = certificate.user_ids.first()?;
+    let address = user_id.rsplit_once('<').map_or(user_id.as_str(), |(_, rest)| rest.trim_end_matches('>'));
+    // The name of an X.509 subject may hold one, but is none.
+    (address.contains('@') && !address.contains(['=', ' '])).then(|| address.to_owned())
+}
+
+/// A PKCS #12 file: its key opens mail from now on, and mail is sealed to its certificate, unless the home knows better.
+#[cfg(feature = "open")]
+fn import_p12(home: &Home, import: &Import, octets: &[u8]) -> Result<(), Failure> {
+    let password = crate::passphrase::ask(import.old_passphrase_file.as_deref(), "the .p12 file")?;
+    let key = open::X509SecretKey::from_p12(octets, &password)?;
+    let certificate = key.certificate_armored()?;
+    let enrolment = Enrolment::parse(certificate.as_bytes(), clock::now());
+    let new_passphrase = new_passphrase(import)?;
+    keep(home, &open::AnySecretKey::X509(key), "", None, new_passphrase.as_deref().map(String::as_str))?;
+    // A certificate that has expired still opens old mail.
+    let enrolment = match enrolment {
+        Ok(enrolment) => enrolment,
+        Err(error) => {
+            tell(format_args!("No mail is sealed to its certificate: {error}."));
+            return Ok(());
+        }
+    };
+    let address = import.address.clone().or_else(|| named_address(enrolment.certificates.first()?));
+    let known = address.as_ref().is_some_and(|address| home.owner_file(address).is_ok_and(|file| file.exists()));
+    match address {
+        None => tell("It names no address, so no mail is sealed to it: import its certificate with --address ADDRESS."),
+        Some(address) if known => {
+            tell(format_args!("What {address} is sealed to stays as it is: import a certificate to change it."));
+        }
+        Some(_) => import_owner(home, import, certificate.as_bytes(), &enrolment)?,
+    }
+    Ok(())
+}
+
+#[cfg(feature = "open")]
+fn new_passphrase(import: &Import) -> Result<Option<zeroize::Zeroizing<String>>, Failure> {
+    if import.passphrase.no_passphrase {
+        return Ok(None);
+    }
+    crate::passphrase::choose(import.passphrase.passphrase_file.as_deref()).map(Some)
+}
+
+/// Keeps a secret key among those that are tried, under another passphrase. `above`: what its file says above it.
+#[cfg(feature = "open")]
+fn keep(
+    home: &Home,
+    key: &open::AnySecretKey,
+    above: &str,
+    old: Option<&str>,
+    new: Option<&str>,
+) -> Result<(), Failure> {
+    let locked = key.relock(old, new)?;
+    let name: String = key.fingerprint()?.iter().map(|octet| format!("{octet:02X}")).collect();
+    let kept = zeroize::Zeroizing::new(format!("{above}{}", *locked.armored()?));
+    let path = home.add_secret(key.scheme(), &name, &kept)?;
+    tell(format_args!("Imported {name} into {}; `open` tries it from now on.", path.display()));
+    Ok(())
+}
+
 #[cfg(feature = "open")]
 fn import_secret(home: &Home, import: &Import, octets: &[u8]) -> Result<(), Failure> {
     use crate::passphrase;
-    let key = open::SecretKey::parse(octets)?;
+    let key = open::AnySecretKey::parse(octets)?;
     let old = if key.is_locked() {
         Some(passphrase::ask(import.old_passphrase_file.as_deref(), "the key to import")?)
     } else {
@@ -251,20 +328,11 @@ fn import_secret(home: &Home, import: &Import, octets: &[u8]) -> Result<(), Fail
     };
     let old = old.as_deref().map(String::as_str);
     key.unlock(old)?;
-    let new = if import.passphrase.no_passphrase {
-        None
-    } else {
-        Some(passphrase::choose(import.passphrase.passphrase_file.as_deref())?)
-    };
-    let locked = key.relock(old, new.as_deref().map(|passphrase| (passphrase.as_str(), open::Lock::Argon2)))?;
-    let name: String = key.fingerprint().iter().map(|octet| format!("{octet:02X}")).collect();
+    let new = new_passphrase(import)?;
     // What a recovery key says above its armor stays with it.
     let text = String::from_utf8_lossy(octets);
-    let preface = text.split("-----BEGIN").next().filter(|above| above.starts_with("Sealed-")).unwrap_or_default();
-    let kept = zeroize::Zeroizing::new(format!("{preface}{}", *locked.armored()?));
-    let path = home.add_secret(&name, &kept)?;
-    tell(format_args!("Imported {name} into {}; `open` tries it from now on.", path.display()));
-    Ok(())
+    let above = text.split("-----BEGIN").next().filter(|above| above.starts_with("Sealed-")).unwrap_or_default();
+    keep(home, &key, above, old, new.as_deref().map(String::as_str))
 }
 
 #[cfg(not(feature = "open"))]

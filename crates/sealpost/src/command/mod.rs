@@ -75,7 +75,12 @@ fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
 
 /// Prints on stdout; a reader that is gone is an error, not a panic.
 fn print(text: &str) -> Result<(), Failure> {
+    print_octets(text.as_bytes())
+}
+
+/// The same for what is no text.
+fn print_octets(octets: &[u8]) -> Result<(), Failure> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).doing(Exit::Temporary, "cannot write to standard output")
+    out.write_all(octets).and_then(|()| out.flush()).doing(Exit::Temporary, "cannot write to standard output")
 }

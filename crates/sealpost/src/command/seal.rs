@@ -97,7 +97,8 @@ impl Sealer {
     }
 
     fn new(home: &Home, arguments: &Seal) -> Result<Self, Failure> {
-        let recipients = Recipients::find(home, &arguments.certificates, arguments.to.as_deref())?;
+        let scheme = arguments.scheme.map(Into::into);
+        let recipients = Recipients::find(home, &arguments.certificates, arguments.to.as_deref(), scheme)?;
         let mut trust = home.trust()?;
         trust.accounts = vec![recipients.account];
         Ok(Self {

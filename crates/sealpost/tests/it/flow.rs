@@ -75,7 +75,17 @@ fn count(value: &Value) -> u64 {
 
 #[test]
 fn plan_sweep_verify_undo() {
-    let stage = stage("");
+    from_plan_to_undo(&Stage::with_owner());
+}
+
+#[test]
+fn plan_sweep_verify_undo_in_smime() {
+    from_plan_to_undo(&Stage::with_smime_owner());
+}
+
+fn from_plan_to_undo(stage: &Stage) {
+    mailbox(stage, "");
+    configure(stage, "a", "");
     let maildir = stage.path("Maildir");
     for (number, (_, mail)) in samples().iter().enumerate() {
         deliver(&maildir, number, ["S", "", "FRS"][number % 3], mail);
@@ -126,7 +136,7 @@ fn plan_sweep_verify_undo() {
     assert_eq!(stage.json("undo a --json", b"")["restored"], 0);
 
     // To seal it again, the flow gets another name.
-    configure(&stage, "b", "");
+    configure(stage, "b", "");
     assert_eq!(count(&stage.json("sweep b --json", b"")["sealed"]), all);
 }
 

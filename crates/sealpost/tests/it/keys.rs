@@ -61,7 +61,7 @@ fn the_recovery_key_alone_opens_everything() {
     stage.bad("open", &sealed, 78, "there is no secret key in");
     stage.bad("open --key missing", &sealed, 78, "cannot read missing");
     stage.write("noise", "noise");
-    stage.bad("open --key noise", &sealed, 78, "no OpenPGP secret key in it");
+    stage.bad("open --key noise", &sealed, 78, "no secret key in it");
 }
 
 #[test]

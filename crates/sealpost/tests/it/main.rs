@@ -6,6 +6,7 @@ mod house;
 mod program;
 mod cli;
 mod keys;
+mod smime;
 mod bad_input;
 mod batch;
 mod flow;

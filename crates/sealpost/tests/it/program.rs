@@ -43,6 +43,13 @@ impl Stage {
         stage
     }
 
+    /// The same with S/MIME keys.
+    pub fn with_smime_owner() -> Self {
+        let stage = Self::new();
+        stage.good("init --smime --address alice@example.org --no-passphrase --recovery recovery.pem", b"");
+        stage
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
