@@ -15,41 +15,57 @@ const EMPTY_PART: &str = r#"("text" "plain" ("charset" "us-ascii") NIL NIL "7bit
 /// The BODYSTRUCTURE, parentheses included; `None` when it is longer than `max_len` octets.
 pub fn body_structure(root: &BodyPart, max_len: usize) -> Option<String> {
     let mut out = String::new();
-    push_part(&mut out, root, max_len)?;
+    push_part(&mut out, root, max_len, Detail::Extended)?;
     (out.len() <= max_len).then_some(out)
 }
 
+/// The same without extension data: what FETCH calls BODY.
+pub fn body(root: &BodyPart, max_len: usize) -> Option<String> {
+    let mut out = String::new();
+    push_part(&mut out, root, max_len, Detail::Basic)?;
+    (out.len() <= max_len).then_some(out)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    Basic,
+    Extended,
+}
+
 /// `None` as soon as the limit is passed. The depth of recursion is that of the tree: `MAX_DEPTH`.
-fn push_part(out: &mut String, part: &BodyPart, max_len: usize) -> Option<()> {
+fn push_part(out: &mut String, part: &BodyPart, max_len: usize, detail: Detail) -> Option<()> {
     if out.len() > max_len {
         return None;
     }
     out.push('(');
     match part.kind() {
-        PartKind::Multipart => push_multipart(out, part, max_len)?,
-        PartKind::Message | PartKind::Text | PartKind::Other => push_single(out, part, max_len)?,
+        PartKind::Multipart => push_multipart(out, part, max_len, detail)?,
+        PartKind::Message | PartKind::Text | PartKind::Other => push_single(out, part, max_len, detail)?,
     }
     out.push(')');
     Some(())
 }
 
-fn push_multipart(out: &mut String, part: &BodyPart, max_len: usize) -> Option<()> {
+fn push_multipart(out: &mut String, part: &BodyPart, max_len: usize, detail: Detail) -> Option<()> {
     if part.children().is_empty() {
         out.push_str(EMPTY_PART);
     }
     for child in part.children() {
-        push_part(out, child, max_len)?;
+        push_part(out, child, max_len, detail)?;
     }
     let content_type = part.content_type();
     out.push(' ');
     push_string(out, or_default(content_type.subtype(), "x-unknown"));
+    if detail == Detail::Basic {
+        return Some(());
+    }
     out.push(' ');
     push_parameters(out, content_type.parameters(), false);
     push_common(out, &part.header());
     Some(())
 }
 
-fn push_single(out: &mut String, part: &BodyPart, max_len: usize) -> Option<()> {
+fn push_single(out: &mut String, part: &BodyPart, max_len: usize, detail: Detail) -> Option<()> {
     let (content_type, header) = (part.content_type(), part.header());
     let (kind, subtype) = media_type(part, content_type);
     push_string(out, kind);
@@ -70,10 +86,13 @@ fn push_single(out: &mut String, part: &BodyPart, max_len: usize) -> Option<()> 
             out.push(' ');
             out.push_str(&envelope(&message.header()));
             out.push(' ');
-            push_part(out, message, max_len)?;
+            push_part(out, message, max_len, detail)?;
             out.push_str(&format!(" {}", part.body_lines()));
         }
         _ => {}
+    }
+    if detail == Detail::Basic {
+        return Some(());
     }
     out.push(' ');
     push_nstring(out, text(&header, "content-md5").as_deref());

@@ -29,6 +29,8 @@ pub mod restore;
 pub mod undo;
 pub mod verify;
 
+pub mod bridge;
+
 pub use account::AccountError;
 pub use list::{ListError, Listed, Summary, list};
 pub use place::{LeftOut, Place};

@@ -51,6 +51,9 @@ pub enum Command {
     /// Bring originals back from the backup that a flow of an account keeps
     #[cfg(feature = "open")]
     Restore(Restore),
+    /// Let mail programs on this machine read sealed mail as if it were plain: an IMAP server over a Maildir
+    #[cfg(feature = "open")]
+    Bridge(Bridge),
     /// List, export, import and trust keys
     #[command(subcommand)]
     Key(Key),
@@ -267,6 +270,22 @@ pub struct Restore {
     /// Into this directory, one file each [default: the account]
     #[arg(long, value_name = "DIR")]
     pub into: Option<PathBuf>,
+}
+
+#[cfg(feature = "open")]
+#[derive(Args, Debug)]
+pub struct Bridge {
+    /// The Maildir [default: as in config.toml]
+    #[arg(long, value_name = "PATH")]
+    pub maildir: Option<PathBuf>,
+    /// Where to listen, on this machine [default: as in config.toml, else 127.0.0.1:1143]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<std::net::SocketAddr>,
+    /// Make a new password; the old one no longer works
+    #[arg(long)]
+    pub new_password: bool,
+    #[command(flatten)]
+    pub passphrase: Passphrase,
 }
 
 #[derive(Args, Debug)]

@@ -29,6 +29,8 @@ pub struct Home {
 const CONFIG: &str = "config.toml";
 const STATE: &str = "state.db";
 const BACKUP: &str = "backup";
+#[cfg(feature = "open")]
+const BRIDGE_PASSWORD: &str = "keys/bridge.password";
 const KEYS: &str = "keys";
 const MAILBOX_SECRET: &str = "keys/mailbox.secret.asc";
 const SEALER: &str = "keys/sealer.secret";
@@ -79,6 +81,12 @@ impl Home {
             false => flow.bytes().map(|octet| format!("{octet:02x}")).collect::<String>() + ".x",
         };
         self.root.join(BACKUP).join(folder)
+    }
+
+    /// The hash of the bridge's password.
+    #[cfg(feature = "open")]
+    pub fn bridge_password(&self) -> PathBuf {
+        self.root.join(BRIDGE_PASSWORD)
     }
 
     /// A path of the config: one that is relative begins in the home.

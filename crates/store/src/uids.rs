@@ -54,6 +54,11 @@ impl<'d> Uids<'d> {
         Self { database }
     }
 
+    /// The numbers that a mailbox has; `None`: it has none yet.
+    pub fn known(&self, maildir: &Path, mailbox: &str) -> rusqlite::Result<Option<Numbered>> {
+        read(self.database.read(), maildir.as_os_str().as_bytes(), mailbox)
+    }
+
     /// Numbers the messages that are there now: those without a UID get one, in the order of `present`; those that are gone lose theirs.
     /// The caller has made sure that they are gone. One transaction, and none if nothing changed.
     pub fn number(&self, maildir: &Path, mailbox: &str, present: &[Vec<u8>]) -> rusqlite::Result<Numbered> {

@@ -1,6 +1,8 @@
 //! One room per command; here they are only told apart.
 
 mod batch;
+#[cfg(feature = "open")]
+mod bridge;
 mod bulk;
 mod check;
 mod deliver;
@@ -52,6 +54,8 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Undo(undo) => reading::undo(&home()?, &undo),
         #[cfg(feature = "open")]
         Command::Restore(restore) => reading::restore(&home()?, &restore),
+        #[cfg(feature = "open")]
+        Command::Bridge(arguments) => bridge::run(&home()?, &arguments),
         Command::Directory(command) => directory::run(&home()?, &command),
         #[cfg(feature = "open")]
         Command::Held(held) => held::run(&home()?, &held),

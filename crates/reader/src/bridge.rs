@@ -1,0 +1,26 @@
+//! The decrypting bridge: an IMAP server for mail programs on this machine, over a Maildir (RFC 3501, format §14).
+//!
+//! In: a Maildir, unlocked keys, pinned sealers, connections from loopback. Out: the same mailboxes, in which sealed mail of pinned sealers reads as
+//! if it had never been sealed. Never: plaintext on disk; a mail opened that no pinned sealer signed; outer octets of a message that was
+//! shown as its original; a log of what is read.
+
+mod settings;
+mod password;
+mod original;
+mod section;
+mod view;
+mod flags;
+mod selected;
+mod link;
+mod names;
+mod fetch;
+mod criteria;
+mod search;
+mod change;
+mod append;
+mod session;
+mod serve;
+
+pub use password::{NewPassword, Password, PasswordError};
+pub use serve::{BridgeError, MAX_SESSIONS, serve};
+pub use settings::{Bridge, SealWith};
