@@ -10,7 +10,7 @@ use crate::imap_string::{push_nstring, push_string};
 use crate::structure::{BodyPart, PartKind};
 
 /// What Dovecot writes for the parts of a multipart that has none: the grammar wants at least one.
-const EMPTY_PART: &str = r#"("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0)"#;
+const EMPTY_PART: &str = r#"("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0"#;
 
 /// The BODYSTRUCTURE, parentheses included; `None` when it is longer than `max_len` octets.
 pub fn body_structure(root: &BodyPart, max_len: usize) -> Option<String> {
@@ -49,6 +49,7 @@ fn push_part(out: &mut String, part: &BodyPart, max_len: usize, detail: Detail) 
 fn push_multipart(out: &mut String, part: &BodyPart, max_len: usize, detail: Detail) -> Option<()> {
     if part.children().is_empty() {
         out.push_str(EMPTY_PART);
+        out.push_str(if detail == Detail::Extended { " NIL NIL NIL NIL)" } else { ")" });
     }
     for child in part.children() {
         push_part(out, child, max_len, detail)?;
@@ -222,7 +223,7 @@ mod tests {
                     "({plain}1 0 NIL NIL NIL NIL)(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 14 (NIL \"s\" NIL NIL NIL NIL NIL NIL NIL NIL) {plain}2 1 NIL NIL NIL NIL) 3 NIL NIL NIL NIL) \"mixed\" (\"boundary\" \"x\") NIL NIL NIL)"
                 ),
             ),
-            ("Content-Type: multipart/; boundary=x\n\n", format!("({plain}0 0) \"x-unknown\" (\"boundary\" \"x\") NIL NIL NIL)")),
+            ("Content-Type: multipart/; boundary=x\n\n", format!("({plain}0 0 NIL NIL NIL NIL) \"x-unknown\" (\"boundary\" \"x\") NIL NIL NIL)")),
             ("Content-Type: multipart/mixed\n\nx", r#"("multipart" "mixed" NIL NIL NIL "7bit" 1 NIL NIL NIL NIL)"#.to_owned()),
             ("Content-Type: text\n\nx", format!("{plain}1 0 NIL NIL NIL NIL)")),
             ("Content-Type: audio\n\nx", r#"("audio" "unknown" NIL NIL NIL "7bit" 1 NIL NIL NIL NIL)"#.to_owned()),

@@ -180,7 +180,8 @@ fn inherit(
 ) -> rusqlite::Result<()> {
     let at: HashMap<Vec<u8>, usize> =
         known.messages.iter().enumerate().map(|(at, entry)| (entry.message.clone(), at)).collect();
-    let mut update = connection.prepare_cached("UPDATE numbered SET message = ?3 WHERE mailbox = ?1 AND uid = ?2")?;
+    let mut update =
+        connection.prepare_cached("UPDATE numbered SET message = ?3, view = NULL WHERE mailbox = ?1 AND uid = ?2")?;
     for copy in places.keys() {
         if !there.contains(copy.as_slice()) || at.contains_key(copy) {
             continue;
@@ -191,6 +192,8 @@ fn inherit(
         if let Some(entry) = earlier.next().and_then(|&at| known.messages.get_mut(at)) {
             update.execute(params![known.id, entry.uid, copy])?;
             entry.message.clone_from(copy);
+            // Another file, the same message: how it is shown is seen anew.
+            entry.view = None;
         }
     }
     Ok(())
@@ -288,6 +291,21 @@ mod tests {
         for present in [&["a", "A", "b"][..], &["A", "b"]] {
             assert_eq!(number(present), [(1, "A".to_owned()), (2, "b".to_owned())]);
         }
+    }
+
+    #[test]
+    fn a_copy_keeps_it_also_when_nobody_looked_meanwhile() {
+        let home = tempfile::tempdir().unwrap();
+        let database = Database::open(&home.path().join("state.db")).unwrap();
+        let uids = Uids::new(&database);
+        let number = |present: &[&str]| shown(&uids.number(Path::new("/m"), "INBOX", &names(present)).unwrap());
+        number(&["a", "b"]);
+        let begin = Begin { mailbox: "INBOX", original: b"a", copy: b"A", expectation: b"" };
+        let journal = Journal::on(&database);
+        let rows = journal.begin("flow", &[begin], UnixSeconds(0)).unwrap();
+        journal.advance(&rows, crate::journal::State::Done, UnixSeconds(1)).unwrap();
+        assert_eq!(journal.prune(UnixSeconds(2)).unwrap(), 1);
+        assert_eq!(number(&["b", "A"]), [(1, "A".to_owned()), (2, "b".to_owned())]);
     }
 
     #[test]

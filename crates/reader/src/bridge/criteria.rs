@@ -1,9 +1,14 @@
 //! Texts and days that are searched for (RFC 3501 §6.4.4). In: header fields, decoded text. Out: the form in which texts are compared; the day that a Date
-//! field names. Upper and lower case are one.
+//! field names. Upper and lower case are one, and so are a letter with its accent and the two one after the other (Unicode NFD).
+
+use unicode_normalization::UnicodeNormalization;
 
 /// The form in which texts are compared.
 pub(crate) fn fold(text: &str) -> String {
-    text.to_lowercase()
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    text.nfd().flat_map(char::to_lowercase).collect()
 }
 
 /// Whether a folded text holds another.
@@ -57,6 +62,7 @@ mod tests {
     fn case_does_not_matter() {
         assert!(holds(&fold("Grüße aus KÖLN"), &fold("kÖln")));
         assert!(holds("", ""));
+        assert!(holds(&fold("Ko\u{308}ln"), &fold("Köln")));
         assert!(!holds(&fold("Köln"), &fold("Koln")));
     }
 }

@@ -62,7 +62,8 @@ impl<'b> Desk<'b> {
             }
             match value {
                 Value::Text(text) => out.write_all(text.as_bytes())?,
-                Value::Section(name, None) => write!(out, "{name} NIL")?,
+                // quirk: what is not there is empty, as Dovecot has it; RFC 3501 does not say.
+                Value::Section(name, None) => write!(out, "{name} \"\"")?,
                 Value::Section(name, Some(octets)) => {
                     write!(out, "{name} {{{}}}\r\n", octets.length())?;
                     let (_, original) = self.open.last_mut().ok_or(io::ErrorKind::UnexpectedEof)?;

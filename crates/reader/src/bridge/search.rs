@@ -22,7 +22,15 @@ pub(crate) const CHARSETS: &str = "US-ASCII UTF-8";
 struct Facts {
     look: Option<Look>,
     header: Option<Zeroizing<Vec<u8>>>,
-    text: Option<Zeroizing<String>>,
+    words: Option<Words>,
+}
+
+/// What BODY and TEXT look into, folded.
+pub(crate) struct Words {
+    /// The text of the body parts.
+    pub(crate) body: Zeroizing<String>,
+    /// The header fields of the message and of all parts and messages in it.
+    pub(crate) header: Zeroizing<String>,
 }
 
 /// Octets of one part that are searched.
@@ -104,19 +112,23 @@ impl Desk<'_> {
             SearchKey::Before(date) => self.arrived(place)?.div_euclid(86_400) < day_of(date),
             SearchKey::On(date) => self.arrived(place)?.div_euclid(86_400) == day_of(date),
             SearchKey::Since(date) => self.arrived(place)?.div_euclid(86_400) >= day_of(date),
-            SearchKey::SentBefore(date) => self.sent(place, facts)?.is_some_and(|day| day < day_of(date)),
-            SearchKey::SentOn(date) => self.sent(place, facts)?.is_some_and(|day| day == day_of(date)),
-            SearchKey::SentSince(date) => self.sent(place, facts)?.is_some_and(|day| day >= day_of(date)),
+            SearchKey::SentBefore(date) => self.sent(place, facts)? < day_of(date),
+            SearchKey::SentOn(date) => self.sent(place, facts)? == day_of(date),
+            SearchKey::SentSince(date) => self.sent(place, facts)? >= day_of(date),
             SearchKey::Larger(octets) => self.length(place, facts)? > u64::from(*octets),
             SearchKey::Smaller(octets) => self.length(place, facts)? < u64::from(*octets),
             SearchKey::Header(name, wanted) => {
                 let (name, wanted) = (String::from_utf8_lossy(name), String::from_utf8_lossy(wanted));
                 self.fields(place, &name, facts)?.iter().any(|value| holds(&fold(value), &wanted))
             }
-            SearchKey::Body(wanted) => self.text_holds(place, &String::from_utf8_lossy(wanted), facts)?,
+            SearchKey::Body(wanted) => {
+                let wanted = String::from_utf8_lossy(wanted);
+                self.words(place, facts)?.is_some_and(|words| holds(&words.body, &wanted))
+            }
             SearchKey::Text(wanted) => {
                 let wanted = String::from_utf8_lossy(wanted);
-                self.header_holds(place, &wanted, facts)? || self.text_holds(place, &wanted, facts)?
+                let words = self.words(place, facts)?;
+                words.is_some_and(|words| holds(&words.header, &wanted) || holds(&words.body, &wanted))
             }
         })
     }
@@ -135,8 +147,9 @@ impl Desk<'_> {
         self.size(place, facts.look.as_ref())
     }
 
-    fn sent(&mut self, place: usize, facts: &mut Facts) -> Result<Option<i64>, Trouble> {
-        Ok(self.fields(place, "Date", facts)?.first().and_then(|value| sent_day(value)))
+    /// quirk: without a Date that can be read it was sent in 1970, as Dovecot has it; RFC 3501 does not say.
+    fn sent(&mut self, place: usize, facts: &mut Facts) -> Result<i64, Trouble> {
+        Ok(self.fields(place, "Date", facts)?.first().and_then(|value| sent_day(value)).unwrap_or_default())
     }
 
     /// The decoded values of all fields of one name.
@@ -163,19 +176,13 @@ impl Desk<'_> {
         Ok(facts.header.as_deref().map(Vec::as_slice).unwrap_or_default())
     }
 
-    fn header_holds(&mut self, place: usize, wanted: &str, facts: &mut Facts) -> Result<bool, Trouble> {
+    fn words<'f>(&mut self, place: usize, facts: &'f mut Facts) -> Result<Option<&'f Words>, Trouble> {
         self.look_once(place, facts)?;
-        let header = self.header_once(place, facts)?;
-        Ok(holds(&header_text(header), wanted))
-    }
-
-    fn text_holds(&mut self, place: usize, wanted: &str, facts: &mut Facts) -> Result<bool, Trouble> {
-        self.look_once(place, facts)?;
-        if facts.text.is_none() {
+        if facts.words.is_none() {
             let original = self.original(place, facts.look.as_ref())?;
-            facts.text = Some(body_text(original)?);
+            facts.words = Some(words_of(original)?);
         }
-        Ok(facts.text.as_ref().is_some_and(|text| holds(text, wanted)))
+        Ok(facts.words.as_ref())
     }
 }
 
@@ -196,29 +203,30 @@ pub(crate) fn header_text(header: &[u8]) -> Zeroizing<String> {
     text
 }
 
-/// The text of a message's body parts, decoded and folded: text parts, and the header fields of parts and of messages within.
-pub(crate) fn body_text(original: &mut Original) -> Result<Zeroizing<String>, Trouble> {
-    let mut text = Zeroizing::new(String::new());
+/// The words of a message, decoded and folded.
+pub(crate) fn words_of(original: &mut Original) -> Result<Words, Trouble> {
+    let header = original.header()?;
+    let mut words = Words { body: Zeroizing::new(String::new()), header: header_text(&header) };
     let structure = original.structure().clone();
-    push_text(original, &structure, &mut text)?;
-    Ok(text)
+    push_words(original, &structure, &mut words)?;
+    Ok(words)
 }
 
 /// As deep as the structure goes.
-fn push_text(original: &mut Original, part: &BodyPart, text: &mut String) -> Result<(), Trouble> {
+fn push_words(original: &mut Original, part: &BodyPart, words: &mut Words) -> Result<(), Trouble> {
     if part.kind() == PartKind::Text {
         let end = part.end_offset().min(part.body_offset().saturating_add(MAX_PART));
         let octets = original.read(part.body_offset()..end)?;
         let decoded = Zeroizing::new(part_text(part, &octets));
-        text.push_str(&fold(&decoded));
-        text.push('\n');
+        words.body.push_str(&fold(&decoded));
+        words.body.push('\n');
     }
     for child in part.children() {
         if child.body_offset().saturating_sub(child.header_offset()) <= super::original::MAX_HEADER {
             let header = original.read(child.header_offset()..child.body_offset())?;
-            text.push_str(&header_text(&header));
+            words.header.push_str(&header_text(&header));
         }
-        push_text(original, child, text)?;
+        push_words(original, child, words)?;
     }
     Ok(())
 }

@@ -37,8 +37,8 @@ pub(crate) fn find(original: &mut Original, section: &Section) -> io::Result<Opt
             let header = message.header_offset()..message.body_offset();
             match of_message {
                 Part::Header => Octets::Range(header),
-                Part::Fields(names) => Octets::Fields(pick(original, header, |name| is_among(names, name))?),
-                Part::FieldsNot(names) => Octets::Fields(pick(original, header, |name| !is_among(names, name))?),
+                Part::Fields(names) => Octets::Fields(pick(original, header, Rest::Named, names)?),
+                Part::FieldsNot(names) => Octets::Fields(pick(original, header, Rest::Others, names)?),
                 _ => Octets::Range(message.body_offset()..message.end_offset()),
             }
         }
@@ -82,22 +82,25 @@ impl Octets {
     }
 }
 
-/// Part 2.1 is the first part in the second one; a message that is no multipart has one part, its body.
+/// Part 2.1 is the first part in the second one; a message that is no multipart has one part, its body. quirk: a part of a multipart that holds no others is its
+/// own first part, as Dovecot has it.
 fn descend<'p>(root: &'p BodyPart, path: &[u32]) -> Option<&'p BodyPart> {
     let mut part = root;
-    let mut is_message = true;
+    let mut stands_for_message = true;
+    let mut is_own_body = false;
     for &number in path {
         let container = match part.kind() {
-            PartKind::Message if !is_message => part.children().first()?,
+            PartKind::Message if !stands_for_message => part.children().first()?,
             _ => part,
         };
-        let inside_message = is_message || part.kind() == PartKind::Message;
-        part = match container.kind() {
+        let next = match container.kind() {
             PartKind::Multipart => container.children().get(usize::try_from(number).ok()?.checked_sub(1)?)?,
-            _ if inside_message && number == 1 => container,
+            _ if number == 1 && !(is_own_body && std::ptr::eq(container, part)) => container,
             _ => return None,
         };
-        is_message = false;
+        is_own_body = container.kind() != PartKind::Multipart && stands_for_message;
+        stands_for_message = false;
+        part = next;
     }
     Some(part)
 }
@@ -106,19 +109,33 @@ fn is_among(names: &[Vec<u8>], name: &[u8]) -> bool {
     names.iter().any(|other| other.eq_ignore_ascii_case(name))
 }
 
+/// Which fields are picked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// Those that are named.
+    Named,
+    /// All others.
+    Others,
+}
+
 /// Picked fields, as they stand there, and the empty line.
-fn pick(original: &mut Original, header: Range<u64>, wanted: impl Fn(&[u8]) -> bool) -> io::Result<Zeroizing<Vec<u8>>> {
+fn pick(original: &mut Original, header: Range<u64>, rest: Rest, names: &[Vec<u8>]) -> io::Result<Zeroizing<Vec<u8>>> {
     if header.end.saturating_sub(header.start) > MAX_HEADER {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     let octets = original.read(header)?;
     let mut picked = Zeroizing::new(Vec::with_capacity(octets.len().saturating_add(4)));
-    for field in HeaderSection::parse(&octets).fields().iter().filter(|field| wanted(field.name())) {
+    let section = HeaderSection::parse(&octets);
+    let wanted = |name: &[u8]| is_among(names, name) == (rest == Rest::Named);
+    for field in section.fields().iter().filter(|field| wanted(field.name())) {
         picked.extend_from_slice(field.raw());
         if !field.raw().ends_with(b"\n") {
             picked.extend_from_slice(b"\r\n");
         }
     }
-    picked.extend_from_slice(b"\r\n");
+    // quirk: a message that ends within its header section has no empty line to be among all but some; Dovecot has it so.
+    if rest == Rest::Named || section.complete() {
+        picked.extend_from_slice(b"\r\n");
+    }
     Ok(picked)
 }

@@ -228,7 +228,9 @@ impl Selected {
                     }
                     item.recent = old.recent;
                     item.size = old.size;
-                    item.view = item.view.or(old.view);
+                    if item.message.unique() == old.message.unique() {
+                        item.view = item.view.or(old.view);
+                    }
                 }
             }
         }

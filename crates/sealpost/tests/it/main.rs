@@ -12,3 +12,4 @@ mod flow;
 mod account;
 mod delivery;
 mod demo;
+mod bridge;
