@@ -21,6 +21,9 @@ mod append;
 mod session;
 mod serve;
 
+pub(crate) use original::Original;
 pub use password::{NewPassword, Password, PasswordError};
+pub(crate) use selected::{LookError, census};
 pub use serve::{BridgeError, MAX_SESSIONS, serve};
 pub use settings::{Bridge, SealWith};
+pub(crate) use view::{Look, Trouble, View, look, whole};

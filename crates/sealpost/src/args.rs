@@ -51,6 +51,18 @@ pub enum Command {
     /// Bring originals back from the backup that a flow of an account keeps
     #[cfg(feature = "open")]
     Restore(Restore),
+    /// List the mail of a mailbox: number, date, sender, subject, from header sections alone
+    #[cfg(feature = "open")]
+    List(ListArguments),
+    /// Show a message as text
+    #[cfg(feature = "open")]
+    Show(OneMessage),
+    /// Print a message octet by octet: of a sealed one its original
+    #[cfg(feature = "open")]
+    Cat(OneMessage),
+    /// Write mail out in clear: mbox files, a Maildir, or one file a message
+    #[cfg(feature = "open")]
+    Export(ExportMail),
     /// Let mail programs on this machine read sealed mail as if it were plain: an IMAP server over a Maildir
     #[cfg(feature = "open")]
     Bridge(Bridge),
@@ -270,6 +282,68 @@ pub struct Restore {
     /// Into this directory, one file each [default: the account]
     #[arg(long, value_name = "DIR")]
     pub into: Option<PathBuf>,
+}
+
+#[cfg(feature = "open")]
+#[derive(Args, Debug)]
+pub struct ListArguments {
+    /// The mailbox
+    #[arg(default_value = "INBOX")]
+    pub mailbox: String,
+    #[command(flatten)]
+    pub place: MaildirPlace,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+#[cfg(feature = "open")]
+#[derive(Args, Debug)]
+pub struct MaildirPlace {
+    /// The Maildir [default: as in config.toml]
+    #[arg(long, value_name = "PATH")]
+    pub maildir: Option<PathBuf>,
+    #[command(flatten)]
+    pub passphrase: Passphrase,
+}
+
+#[cfg(feature = "open")]
+#[derive(Args, Debug)]
+pub struct OneMessage {
+    /// Its number, as `sealpost list` shows it
+    pub number: u32,
+    /// Its mailbox
+    #[arg(long, value_name = "NAME", default_value = "INBOX")]
+    pub mailbox: String,
+    #[command(flatten)]
+    pub place: MaildirPlace,
+}
+
+#[cfg(feature = "open")]
+#[derive(Args, Debug)]
+pub struct ExportMail {
+    /// Into this directory, a file or a folder for each mailbox
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    /// How
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ExportFormat,
+    /// Which mailbox; may be repeated [default: all]
+    #[arg(long = "mailbox", value_name = "NAME")]
+    pub mailboxes: Vec<String>,
+    #[command(flatten)]
+    pub place: MaildirPlace,
+}
+
+#[cfg(feature = "open")]
+#[derive(ValueEnum, Clone, Copy, Default, Debug)]
+pub enum ExportFormat {
+    /// MAILBOX.mbox
+    #[default]
+    Mbox,
+    /// A Maildir with the same mailboxes, flags and times
+    Maildir,
+    /// MAILBOX/NUMBER.eml
+    Eml,
 }
 
 #[cfg(feature = "open")]

@@ -46,22 +46,21 @@ pub fn run(home: &Home, arguments: &args::Bridge) -> Result<(), Failure> {
     if seal.is_none() {
         tell("sealpost: bridge: no sealer key or owner here: mail programs can read and file, not store");
     }
-    let bridge = Bridge {
-        mail: reader::Settings {
-            flow: String::new(),
-            source: reader::Source::Maildir(maildir.clone()),
-            mailboxes: Vec::new(),
-            state: home.state(),
-            temporary: std::env::temp_dir(),
-            keys: reading.keys,
-            trust: reading.trust,
-        },
-        maildir,
-        user,
-        password,
-        seal,
-    };
+    let bridge = Bridge { mail: settings(home, maildir.clone(), reading), maildir, user, password, seal };
     Ok(serve(&bridge, &listener, &stop)?)
+}
+
+/// What opens the mail of a Maildir.
+pub fn settings(home: &Home, maildir: PathBuf, reading: Reading) -> reader::Settings {
+    reader::Settings {
+        flow: String::new(),
+        source: reader::Source::Maildir(maildir),
+        mailboxes: Vec::new(),
+        state: home.state(),
+        temporary: std::env::temp_dir(),
+        keys: reading.keys,
+        trust: reading.trust,
+    }
 }
 
 /// The Maildir that was named, or the only one there is.

@@ -19,6 +19,8 @@ mod open;
 #[cfg(feature = "open")]
 mod reading;
 mod seal;
+#[cfg(feature = "open")]
+mod shelf;
 mod watch;
 
 use clap::CommandFactory;
@@ -54,6 +56,14 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Undo(undo) => reading::undo(&home()?, &undo),
         #[cfg(feature = "open")]
         Command::Restore(restore) => reading::restore(&home()?, &restore),
+        #[cfg(feature = "open")]
+        Command::List(arguments) => shelf::list(&home()?, &arguments),
+        #[cfg(feature = "open")]
+        Command::Show(arguments) => shelf::show(&home()?, &arguments),
+        #[cfg(feature = "open")]
+        Command::Cat(arguments) => shelf::cat(&home()?, &arguments),
+        #[cfg(feature = "open")]
+        Command::Export(arguments) => shelf::export(&home()?, &arguments),
         #[cfg(feature = "open")]
         Command::Bridge(arguments) => bridge::run(&home()?, &arguments),
         Command::Directory(command) => directory::run(&home()?, &command),

@@ -8,3 +8,4 @@ mod numbers;
 mod refusing;
 mod programs;
 mod differential;
+mod terminal;
