@@ -34,6 +34,7 @@ pub mod shelf;
 pub mod export;
 
 pub use account::AccountError;
+pub use bridge::{Anew, Hit, Index, IndexError, Indexed, Query, QueryError, index, search};
 pub use export::{Exported, Form, export};
 pub use list::{ListError, Listed, Summary, list};
 pub use place::{LeftOut, Place};

@@ -5,12 +5,12 @@
 
 use std::io::{self, Write};
 
-use mail::{BodyPart, ContentDisposition, HeaderSection, PartKind, decode_words, part_text, text_of_html};
+use mail::{BodyPart, HeaderSection, PartKind, decode_words, part_text, text_of_html};
 use store::database::OpenDatabaseError;
 use store::maildir::{ListError, OpenMaildirError};
 use store::{Database, Fate, Flags, Mailbox, Maildir, Message, UnixSeconds};
 
-use crate::bridge::{Look, LookError, Original, Trouble, View, census, look, whole};
+use crate::bridge::{Look, LookError, Original, Trouble, View, attachment_name, census, look, whole};
 use crate::opening::open_whole;
 use crate::settings::{Settings, Source};
 
@@ -279,18 +279,6 @@ fn push_part(original: &mut Original, part: &BodyPart, text: &mut String) -> Res
         }
     }
     Ok(())
-}
-
-/// The name of a part that is meant to be kept as a file.
-pub(crate) fn attachment_name(part: &BodyPart) -> Option<String> {
-    let disposition = part.field("content-disposition").map(|value| ContentDisposition::parse(&value));
-    let named = disposition.as_ref().and_then(|disposition| disposition.parameters().get("filename"));
-    let name = named.or_else(|| part.content_type().parameters().get("name")).map(|name| decode_words(name.as_bytes()));
-    let is_attachment = disposition.is_some_and(|disposition| disposition.kind() == "attachment");
-    match name {
-        Some(name) => Some(name),
-        None => is_attachment.then(String::new),
-    }
 }
 
 /// A sender must not steer the owner's terminal.

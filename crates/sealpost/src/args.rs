@@ -63,6 +63,12 @@ pub enum Command {
     /// Write mail out in clear: mbox files, a Maildir, or one file a message
     #[cfg(feature = "open")]
     Export(ExportMail),
+    /// Make the search index, or bring it up to date: encrypted on disk, opened by the mailbox key alone
+    #[cfg(feature = "open")]
+    Index(IndexArguments),
+    /// Search: words, "phrases", from: to: subject: before: after: has:attachment
+    #[cfg(feature = "open")]
+    Search(SearchArguments),
     /// Let mail programs on this machine read sealed mail as if it were plain: an IMAP server over a Maildir
     #[cfg(feature = "open")]
     Bridge(Bridge),
@@ -344,6 +350,30 @@ pub enum ExportFormat {
     Maildir,
     /// MAILBOX/NUMBER.eml
     Eml,
+}
+
+#[cfg(feature = "open")]
+#[derive(Args, Debug)]
+pub struct IndexArguments {
+    /// Throw it away and make it again
+    #[arg(long)]
+    pub rebuild: bool,
+    #[command(flatten)]
+    pub place: MaildirPlace,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+#[cfg(feature = "open")]
+#[derive(Args, Debug)]
+pub struct SearchArguments {
+    /// What to search for: all of it must be there
+    #[arg(required = true, num_args = 1..)]
+    pub query: Vec<String>,
+    #[command(flatten)]
+    pub place: MaildirPlace,
+    #[command(flatten)]
+    pub json: Json,
 }
 
 #[cfg(feature = "open")]

@@ -6,15 +6,17 @@
 use std::io::{self, Write};
 
 use mail::{HeaderSection, body, body_structure, envelope};
-use sealed::index::Index;
+use sealed::index::Index as ListView;
 use store::{Database, Flags, Uids};
 use wire::imap::server::{DateTime, FetchItem};
 
 use super::flags;
+use super::index::Index;
 use super::original::Original;
 use super::section::{self, Octets};
 use super::selected::{Access, Selected};
 use super::view::{Look, Trouble, View, look, whole};
+use super::words::Words;
 use crate::settings::Settings;
 
 /// The selected mailbox and what is open of it.
@@ -26,6 +28,8 @@ pub(crate) struct Desk<'b> {
     open: Vec<(u32, Original)>,
     /// Views to be noted.
     views: Vec<(u32, u8)>,
+    /// The search index, if there is one.
+    index: Option<Index>,
 }
 
 /// Originals that are kept open: programs fetch one in many pieces.
@@ -41,7 +45,7 @@ enum Value {
 
 impl<'b> Desk<'b> {
     pub(crate) fn new(settings: &'b Settings, database: &'b Database, selected: Selected) -> Self {
-        Self { settings, database, selected, open: Vec::new(), views: Vec::new() }
+        Self { settings, database, selected, open: Vec::new(), views: Vec::new(), index: Index::open(settings).ok() }
     }
 
     /// Writes the items of the message at that place.
@@ -231,6 +235,13 @@ impl<'b> Desk<'b> {
         Ok(stat.modified().0)
     }
 
+    /// What the index has of a message.
+    pub(crate) fn indexed(&self, place: usize) -> Result<Option<Words>, Trouble> {
+        let Some(index) = &self.index else { return Ok(None) };
+        let unique = self.item(place)?.message.unique();
+        Ok(index.words(self.selected.mailbox.name(), unique.as_bytes()))
+    }
+
     /// FLAGS, between parentheses.
     pub(crate) fn flags(&self, place: usize) -> Result<String, Trouble> {
         let item = self.item(place)?;
@@ -256,6 +267,6 @@ const OF_ENVELOPE: [&str; 10] =
     ["date", "subject", "from", "sender", "reply-to", "to", "cc", "bcc", "in-reply-to", "message-id"];
 
 /// Whether the list view holds all that an ENVELOPE needs (A10).
-fn has_whole_envelope(index: &Index) -> bool {
+fn has_whole_envelope(index: &ListView) -> bool {
     !index.omitted.iter().any(|name| OF_ENVELOPE.contains(&name.as_str()))
 }

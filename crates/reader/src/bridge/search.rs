@@ -3,7 +3,7 @@
 //! In: a search key, a message of the selected mailbox. Out: whether it matches. A sealed message is opened only where its list view does not answer. One that
 //! does not open matches nothing in its text. Nothing of what is searched for leaves this process.
 
-use mail::{BodyPart, HeaderSection, PartKind, decode_charset, decode_words, part_text};
+use mail::{HeaderSection, decode_charset, decode_words};
 use sealed::index::Index;
 use wire::imap::server::{Date, SearchKey};
 use zeroize::Zeroizing;
@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 use super::criteria::{fold, holds, sent_day};
 use super::fetch::Desk;
 use super::flags;
-use super::original::Original;
 use super::view::{Look, Trouble};
+use super::words::{Words, words_of};
 
 /// Charsets that are told to whoever names another.
 pub(crate) const CHARSETS: &str = "US-ASCII UTF-8";
@@ -25,16 +25,6 @@ struct Facts {
     words: Option<Words>,
 }
 
-/// What BODY and TEXT look into, folded.
-pub(crate) struct Words {
-    /// The text of the body parts.
-    pub(crate) body: Zeroizing<String>,
-    /// The header fields of the message and of all parts and messages in it.
-    pub(crate) header: Zeroizing<String>,
-}
-
-/// Octets of one part that are searched.
-const MAX_PART: u64 = 64 << 20;
 /// Fields that the list view holds, in lower case (format §4.5).
 const LISTED: [&str; 13] = [
     "from",
@@ -177,8 +167,11 @@ impl Desk<'_> {
     }
 
     fn words<'f>(&mut self, place: usize, facts: &'f mut Facts) -> Result<Option<&'f Words>, Trouble> {
-        self.look_once(place, facts)?;
         if facts.words.is_none() {
+            facts.words = self.indexed(place)?;
+        }
+        if facts.words.is_none() {
+            self.look_once(place, facts)?;
             let original = self.original(place, facts.look.as_ref())?;
             facts.words = Some(words_of(original)?);
         }
@@ -189,44 +182,4 @@ impl Desk<'_> {
 fn is_listed(index: &Index, name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     LISTED.contains(&name.as_str()) && !index.omitted.contains(&name)
-}
-
-/// Header fields, decoded and folded, a line for each.
-pub(crate) fn header_text(header: &[u8]) -> Zeroizing<String> {
-    let mut text = Zeroizing::new(String::with_capacity(header.len()));
-    for field in HeaderSection::parse(header).fields() {
-        text.push_str(&fold(&String::from_utf8_lossy(field.name())));
-        text.push_str(": ");
-        text.push_str(&fold(&decode_words(&field.unfolded())));
-        text.push('\n');
-    }
-    text
-}
-
-/// The words of a message, decoded and folded.
-pub(crate) fn words_of(original: &mut Original) -> Result<Words, Trouble> {
-    let header = original.header()?;
-    let mut words = Words { body: Zeroizing::new(String::new()), header: header_text(&header) };
-    let structure = original.structure().clone();
-    push_words(original, &structure, &mut words)?;
-    Ok(words)
-}
-
-/// As deep as the structure goes.
-fn push_words(original: &mut Original, part: &BodyPart, words: &mut Words) -> Result<(), Trouble> {
-    if part.kind() == PartKind::Text {
-        let end = part.end_offset().min(part.body_offset().saturating_add(MAX_PART));
-        let octets = original.read(part.body_offset()..end)?;
-        let decoded = Zeroizing::new(part_text(part, &octets));
-        words.body.push_str(&fold(&decoded));
-        words.body.push('\n');
-    }
-    for child in part.children() {
-        if child.body_offset().saturating_sub(child.header_offset()) <= super::original::MAX_HEADER {
-            let header = original.read(child.header_offset()..child.body_offset())?;
-            words.header.push_str(&header_text(&header));
-        }
-        push_words(original, child, words)?;
-    }
-    Ok(())
 }

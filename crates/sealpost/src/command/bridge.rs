@@ -100,7 +100,7 @@ fn user(home: &Home, written: Option<&config::Bridge>, to: Option<&str>) -> Resu
 }
 
 /// What seals that mail programs store; none on a machine that has no sealer or no owner.
-fn seal_with(home: &Home, to: Option<&str>) -> Result<Option<SealWith>, Failure> {
+pub fn seal_with(home: &Home, to: Option<&str>) -> Result<Option<SealWith>, Failure> {
     if !home.is_initialised() || home.owners()?.is_empty() {
         return Ok(None);
     }

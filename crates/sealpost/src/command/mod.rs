@@ -20,6 +20,8 @@ mod open;
 mod reading;
 mod seal;
 #[cfg(feature = "open")]
+mod search;
+#[cfg(feature = "open")]
 mod shelf;
 mod watch;
 
@@ -64,6 +66,10 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Cat(arguments) => shelf::cat(&home()?, &arguments),
         #[cfg(feature = "open")]
         Command::Export(arguments) => shelf::export(&home()?, &arguments),
+        #[cfg(feature = "open")]
+        Command::Index(arguments) => search::index(&home()?, &arguments),
+        #[cfg(feature = "open")]
+        Command::Search(arguments) => search::search(&home()?, &arguments),
         #[cfg(feature = "open")]
         Command::Bridge(arguments) => bridge::run(&home()?, &arguments),
         Command::Directory(command) => directory::run(&home()?, &command),

@@ -9,3 +9,4 @@ mod refusing;
 mod programs;
 mod differential;
 mod terminal;
+mod searching;
