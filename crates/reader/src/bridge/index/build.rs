@@ -58,6 +58,7 @@ pub fn index(
     let maildir = Maildir::open(root).map_err(|_| IndexError::Mail)?;
     let database = Database::open(&settings.state).map_err(|_| IndexError::Unavailable)?;
     let mut indexed = Indexed::default();
+    index.begin()?;
     let work = survey(&index, &maildir, &database, &mut indexed)?;
     progress.total(work.len() as u64, 0);
     for batch in work.chunks(BATCH) {
@@ -110,19 +111,11 @@ fn survey(
     let mailboxes = maildir.list().map_err(|_| IndexError::Mail)?.mailboxes;
     let names: HashSet<&str> = mailboxes.iter().map(Mailbox::name).collect();
     let mut gone: Vec<(String, Vec<u8>)> = Vec::new();
-    for name in index.mailboxes()?.iter().filter(|name| !names.contains(name.as_str())) {
-        index.each(name, |message, _| gone.push((name.clone(), message.to_vec())))?;
+    for name in index.mailboxes()?.into_iter().filter(|name| !names.contains(name.as_str())) {
+        gone.extend(index.messages(&name)?.into_iter().map(|message| (name.clone(), message)));
     }
     for mailbox in &mailboxes {
-        let mut there = HashSet::new();
-        let mut all = Vec::new();
-        index.each(mailbox.name(), |message, record| {
-            // One that cannot be read, as keys or trust are others, is made again.
-            if record.is_some() {
-                there.insert(message.to_vec());
-            }
-            all.push(message.to_vec());
-        })?;
+        let there: HashSet<Vec<u8>> = index.messages(mailbox.name())?.into_iter().collect();
         let census = census(database, root, mailbox).map_err(|_| IndexError::Mail)?;
         let mut present = HashSet::new();
         for (entry, message) in census.entries() {
@@ -133,7 +126,7 @@ fn survey(
             }
             present.insert(entry.message);
         }
-        let left = all.into_iter().filter(|message| !present.contains(message));
+        let left = there.into_iter().filter(|message| !present.contains(message));
         gone.extend(left.map(|message| (mailbox.name().to_owned(), message)));
     }
     let transaction = index.connection.unchecked_transaction()?;

@@ -61,6 +61,8 @@ impl From<rusqlite::Error> for IndexError {
 /// How long a writer waits for another.
 const BUSY: Duration = Duration::from_secs(10);
 const VERSION: i64 = 1;
+/// The name, which no mailbox has, of a record that says under which key and trust all others were made.
+const MARK: &str = "";
 
 impl Index {
     /// Opens the index beside the state database.
@@ -128,6 +130,25 @@ impl Index {
         Ok(())
     }
 
+    /// The messages of a mailbox that have records.
+    pub(crate) fn messages(&self, mailbox: &str) -> Result<Vec<Vec<u8>>, IndexError> {
+        let sql = "SELECT message FROM record WHERE maildir = ?1 AND mailbox = ?2";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let messages = statement.query_map(params![self.maildir, mailbox], |row| row.get(0))?;
+        Ok(messages.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Whether the records were made under this key, with this trust. If not, they go, and those that come are.
+    pub(crate) fn begin(&self) -> Result<(), IndexError> {
+        let mut holds = false;
+        self.each(MARK, |_, record| holds = record.is_some())?;
+        if !holds {
+            self.connection.execute("DELETE FROM record WHERE maildir = ?1", [&self.maildir])?;
+            self.put(MARK, b"", &Record::default())?;
+        }
+        Ok(())
+    }
+
     /// Keeps a record.
     pub(crate) fn put(&self, mailbox: &str, message: &[u8], record: &Record<'_>) -> Result<(), IndexError> {
         let nonce: [u8; NONCE_LEN] = random();
@@ -156,8 +177,9 @@ impl Index {
 
     /// The mailboxes that have records.
     pub(crate) fn mailboxes(&self) -> Result<Vec<String>, IndexError> {
-        let mut statement = self.connection.prepare_cached("SELECT DISTINCT mailbox FROM record WHERE maildir = ?1")?;
-        let names = statement.query_map([&self.maildir], |row| row.get(0))?;
+        let sql = "SELECT DISTINCT mailbox FROM record WHERE maildir = ?1 AND mailbox <> ?2";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let names = statement.query_map(params![self.maildir, MARK], |row| row.get(0))?;
         Ok(names.collect::<rusqlite::Result<_>>()?)
     }
 

@@ -32,12 +32,17 @@ pub fn search(settings: &Settings, query: &Query) -> Result<Vec<Hit>, IndexError
     let database = Database::open(&settings.state).map_err(|_| IndexError::Unavailable)?;
     let uids = Uids::new(&database);
     let mut hits = Vec::new();
+    let mut damaged = false;
     for mailbox in index.mailboxes()? {
         let known = uids.known(maildir.root(), &mailbox)?;
         let numbers: HashMap<Vec<u8>, u32> =
             known.into_iter().flat_map(|known| known.messages).map(|entry| (entry.message, entry.uid)).collect();
         index.each(&mailbox, |message, record| {
-            if let (Some(record), Some(uid)) = (record, numbers.get(message))
+            let Some(record) = record else {
+                damaged = true;
+                return;
+            };
+            if let Some(uid) = numbers.get(message)
                 && query.means(&record)
             {
                 hits.push(Hit {
@@ -49,6 +54,10 @@ pub fn search(settings: &Settings, query: &Query) -> Result<Vec<Hit>, IndexError
                 });
             }
         })?;
+    }
+    // A message that is not found must not be there.
+    if damaged {
+        return Err(IndexError::Damaged);
     }
     hits.sort_by(|a, b| (b.arrived, &a.mailbox, b.uid).cmp(&(a.arrived, &b.mailbox, a.uid)));
     Ok(hits)

@@ -135,4 +135,12 @@ fn an_index_that_was_killed_damaged_or_is_of_other_trust_is_made_again() {
     scene.stage.good("index --rebuild", b"");
     assert_eq!(found(&scene, &canary).len(), 1);
     assert!(!holds(&fs::read(&path).unwrap(), canary.as_bytes()));
+    // One octet of one record: a message that is not found must not be there.
+    let database = rusqlite::Connection::open(&path).unwrap();
+    let sql = "UPDATE record SET sealed = zeroblob(length(sealed)) WHERE rowid = (SELECT max(rowid) FROM record WHERE mailbox <> '')";
+    assert_eq!(database.execute(sql, []).unwrap(), 1);
+    drop(database);
+    scene.stage.bad(&format!("search {canary}"), b"", 65, "damaged");
+    scene.stage.good("index --rebuild", b"");
+    assert_eq!(found(&scene, &canary).len(), 1);
 }
