@@ -270,7 +270,29 @@ fn id(from: &mut Cursor<'_>) -> Result<(), Why> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_octets_panic(
+            verb in prop_oneof![Just("FETCH 1 "), Just("SEARCH "), Just("STORE 1 "), Just("LIST "), Just("APPEND "), Just("")],
+            pieces in prop::collection::vec(
+                prop_oneof![
+                    Just(&b"BODY["[..]), Just(&b"{3}\r\n"[..]), Just(&b"{99999999999}"[..]), Just(&b"\""[..]), Just(&b"("[..]), Just(&b") "[..]),
+                    Just(&b"NOT "[..]), Just(&b"1:*,"[..]), Just(&b"\\Seen "[..]), Just(&b"<0.1>"[..]), Just(&b"\xff\0"[..]), Just(&b"HEADER.FIELDS ("[..]),
+                    Just(&b"ON 1-Jan-2000 "[..]), Just(&b"OR "[..]), Just(&b"]"[..]), Just(&b"INBOX "[..]),
+                ],
+                0..12,
+            ),
+            rest in prop::collection::vec(any::<u8>(), 0..8),
+        ) {
+            let octets = [b"a ", verb.as_bytes(), &pieces.concat(), &rest].concat();
+            let _ = parse(&octets);
+            let _ = parse_append(&octets);
+        }
+    }
 
     fn is_read(text: &str) -> Result<(), Why> {
         parse(text.as_bytes()).command.map(drop)
