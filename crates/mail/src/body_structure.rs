@@ -10,46 +10,63 @@ use crate::imap_string::{push_nstring, push_string};
 use crate::structure::{BodyPart, PartKind};
 
 /// What Dovecot writes for the parts of a multipart that has none: the grammar wants at least one.
-const EMPTY_PART: &str = r#"("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0)"#;
+const EMPTY_PART: &str = r#"("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0"#;
 
 /// The BODYSTRUCTURE, parentheses included; `None` when it is longer than `max_len` octets.
 pub fn body_structure(root: &BodyPart, max_len: usize) -> Option<String> {
     let mut out = String::new();
-    push_part(&mut out, root, max_len)?;
+    push_part(&mut out, root, max_len, Detail::Extended)?;
     (out.len() <= max_len).then_some(out)
 }
 
+/// The same without extension data: what FETCH calls BODY.
+pub fn body(root: &BodyPart, max_len: usize) -> Option<String> {
+    let mut out = String::new();
+    push_part(&mut out, root, max_len, Detail::Basic)?;
+    (out.len() <= max_len).then_some(out)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    Basic,
+    Extended,
+}
+
 /// `None` as soon as the limit is passed. The depth of recursion is that of the tree: `MAX_DEPTH`.
-fn push_part(out: &mut String, part: &BodyPart, max_len: usize) -> Option<()> {
+fn push_part(out: &mut String, part: &BodyPart, max_len: usize, detail: Detail) -> Option<()> {
     if out.len() > max_len {
         return None;
     }
     out.push('(');
     match part.kind() {
-        PartKind::Multipart => push_multipart(out, part, max_len)?,
-        PartKind::Message | PartKind::Text | PartKind::Other => push_single(out, part, max_len)?,
+        PartKind::Multipart => push_multipart(out, part, max_len, detail)?,
+        PartKind::Message | PartKind::Text | PartKind::Other => push_single(out, part, max_len, detail)?,
     }
     out.push(')');
     Some(())
 }
 
-fn push_multipart(out: &mut String, part: &BodyPart, max_len: usize) -> Option<()> {
+fn push_multipart(out: &mut String, part: &BodyPart, max_len: usize, detail: Detail) -> Option<()> {
     if part.children().is_empty() {
         out.push_str(EMPTY_PART);
+        out.push_str(if detail == Detail::Extended { " NIL NIL NIL NIL)" } else { ")" });
     }
     for child in part.children() {
-        push_part(out, child, max_len)?;
+        push_part(out, child, max_len, detail)?;
     }
     let content_type = part.content_type();
     out.push(' ');
     push_string(out, or_default(content_type.subtype(), "x-unknown"));
+    if detail == Detail::Basic {
+        return Some(());
+    }
     out.push(' ');
     push_parameters(out, content_type.parameters(), false);
     push_common(out, &part.header());
     Some(())
 }
 
-fn push_single(out: &mut String, part: &BodyPart, max_len: usize) -> Option<()> {
+fn push_single(out: &mut String, part: &BodyPart, max_len: usize, detail: Detail) -> Option<()> {
     let (content_type, header) = (part.content_type(), part.header());
     let (kind, subtype) = media_type(part, content_type);
     push_string(out, kind);
@@ -70,10 +87,13 @@ fn push_single(out: &mut String, part: &BodyPart, max_len: usize) -> Option<()> 
             out.push(' ');
             out.push_str(&envelope(&message.header()));
             out.push(' ');
-            push_part(out, message, max_len)?;
+            push_part(out, message, max_len, detail)?;
             out.push_str(&format!(" {}", part.body_lines()));
         }
         _ => {}
+    }
+    if detail == Detail::Basic {
+        return Some(());
     }
     out.push(' ');
     push_nstring(out, text(&header, "content-md5").as_deref());
@@ -203,7 +223,7 @@ mod tests {
                     "({plain}1 0 NIL NIL NIL NIL)(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 14 (NIL \"s\" NIL NIL NIL NIL NIL NIL NIL NIL) {plain}2 1 NIL NIL NIL NIL) 3 NIL NIL NIL NIL) \"mixed\" (\"boundary\" \"x\") NIL NIL NIL)"
                 ),
             ),
-            ("Content-Type: multipart/; boundary=x\n\n", format!("({plain}0 0) \"x-unknown\" (\"boundary\" \"x\") NIL NIL NIL)")),
+            ("Content-Type: multipart/; boundary=x\n\n", format!("({plain}0 0 NIL NIL NIL NIL) \"x-unknown\" (\"boundary\" \"x\") NIL NIL NIL)")),
             ("Content-Type: multipart/mixed\n\nx", r#"("multipart" "mixed" NIL NIL NIL "7bit" 1 NIL NIL NIL NIL)"#.to_owned()),
             ("Content-Type: text\n\nx", format!("{plain}1 0 NIL NIL NIL NIL)")),
             ("Content-Type: audio\n\nx", r#"("audio" "unknown" NIL NIL NIL "7bit" 1 NIL NIL NIL NIL)"#.to_owned()),

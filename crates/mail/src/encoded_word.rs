@@ -39,7 +39,7 @@ pub fn decode_words(value: &[u8]) -> String {
 }
 
 /// Octets in a named charset as text; an unknown charset is read as UTF-8, what does not fit becomes U+FFFD.
-pub(crate) fn decode_charset(charset: &[u8], octets: &[u8]) -> String {
+pub fn decode_charset(charset: &[u8], octets: &[u8]) -> String {
     let utf8 = charset.eq_ignore_ascii_case(b"utf-8") || charset.eq_ignore_ascii_case(b"utf8");
     match charset_decoder(charset) {
         Some(decode) if !utf8 && !charset.is_empty() => decode(octets),

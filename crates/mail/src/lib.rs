@@ -2,6 +2,8 @@
 //!
 //! No I/O, no key, no protocol. Octets that came in are never printed back from a model: every view keeps the slice it was read from.
 
+mod wire_form;
+
 mod header;
 
 mod encoded_word;
@@ -14,14 +16,18 @@ mod imap_string;
 mod envelope;
 mod structure;
 
+mod part_text;
+
 mod body_structure;
 mod preview;
 
 pub use address::{Address, AddressEntry, AddressList, MAX_ADDRESSES, addr_spec_only};
-pub use body_structure::body_structure;
+pub use body_structure::{body, body_structure};
 pub use content_type::{ContentDisposition, ContentType, MAX_PARAMETERS, Parameter, Parameters};
-pub use encoded_word::{decode_words, encode_words};
+pub use encoded_word::{decode_charset, decode_words, encode_words};
 pub use envelope::envelope;
 pub use header::{HeaderField, HeaderSection, LINE_END_WINDOW, MAX_FIELDS, header_section_end};
+pub use part_text::{part_octets, part_text, text_of_html};
 pub use preview::{MAX_PREVIEW_INPUT, PREVIEW_CHARS, preview};
 pub use structure::{BodyPart, MAX_ALL_FIELDS, MAX_BOUNDARY, MAX_DEPTH, MAX_PART_FIELDS, MAX_PARTS, PartKind, Scanner};
+pub use wire_form::wire_form;

@@ -3,12 +3,10 @@
 //! In: the beginning of a message. Out: at most [`PREVIEW_CHARS`] characters of its first readable text part, decoded, without HTML,
 //! control and invisible characters. Never reads more than [`MAX_PREVIEW_INPUT`] octets; decoding is mail-parser's.
 
-use std::borrow::Cow;
+use mail_parser::decoders::html::html_to_text;
 
-use mail_parser::decoders::{base64::base64_decode, html::html_to_text, quoted_printable::quoted_printable_decode};
-
-use crate::content_type::{ContentDisposition, ContentType};
-use crate::encoded_word::decode_charset;
+use crate::content_type::ContentDisposition;
+use crate::part_text::part_text;
 use crate::structure::{BodyPart, PartKind, Scanner};
 
 /// Longest preview (RFC 8970 recommends 200 characters).
@@ -38,39 +36,12 @@ fn is_attachment(part: &BodyPart) -> bool {
     part.field("content-disposition").is_some_and(|value| ContentDisposition::parse(&value).kind() == "attachment")
 }
 
-/// A part's text.
+/// A part's text for people.
 fn readable(message: &[u8], part: &BodyPart) -> String {
     let range = usize::try_from(part.body_offset()).ok().zip(usize::try_from(part.end_offset()).ok());
     let body = range.and_then(|(from, to)| message.get(from..to)).unwrap_or_default();
-    let encoding = part.field("content-transfer-encoding").map(|value| ContentType::parse(&value).kind().to_owned());
-    let octets = match encoding.as_deref() {
-        Some("base64") => Cow::Owned(decode_base64(body)),
-        Some("quoted-printable") => Cow::Owned(decode_quoted_printable(body)),
-        _ => Cow::Borrowed(body),
-    };
-    let charset = part.content_type().parameters().get("charset").unwrap_or_default();
-    let text = decode_charset(charset.trim().as_bytes(), &octets);
+    let text = part_text(part, body);
     if part.content_type().subtype() == "html" { html_to_text(&text) } else { text }
-}
-
-/// Decodes up to the first octet that cannot be base64: lists append plain footers.
-fn decode_base64(body: &[u8]) -> Vec<u8> {
-    let is_base64 =
-        |octet: &u8| octet.is_ascii_alphanumeric() || octet.is_ascii_whitespace() || matches!(octet, b'+' | b'/');
-    let len = body.iter().position(|octet| !is_base64(octet)).unwrap_or(body.len());
-    base64_decode(body.get(..len).unwrap_or(body)).unwrap_or_default()
-}
-
-/// Decodes line by line, so that a broken line stays as it is and harms no other.
-fn decode_quoted_printable(body: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(body.len());
-    for line in body.split_inclusive(|octet| *octet == b'\n') {
-        match quoted_printable_decode(line) {
-            Some(decoded) => out.extend_from_slice(&decoded),
-            None => out.extend_from_slice(line),
-        }
-    }
-    out
 }
 
 /// The first characters, blanks collapsed; `None` when nothing is left.

@@ -29,13 +29,20 @@ pub mod restore;
 pub mod undo;
 pub mod verify;
 
+pub mod bridge;
+pub mod shelf;
+pub mod export;
+
 pub use account::AccountError;
+pub use bridge::{Anew, Hit, Index, IndexError, Indexed, Query, QueryError, index, search};
+pub use export::{Exported, Form, export};
 pub use list::{ListError, Listed, Summary, list};
 pub use place::{LeftOut, Place};
 pub use progress::Progress;
 pub use restore::restore;
 pub use restored::{Into, RestoreError, Restored};
 pub use settings::{Imap, Sealers, Settings, Source};
+pub use shelf::{Found, Line, Shelf, ShelfError, day};
 pub use store::{Fate, Step};
 pub use undo::undo;
 pub use undone::{UndoError, Undone};

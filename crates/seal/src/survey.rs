@@ -1,10 +1,11 @@
 //! The first reading of an original: its length and hash, its header section, its structure, and, where it pays, its
 //! compressed form. In: an original that can be read again; out: what the second reading and the list view need.
 
+use std::borrow::Cow;
 use std::io::{self, Read, Seek, Write};
 
 use aws_lc_rs::digest;
-use mail::{HeaderSection, Scanner, body_structure, header_section_end};
+use mail::{HeaderSection, Scanner, body_structure, header_section_end, wire_form};
 use sealed::{
     identity::Hash,
     index::Index,
@@ -36,6 +37,8 @@ pub(crate) struct Survey<S> {
     pub(crate) length: u64,
     /// SHA-256 of the original.
     pub(crate) hash: Hash,
+    /// Octets of the original as IMAP carries it.
+    wire_length: u64,
     /// The beginning of the message, with the header section.
     prefix: Vec<u8>,
     structure: Option<String>,
@@ -65,6 +68,7 @@ impl<S: Read + Write + Seek> Survey<S> {
         let mut hash = digest::Context::new(&digest::SHA256);
         let mut scanner = Scanner::new();
         let mut length = 0;
+        let (mut wire_length, mut last) = (0, 0);
         loop {
             let count = fill(original, &mut step).map_err(SealError::Read)?;
             let octets = step.get(..count).unwrap_or_default();
@@ -73,7 +77,19 @@ impl<S: Read + Write + Seek> Survey<S> {
             }
             let mut look = || {
                 hash.update(octets);
-                scanner.feed(octets);
+                // IMAP's sizes are those of the form in which it carries a message.
+                match wire_form(last, octets) {
+                    Cow::Borrowed(octets) => {
+                        scanner.feed(octets);
+                        wire_length += octets.len() as u64;
+                    }
+                    Cow::Owned(octets) => {
+                        let octets = Zeroizing::new(octets);
+                        scanner.feed(&octets);
+                        wire_length += octets.len() as u64;
+                    }
+                }
+                last = octets.last().copied().unwrap_or(last);
             };
             match &mut deflate {
                 Some(deflate) => deflate.write(octets, look).map_err(SealError::Spool)?,
@@ -89,7 +105,7 @@ impl<S: Read + Write + Seek> Survey<S> {
         let compressed = deflate.map(Deflate::finish).transpose().map_err(SealError::Spool)?;
         let hash = hash.finish().as_ref().try_into().map_err(|_| SealError::SelfCheck)?;
         let structure = body_structure(&scanner.finish(), MAX_BODY_STRUCTURE);
-        Ok(Self { length, hash, prefix, structure, compressed })
+        Ok(Self { length, hash, wire_length, prefix, structure, compressed })
     }
 
     /// The header section, as far as it is whole within the prefix.
@@ -118,6 +134,7 @@ impl<S: Read + Write + Seek> Survey<S> {
             preview,
             origin: settings.way,
             envelope: settings.place.envelope.clone(),
+            wire_length: Some(self.wire_length),
             ..Index::default()
         };
         if index.body_structure.is_none() {

@@ -36,6 +36,8 @@ pub struct Index {
     pub envelope: Vec<String>,
     /// 14: names of items left out or shortened (A10); a reader that needs one opens the body.
     pub omitted: Vec<String>,
+    /// 15: octets of the original as IMAP carries it, each bare LF as CRLF; the sizes of `body_structure` are of this form then.
+    pub wire_length: Option<u64>,
 }
 
 /// INDEX 12: where a message was sealed.
@@ -104,7 +106,8 @@ impl Index {
         ];
         let lists = [(8, &self.flags), (13, &self.envelope), (14, &self.omitted)];
         let optional = texts.iter().filter(|(_, text)| text.is_some()).count()
-            + lists.iter().filter(|(_, list)| !list.is_empty()).count();
+            + lists.iter().filter(|(_, list)| !list.is_empty()).count()
+            + usize::from(self.wire_length.is_some());
         plain(to.map(6 + optional as u64));
         plain(to.u8(1).and_then(|to| to.u64(self.length)));
         plain(to.u8(2).and_then(|to| to.bytes(&self.hash)));
@@ -124,6 +127,9 @@ impl Index {
             if key == 12 {
                 plain(to.u8(12).and_then(|to| to.u64(self.origin.number())));
             }
+        }
+        if let Some(length) = self.wire_length {
+            plain(to.u8(15).and_then(|to| to.u64(length)));
         }
         Ok(())
     }
@@ -153,6 +159,7 @@ impl Index {
                 12 => index.origin = way(from.u64().ok()?),
                 13 => index.envelope = texts(from)?,
                 14 => index.omitted = texts(from)?,
+                15 => index.wire_length = Some(from.u64().ok()?),
                 _ => skip(from)?,
             }
         }

@@ -51,6 +51,27 @@ pub enum Command {
     /// Bring originals back from the backup that a flow of an account keeps
     #[cfg(feature = "open")]
     Restore(Restore),
+    /// List the mail of a mailbox: number, date, sender, subject, from header sections alone
+    #[cfg(feature = "open")]
+    List(ListArguments),
+    /// Show a message as text
+    #[cfg(feature = "open")]
+    Show(OneMessage),
+    /// Print a message octet by octet: of a sealed one its original
+    #[cfg(feature = "open")]
+    Cat(OneMessage),
+    /// Write mail out in clear: mbox files, a Maildir, or one file a message
+    #[cfg(feature = "open")]
+    Export(ExportMail),
+    /// Make the search index, or bring it up to date: encrypted on disk, opened by the mailbox key alone
+    #[cfg(feature = "open")]
+    Index(IndexArguments),
+    /// Search: words, "phrases", from: to: subject: before: after: has:attachment
+    #[cfg(feature = "open")]
+    Search(SearchArguments),
+    /// Let mail programs on this machine read sealed mail as if it were plain: an IMAP server over a Maildir
+    #[cfg(feature = "open")]
+    Bridge(Bridge),
     /// List, export, import and trust keys
     #[command(subcommand)]
     Key(Key),
@@ -281,6 +302,108 @@ pub struct Restore {
     /// Into this directory, one file each [default: the account]
     #[arg(long, value_name = "DIR")]
     pub into: Option<PathBuf>,
+}
+
+#[cfg(feature = "open")]
+#[derive(Args, Debug)]
+pub struct ListArguments {
+    /// The mailbox
+    #[arg(default_value = "INBOX")]
+    pub mailbox: String,
+    #[command(flatten)]
+    pub place: MaildirPlace,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+#[cfg(feature = "open")]
+#[derive(Args, Debug)]
+pub struct MaildirPlace {
+    /// The Maildir [default: as in config.toml]
+    #[arg(long, value_name = "PATH")]
+    pub maildir: Option<PathBuf>,
+    #[command(flatten)]
+    pub passphrase: Passphrase,
+}
+
+#[cfg(feature = "open")]
+#[derive(Args, Debug)]
+pub struct OneMessage {
+    /// Its number, as `sealpost list` shows it
+    pub number: u32,
+    /// Its mailbox
+    #[arg(long, value_name = "NAME", default_value = "INBOX")]
+    pub mailbox: String,
+    #[command(flatten)]
+    pub place: MaildirPlace,
+}
+
+#[cfg(feature = "open")]
+#[derive(Args, Debug)]
+pub struct ExportMail {
+    /// Into this directory, a file or a folder for each mailbox
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    /// How
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ExportFormat,
+    /// Which mailbox; may be repeated [default: all]
+    #[arg(long = "mailbox", value_name = "NAME")]
+    pub mailboxes: Vec<String>,
+    #[command(flatten)]
+    pub place: MaildirPlace,
+}
+
+#[cfg(feature = "open")]
+#[derive(ValueEnum, Clone, Copy, Default, Debug)]
+pub enum ExportFormat {
+    /// MAILBOX.mbox
+    #[default]
+    Mbox,
+    /// A Maildir with the same mailboxes, flags and times
+    Maildir,
+    /// MAILBOX/NUMBER.eml
+    Eml,
+}
+
+#[cfg(feature = "open")]
+#[derive(Args, Debug)]
+pub struct IndexArguments {
+    /// Throw it away and make it again
+    #[arg(long)]
+    pub rebuild: bool,
+    #[command(flatten)]
+    pub place: MaildirPlace,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+#[cfg(feature = "open")]
+#[derive(Args, Debug)]
+pub struct SearchArguments {
+    /// What to search for: all of it must be there
+    #[arg(required = true, num_args = 1..)]
+    pub query: Vec<String>,
+    #[command(flatten)]
+    pub place: MaildirPlace,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+#[cfg(feature = "open")]
+#[derive(Args, Debug)]
+pub struct Bridge {
+    /// The Maildir [default: as in config.toml]
+    #[arg(long, value_name = "PATH")]
+    pub maildir: Option<PathBuf>,
+    /// Where to listen, on this machine [default: as in config.toml, else 127.0.0.1:1143]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<std::net::SocketAddr>,
+    /// Make a new password; the old one no longer works
+    #[arg(long)]
+    pub new_password: bool,
+    #[command(flatten)]
+    pub passphrase: Passphrase,
 }
 
 #[derive(Args, Debug)]

@@ -32,6 +32,24 @@ pub struct Config {
     pub flow: BTreeMap<String, Flow>,
     /// Where counters are told.
     pub metrics: Option<Metrics>,
+    /// The bridge for mail programs.
+    #[cfg_attr(not(feature = "open"), expect(dead_code, reason = "a machine that only seals has no bridge"))]
+    pub bridge: Option<Bridge>,
+}
+
+/// `[bridge] maildir = "/path"`
+#[derive(Deserialize, Clone, Debug)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(not(feature = "open"), expect(dead_code, reason = "a machine that only seals has no bridge"))]
+pub struct Bridge {
+    /// Where mail programs connect to.
+    pub listen: Option<std::net::SocketAddr>,
+    /// The Maildir.
+    pub maildir: PathBuf,
+    /// Whose mail it is, where there are several owners: what mail programs store is sealed to.
+    pub to: Option<String>,
+    /// The name to log in with.
+    pub user: Option<String>,
 }
 
 /// `[metrics] listen = "127.0.0.1:9464"`
@@ -318,7 +336,8 @@ fn sink<'de, D: Deserializer<'de>>(from: D) -> Result<Option<WrittenSink>, D::Er
 }
 
 /// Keys and words that a config may hold, for suggestions.
-const KNOWN: [&str; 55] = [
+const KNOWN: [&str; 56] = [
+    "bridge",
     "flow",
     "source",
     "seal",

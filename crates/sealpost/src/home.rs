@@ -31,6 +31,8 @@ const CONFIG: &str = "config.toml";
 const P12: &str = "mailbox.p12";
 const STATE: &str = "state.db";
 const BACKUP: &str = "backup";
+#[cfg(feature = "open")]
+const BRIDGE_PASSWORD: &str = "keys/bridge.password";
 const KEYS: &str = "keys";
 /// OpenPGP, and X.509: there is one of them.
 const MAILBOX_SECRETS: [(Scheme, &str); 2] =
@@ -89,6 +91,12 @@ impl Home {
             false => flow.bytes().map(|octet| format!("{octet:02x}")).collect::<String>() + ".x",
         };
         self.root.join(BACKUP).join(folder)
+    }
+
+    /// The hash of the bridge's password.
+    #[cfg(feature = "open")]
+    pub fn bridge_password(&self) -> PathBuf {
+        self.root.join(BRIDGE_PASSWORD)
     }
 
     /// A path of the config: one that is relative begins in the home.

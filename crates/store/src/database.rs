@@ -197,6 +197,25 @@ const MIGRATIONS: &[&str] = &[
         since INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
 ",
+    "
+    CREATE TABLE numbered_mailbox (
+        id INTEGER PRIMARY KEY,
+        maildir BLOB NOT NULL,
+        mailbox TEXT NOT NULL,
+        validity INTEGER NOT NULL,
+        next INTEGER NOT NULL,
+        UNIQUE (maildir, mailbox)
+    ) STRICT;
+    CREATE TABLE numbered (
+        mailbox INTEGER NOT NULL,
+        uid INTEGER NOT NULL,
+        message BLOB NOT NULL,
+        view INTEGER,
+        keywords TEXT NOT NULL DEFAULT '',
+        PRIMARY KEY (mailbox, uid)
+    ) STRICT, WITHOUT ROWID;
+    CREATE UNIQUE INDEX numbered_message ON numbered (mailbox, message);
+",
 ];
 
 /// SQLite gives its `-wal` and `-shm` files the mode of the main file, so this one call covers all three.

@@ -252,9 +252,31 @@ impl<'d> Journal<'d> {
     /// Forgets rows that were done before `before`; says how many.
     pub fn prune(&self, before: UnixSeconds) -> Result<usize, JournalError> {
         self.database.write(|connection: &Connection| {
+            hand_numbers_on(connection, before)?;
             Ok(connection.execute("DELETE FROM replacement WHERE state = 3 AND changed < ?1", [before.0])?)
         })
     }
+}
+
+/// Copies whose rows go take over the UIDs of their originals, where those have some: see [`Uids`](crate::Uids).
+fn hand_numbers_on(connection: &Connection, before: UnixSeconds) -> rusqlite::Result<()> {
+    let mut mailboxes = connection.prepare_cached("SELECT id, mailbox FROM numbered_mailbox")?;
+    let mailboxes: Vec<(i64, String)> =
+        mailboxes.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()?;
+    let mut rows = connection.prepare_cached(
+        "SELECT original, copy FROM replacement WHERE state = 3 AND changed < ?1 AND mailbox = ?2 ORDER BY id",
+    )?;
+    let mut update = connection.prepare_cached(
+        "UPDATE OR IGNORE numbered SET message = ?3, view = NULL WHERE mailbox = ?1 AND message = ?2",
+    )?;
+    for (id, mailbox) in mailboxes {
+        let mut rows = rows.query(params![before.0, mailbox])?;
+        while let Some(row) = rows.next()? {
+            let (original, copy): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
+            update.execute(params![id, original, copy])?;
+        }
+    }
+    Ok(())
 }
 
 impl Announced {

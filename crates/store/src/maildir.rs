@@ -19,10 +19,15 @@ mod publish;
 
 mod deliver;
 
+mod handle;
+
+mod create;
+
 mod retire;
 
 mod recover;
 
+pub use create::CreateError;
 pub use deliver::{Delivered, deliver};
 pub use folder::{ABSENCE_PASSES, CHASES, Identity, Mailbox, Message, Messages, Place, ScanError, Stat};
 pub use lock::LockError;

@@ -9,6 +9,7 @@ mod frame;
 mod error;
 mod response;
 pub mod client;
+pub mod server;
 
 pub use answer::{AppendUid, CopyUid, Fetched, Listed, Namespace, Namespaces, Status};
 pub use client::{Access, Append, AppendLost, Endpoint, News, Security, Selected, Session, StoreOrder};

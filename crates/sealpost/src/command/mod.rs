@@ -1,6 +1,8 @@
 //! One room per command; here they are only told apart.
 
 mod batch;
+#[cfg(feature = "open")]
+mod bridge;
 mod bulk;
 mod check;
 mod deliver;
@@ -17,6 +19,10 @@ mod open;
 #[cfg(feature = "open")]
 mod reading;
 mod seal;
+#[cfg(feature = "open")]
+mod search;
+#[cfg(feature = "open")]
+mod shelf;
 mod watch;
 
 use clap::CommandFactory;
@@ -52,6 +58,20 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Undo(undo) => reading::undo(&home()?, &undo),
         #[cfg(feature = "open")]
         Command::Restore(restore) => reading::restore(&home()?, &restore),
+        #[cfg(feature = "open")]
+        Command::List(arguments) => shelf::list(&home()?, &arguments),
+        #[cfg(feature = "open")]
+        Command::Show(arguments) => shelf::show(&home()?, &arguments),
+        #[cfg(feature = "open")]
+        Command::Cat(arguments) => shelf::cat(&home()?, &arguments),
+        #[cfg(feature = "open")]
+        Command::Export(arguments) => shelf::export(&home()?, &arguments),
+        #[cfg(feature = "open")]
+        Command::Index(arguments) => search::index(&home()?, &arguments),
+        #[cfg(feature = "open")]
+        Command::Search(arguments) => search::search(&home()?, &arguments),
+        #[cfg(feature = "open")]
+        Command::Bridge(arguments) => bridge::run(&home()?, &arguments),
         Command::Directory(command) => directory::run(&home()?, &command),
         #[cfg(feature = "open")]
         Command::Held(held) => held::run(&home()?, &held),

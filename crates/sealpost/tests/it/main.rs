@@ -13,3 +13,4 @@ mod flow;
 mod account;
 mod delivery;
 mod demo;
+mod bridge;

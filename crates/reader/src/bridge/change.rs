@@ -1,0 +1,151 @@
+//! What a mail program changes: STORE, EXPUNGE, COPY, MOVE (RFC 3501 §6.4, RFC 4315, RFC 6851).
+//!
+//! In: places of messages in the selected mailbox. Out: renamed, copied and removed files; UIDs of what was copied. A sealed message is copied as it is, sealed.
+//! Never removes a message that is not flagged as deleted at that moment, but for one that was moved.
+
+use store::{Database, Flags, Mailbox, Maildir, Uids};
+use wire::imap::server::{Flag, StoreKind, number_set};
+
+use super::fetch::Desk;
+use super::flags::{store_keywords, store_letters};
+use super::selected::{LookError, census};
+use super::view::Trouble;
+
+/// Whether the originals stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leave {
+    /// COPY
+    Stay,
+    /// MOVE
+    Go,
+}
+
+/// What was copied or moved.
+pub(crate) struct Carried {
+    /// `COPYUID …` (RFC 4315 §3), if anything was.
+    pub(crate) code: Option<String>,
+    /// Messages that could not be.
+    pub(crate) failed: usize,
+}
+
+impl Desk<'_> {
+    /// Stores flags; places that failed.
+    pub(crate) fn store(&mut self, places: &[usize], kind: StoreKind, flags: &[Flag]) -> rusqlite::Result<Vec<usize>> {
+        let mut failed = Vec::new();
+        let mut keywords = Vec::new();
+        for &place in places {
+            let Some(item) = self.selected.items.get_mut(place) else { continue };
+            match self.selected.mailbox.flag(&mut item.message, |now| store_letters(now, kind, flags)) {
+                Ok(true) => {}
+                Ok(false) | Err(_) => {
+                    failed.push(place);
+                    continue;
+                }
+            }
+            let stored = store_keywords(&item.keywords, kind, flags);
+            if stored != item.keywords {
+                item.keywords.clone_from(&stored);
+                keywords.push((item.uid, stored));
+            }
+        }
+        Uids::new(self.database).set_keywords(self.selected.id, &keywords)?;
+        Ok(failed)
+    }
+
+    /// Removes the messages at those places that are flagged as deleted; how many could not be.
+    pub(crate) fn expunge(&mut self, places: &[usize]) -> usize {
+        let mut failed = 0_usize;
+        for &place in places {
+            let Some(item) = self.selected.items.get_mut(place) else { continue };
+            let is_deleted = |flags: &Flags| flags.contains(Flags::TRASHED);
+            if is_deleted(&item.message.flags()) && self.selected.mailbox.remove(&mut item.message, is_deleted).is_err()
+            {
+                failed = failed.saturating_add(1);
+            }
+        }
+        self.settle();
+        failed
+    }
+
+    /// Copies or moves messages into a mailbox.
+    pub(crate) fn carry(
+        &mut self,
+        places: &[usize],
+        to: &Mailbox,
+        maildir: &Maildir,
+        leave: Leave,
+    ) -> Result<Carried, LookError> {
+        let mut carried = Vec::new();
+        let mut failed = 0_usize;
+        for &place in places {
+            let Some(item) = self.selected.items.get_mut(place) else { continue };
+            let (from, message) = (&self.selected.mailbox, &mut item.message);
+            let done = match leave {
+                Leave::Stay => from.copy_to(message, to),
+                Leave::Go => from.move_to(message, to),
+            };
+            match done {
+                Ok(Some(unique)) => carried.push((item.uid, unique, item.keywords.clone(), item.view)),
+                Ok(None) | Err(_) => failed = failed.saturating_add(1),
+            }
+        }
+        if to.sync().is_err() {
+            failed = failed.max(1);
+        }
+        if leave == Leave::Go {
+            self.settle();
+        }
+        self.selected.forget_look();
+        if carried.is_empty() {
+            return Ok(Carried { code: None, failed });
+        }
+        let numbered = census(self.database, maildir.root(), to)?.numbered;
+        let (mut sources, mut targets, mut keywords, mut views) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (uid, unique, words, view) in carried {
+            // One that somebody removed in this moment has no number.
+            let Some(entry) = numbered.messages.iter().find(|entry| entry.message == unique.as_bytes()) else {
+                continue;
+            };
+            sources.push(uid);
+            targets.push(entry.uid);
+            if !words.is_empty() {
+                keywords.push((entry.uid, words));
+            }
+            views.extend(view.map(|view| (entry.uid, view.number())));
+        }
+        note(self.database, numbered.id, &keywords, &views)?;
+        let (sources, targets) = (number_set(&sources), number_set(&targets));
+        let code = (!sources.is_empty()).then(|| format!("COPYUID {} {sources} {targets}", numbered.validity));
+        Ok(Carried { code, failed })
+    }
+
+    /// Removals become durable; if that fails, they come again, which harms nobody.
+    fn settle(&mut self) {
+        let _ = self.selected.mailbox.sync();
+        self.selected.forget_look();
+    }
+
+    /// Places of the messages that are flagged as deleted.
+    pub(crate) fn deleted(&self) -> Vec<usize> {
+        let items = self.selected.items.iter().enumerate();
+        items.filter(|(_, item)| item.message.flags().contains(Flags::TRASHED)).map(|(place, _)| place).collect()
+    }
+}
+
+/// Notes keywords and views of new messages.
+pub(crate) fn note(
+    database: &Database,
+    id: i64,
+    keywords: &[(u32, Vec<String>)],
+    views: &[(u32, u8)],
+) -> rusqlite::Result<()> {
+    let uids = Uids::new(database);
+    uids.set_keywords(id, keywords)?;
+    uids.note_views(id, views)
+}
+
+impl From<rusqlite::Error> for Trouble {
+    fn from(_: rusqlite::Error) -> Self {
+        Trouble::Io
+    }
+}

@@ -1,0 +1,68 @@
+//! Texts and days that are searched for (RFC 3501 §6.4.4). In: header fields, decoded text. Out: the form in which texts are compared; the day that a Date
+//! field names. Upper and lower case are one, and so are a letter with its accent and the two one after the other (Unicode NFD).
+
+use unicode_normalization::UnicodeNormalization;
+
+/// The form in which texts are compared.
+pub(crate) fn fold(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    text.nfd().flat_map(char::to_lowercase).collect()
+}
+
+/// Whether a folded text holds another.
+pub(crate) fn holds(text: &str, wanted: &str) -> bool {
+    memchr::memmem::find(text.as_bytes(), wanted.as_bytes()).is_some()
+}
+
+const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+
+/// The day that a Date field names, whatever its time and zone, in days since 1970 (RFC 5322 §3.3, §4.3).
+pub(crate) fn sent_day(value: &str) -> Option<i64> {
+    let value = value.rsplit_once(',').map_or(value, |(_, after)| after);
+    let mut words = value.split([' ', '\t', '-']).filter(|word| !word.is_empty());
+    let day: u8 = words.next()?.parse().ok()?;
+    let name = words.next()?.to_ascii_lowercase();
+    let month = MONTHS.iter().position(|month| name.starts_with(month))?;
+    let digits = words.next()?;
+    let number: u16 = digits.parse().ok()?;
+    // Years of two digits begin with 1950, those of three count from 1900.
+    let year = match digits.len() {
+        2 if number < 50 => number.checked_add(2000)?,
+        2 | 3 => number.checked_add(1900)?,
+        _ => number,
+    };
+    let month = u8::try_from(month).ok()?.checked_add(1)?;
+    let plausible = (1..=31).contains(&day) && (1..=9999).contains(&year);
+    plausible.then(|| wire::imap::server::Date { year, month, day }.days())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_of_date_fields() {
+        for (value, day) in [
+            ("Thu, 1 Jan 1970 23:59:59 -1200", Some(0)),
+            ("1 Jan 70 00:00 GMT", Some(0)),
+            ("Fri, 02 January 1970 00:00:00 +0000 (UTC)", Some(1)),
+            ("Tue, 29 Feb 2000 12:00:00 +0000", Some(11_016)),
+            ("29-Feb-2000", Some(11_016)),
+            ("yesterday", None),
+            ("", None),
+            ("Mon, 99 Jan 2000", None),
+        ] {
+            assert_eq!(sent_day(value), day, "{value}");
+        }
+    }
+
+    #[test]
+    fn case_does_not_matter() {
+        assert!(holds(&fold("Grüße aus KÖLN"), &fold("kÖln")));
+        assert!(holds("", ""));
+        assert!(holds(&fold("Ko\u{308}ln"), &fold("Köln")));
+        assert!(!holds(&fold("Köln"), &fold("Koln")));
+    }
+}

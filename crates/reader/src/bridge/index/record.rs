@@ -1,0 +1,114 @@
+//! What the index holds of one message. In: its words. Out: octets, and back, without copying. Texts are folded, but for those that are shown.
+
+use zeroize::Zeroizing;
+
+use crate::bridge::words::Words;
+
+/// A record, taken apart.
+#[derive(Default)]
+pub(crate) struct Record<'r> {
+    /// The day of the Date field, in days since 1970.
+    pub(crate) sent: i64,
+    /// When it arrived, Unix seconds.
+    pub(crate) arrived: i64,
+    /// From, for showing.
+    pub(crate) shown_from: &'r str,
+    /// Subject, for showing.
+    pub(crate) shown_subject: &'r str,
+    /// From.
+    pub(crate) from: &'r str,
+    /// To, Cc and Bcc.
+    pub(crate) to: &'r str,
+    /// Subject.
+    pub(crate) subject: &'r str,
+    /// As in [`Words`].
+    pub(crate) attachments: &'r str,
+    /// As in [`Words`].
+    pub(crate) header: &'r str,
+    /// As in [`Words`].
+    pub(crate) body: &'r str,
+}
+
+const VERSION: u8 = 1;
+/// Records are filled up to a multiple of this: their size says little.
+const STEP: usize = 256;
+
+impl<'r> Record<'r> {
+    pub(crate) fn write(&self) -> Zeroizing<Vec<u8>> {
+        let texts = self.texts();
+        let length: usize = texts.iter().map(|text| text.len().saturating_add(4)).sum();
+        let mut octets = Zeroizing::new(Vec::with_capacity(length.saturating_add(STEP).saturating_add(17)));
+        octets.push(VERSION);
+        octets.extend_from_slice(&self.sent.to_be_bytes());
+        octets.extend_from_slice(&self.arrived.to_be_bytes());
+        for text in texts {
+            octets.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
+            octets.extend_from_slice(text.as_bytes());
+        }
+        let filled = octets.len().next_multiple_of(STEP);
+        octets.resize(filled, 0);
+        octets
+    }
+
+    pub(crate) fn parse(octets: &'r [u8]) -> Option<Self> {
+        let rest = octets.strip_prefix(&[VERSION])?;
+        let (sent, rest) = rest.split_first_chunk::<8>()?;
+        let (arrived, mut rest) = rest.split_first_chunk::<8>()?;
+        let mut text = || {
+            let (length, after) = rest.split_first_chunk::<4>()?;
+            let (text, after) = after.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+            rest = after;
+            std::str::from_utf8(text).ok()
+        };
+        Some(Self {
+            sent: i64::from_be_bytes(*sent),
+            arrived: i64::from_be_bytes(*arrived),
+            shown_from: text()?,
+            shown_subject: text()?,
+            from: text()?,
+            to: text()?,
+            subject: text()?,
+            attachments: text()?,
+            header: text()?,
+            body: text()?,
+        })
+    }
+
+    /// What SEARCH looks into.
+    pub(crate) fn words(&self) -> Words {
+        let owned = |text: &str| Zeroizing::new(text.to_owned());
+        Words { body: owned(self.body), header: owned(self.header), attachments: owned(self.attachments) }
+    }
+
+    fn texts(&self) -> [&'r str; 8] {
+        [
+            self.shown_from,
+            self.shown_subject,
+            self.from,
+            self.to,
+            self.subject,
+            self.attachments,
+            self.header,
+            self.body,
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
+    use super::*;
+
+    #[test]
+    fn records_are_read_as_they_were_written() {
+        let record =
+            Record { sent: -3, arrived: 7, from: "a", body: "grüße", attachments: "x.pdf\n", ..Record::default() };
+        let octets = record.write();
+        assert_eq!(octets.len() % STEP, 0);
+        let read = Record::parse(&octets).unwrap();
+        assert_eq!((read.sent, read.arrived, read.texts()), (-3, 7, record.texts()));
+        for end in 0..60 {
+            assert!(Record::parse(&octets[..end]).is_none(), "{end}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! SEARCH, answered here from what a mail program sees: decoded, in any charset, with the right dates (RFC 3501 §6.4.4).
+//!
+//! In: a search key, a message of the selected mailbox. Out: whether it matches. A sealed message is opened only where its list view does not answer. One that
+//! does not open matches nothing in its text. Nothing of what is searched for leaves this process.
+
+use mail::{HeaderSection, decode_charset, decode_words};
+use sealed::index::Index;
+use wire::imap::server::{Date, SearchKey};
+use zeroize::Zeroizing;
+
+use super::criteria::{fold, holds, sent_day};
+use super::fetch::Desk;
+use super::flags;
+use super::view::{Look, Trouble};
+use super::words::{Words, words_of};
+
+/// Charsets that are told to whoever names another.
+pub(crate) const CHARSETS: &str = "US-ASCII UTF-8";
+
+/// What is known of a message while it is searched.
+#[derive(Default)]
+struct Facts {
+    look: Option<Look>,
+    header: Option<Zeroizing<Vec<u8>>>,
+    words: Option<Words>,
+}
+
+/// Fields that the list view holds, in lower case (format §4.5).
+const LISTED: [&str; 13] = [
+    "from",
+    "sender",
+    "reply-to",
+    "to",
+    "cc",
+    "bcc",
+    "date",
+    "subject",
+    "message-id",
+    "in-reply-to",
+    "references",
+    "list-id",
+    "content-type",
+];
+
+/// A key with its texts decoded and folded.
+pub(crate) fn prepare(key: SearchKey, charset: Option<&str>) -> Option<SearchKey> {
+    match charset {
+        None | Some("US-ASCII" | "UTF-8") => {}
+        Some(_) => return None,
+    }
+    let text = |octets: Vec<u8>| fold(&decode_charset(b"utf-8", &octets)).into_bytes();
+    Some(each_text(key, &text))
+}
+
+fn each_text(key: SearchKey, change: &impl Fn(Vec<u8>) -> Vec<u8>) -> SearchKey {
+    let boxed = |key: Box<SearchKey>| Box::new(each_text(*key, change));
+    match key {
+        SearchKey::And(keys) => SearchKey::And(keys.into_iter().map(|key| each_text(key, change)).collect()),
+        SearchKey::Or(first, second) => SearchKey::Or(boxed(first), boxed(second)),
+        SearchKey::Not(key) => SearchKey::Not(boxed(key)),
+        SearchKey::Header(name, text) => SearchKey::Header(name, change(text)),
+        SearchKey::Body(text) => SearchKey::Body(change(text)),
+        SearchKey::Text(text) => SearchKey::Text(change(text)),
+        other => other,
+    }
+}
+
+impl Desk<'_> {
+    /// Whether the message at that place matches a prepared key.
+    pub(crate) fn matches(&mut self, place: usize, key: &SearchKey) -> Result<bool, Trouble> {
+        self.holds_for(place, key, &mut Facts::default())
+    }
+
+    fn holds_for(&mut self, place: usize, key: &SearchKey, facts: &mut Facts) -> Result<bool, Trouble> {
+        let day_of = |date: &Date| date.days();
+        Ok(match key {
+            SearchKey::All => true,
+            SearchKey::And(keys) => {
+                for key in keys {
+                    if !self.holds_for(place, key, facts)? {
+                        return Ok(false);
+                    }
+                }
+                true
+            }
+            SearchKey::Or(first, second) => {
+                self.holds_for(place, first, facts)? || self.holds_for(place, second, facts)?
+            }
+            SearchKey::Not(key) => !self.holds_for(place, key, facts)?,
+            SearchKey::Numbers(set) => {
+                let largest = u32::try_from(self.selected.items.len()).unwrap_or(u32::MAX);
+                set.contains(u32::try_from(place.saturating_add(1)).unwrap_or(u32::MAX), largest)
+            }
+            SearchKey::Uids(set) => {
+                let largest = self.selected.items.last().map_or(0, |item| item.uid);
+                set.contains(self.item(place)?.uid, largest)
+            }
+            SearchKey::Flag(flag) => {
+                let item = self.item(place)?;
+                flags::has(flag, &item.message.flags(), &item.keywords, item.view, item.recent)
+            }
+            SearchKey::Before(date) => self.arrived(place)?.div_euclid(86_400) < day_of(date),
+            SearchKey::On(date) => self.arrived(place)?.div_euclid(86_400) == day_of(date),
+            SearchKey::Since(date) => self.arrived(place)?.div_euclid(86_400) >= day_of(date),
+            SearchKey::SentBefore(date) => self.sent(place, facts)? < day_of(date),
+            SearchKey::SentOn(date) => self.sent(place, facts)? == day_of(date),
+            SearchKey::SentSince(date) => self.sent(place, facts)? >= day_of(date),
+            SearchKey::Larger(octets) => self.length(place, facts)? > u64::from(*octets),
+            SearchKey::Smaller(octets) => self.length(place, facts)? < u64::from(*octets),
+            SearchKey::Header(name, wanted) => {
+                let (name, wanted) = (String::from_utf8_lossy(name), String::from_utf8_lossy(wanted));
+                self.fields(place, &name, facts)?.iter().any(|value| holds(&fold(value), &wanted))
+            }
+            SearchKey::Body(wanted) => {
+                let wanted = String::from_utf8_lossy(wanted);
+                self.words(place, facts)?.is_some_and(|words| holds(&words.body, &wanted))
+            }
+            SearchKey::Text(wanted) => {
+                let wanted = String::from_utf8_lossy(wanted);
+                let words = self.words(place, facts)?;
+                words.is_some_and(|words| holds(&words.header, &wanted) || holds(&words.body, &wanted))
+            }
+        })
+    }
+
+    fn look_once(&mut self, place: usize, facts: &mut Facts) -> Result<(), Trouble> {
+        if facts.look.is_none() {
+            facts.look = Some(self.look(place)?);
+        }
+        Ok(())
+    }
+
+    fn length(&mut self, place: usize, facts: &mut Facts) -> Result<u64, Trouble> {
+        if self.item(place)?.size.is_none() {
+            self.look_once(place, facts)?;
+        }
+        self.size(place, facts.look.as_ref())
+    }
+
+    /// quirk: without a Date that can be read it was sent in 1970, as Dovecot has it; RFC 3501 does not say.
+    fn sent(&mut self, place: usize, facts: &mut Facts) -> Result<i64, Trouble> {
+        Ok(self.fields(place, "Date", facts)?.first().and_then(|value| sent_day(value)).unwrap_or_default())
+    }
+
+    /// The decoded values of all fields of one name.
+    fn fields(&mut self, place: usize, name: &str, facts: &mut Facts) -> Result<Vec<String>, Trouble> {
+        self.look_once(place, facts)?;
+        let listed = match &facts.look {
+            Some(Look::Sealed(index)) if is_listed(index, name) => Some(index.fields.as_slice()),
+            Some(Look::File(_, Some(header))) => Some(header.as_slice()),
+            _ => None,
+        };
+        let octets = match listed {
+            Some(octets) => octets,
+            None => self.header_once(place, facts)?,
+        };
+        let section = HeaderSection::parse(octets);
+        Ok(section.all(name).map(|field| decode_words(&field.unfolded())).collect())
+    }
+
+    fn header_once<'f>(&mut self, place: usize, facts: &'f mut Facts) -> Result<&'f [u8], Trouble> {
+        if facts.header.is_none() {
+            let header = self.original(place, facts.look.as_ref())?.header()?;
+            facts.header = Some(header);
+        }
+        Ok(facts.header.as_deref().map(Vec::as_slice).unwrap_or_default())
+    }
+
+    fn words<'f>(&mut self, place: usize, facts: &'f mut Facts) -> Result<Option<&'f Words>, Trouble> {
+        if facts.words.is_none() {
+            facts.words = self.indexed(place)?;
+        }
+        if facts.words.is_none() {
+            self.look_once(place, facts)?;
+            let original = self.original(place, facts.look.as_ref())?;
+            facts.words = Some(words_of(original)?);
+        }
+        Ok(facts.words.as_ref())
+    }
+}
+
+fn is_listed(index: &Index, name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    LISTED.contains(&name.as_str()) && !index.omitted.contains(&name)
+}

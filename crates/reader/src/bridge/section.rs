@@ -1,0 +1,141 @@
+//! Which octets of a message `BODY[…]` means (RFC 3501 §6.4.5). In: a section, a message. Out: a range of it, or fields of a header section; nothing where
+//! there is no such part. Never decodes anything.
+
+use std::io::{self, Write};
+use std::ops::Range;
+
+use mail::{BodyPart, HeaderSection, PartKind};
+use wire::imap::server::{Part, Partial, Section};
+use zeroize::Zeroizing;
+
+use super::original::{MAX_HEADER, Original};
+
+/// Octets that were asked for.
+pub(crate) enum Octets {
+    /// As they stand in the message.
+    Range(Range<u64>),
+    /// Fields that were picked.
+    Fields(Zeroizing<Vec<u8>>),
+}
+
+/// Finds a section; `None`: there is no such part.
+pub(crate) fn find(original: &mut Original, section: &Section) -> io::Result<Option<Octets>> {
+    let Some(part) = descend(original.structure(), &section.path) else { return Ok(None) };
+    let found = match &section.part {
+        Part::All if section.path.is_empty() => Octets::Range(0..original.length()),
+        Part::All => Octets::Range(part.body_offset()..part.end_offset()),
+        Part::Mime => Octets::Range(part.header_offset()..part.body_offset()),
+        of_message => {
+            let message = if section.path.is_empty() {
+                part
+            } else {
+                match (part.kind(), part.children()) {
+                    (PartKind::Message, [message, ..]) => message,
+                    _ => return Ok(None),
+                }
+            };
+            let header = message.header_offset()..message.body_offset();
+            match of_message {
+                Part::Header => Octets::Range(header),
+                Part::Fields(names) => Octets::Fields(pick(original, header, Rest::Named, names)?),
+                Part::FieldsNot(names) => Octets::Fields(pick(original, header, Rest::Others, names)?),
+                _ => Octets::Range(message.body_offset()..message.end_offset()),
+            }
+        }
+    };
+    Ok(Some(match section.partial {
+        Some(partial) => found.clip(partial),
+        None => found,
+    }))
+}
+
+impl Octets {
+    /// How many.
+    pub(crate) fn length(&self) -> u64 {
+        match self {
+            Octets::Range(range) => range.end.saturating_sub(range.start),
+            Octets::Fields(fields) => fields.len() as u64,
+        }
+    }
+
+    /// Writes them.
+    pub(crate) fn write(&self, original: &mut Original, to: &mut (impl Write + ?Sized)) -> io::Result<()> {
+        match self {
+            Octets::Range(range) => original.copy(range.clone(), to),
+            Octets::Fields(fields) => to.write_all(fields),
+        }
+    }
+
+    fn clip(self, partial: Partial) -> Self {
+        match self {
+            Octets::Range(range) => {
+                let start = range.start.saturating_add(partial.first).min(range.end);
+                Octets::Range(start..start.saturating_add(partial.count).min(range.end))
+            }
+            Octets::Fields(fields) => {
+                let from = usize::try_from(partial.first).unwrap_or(usize::MAX).min(fields.len());
+                let count = usize::try_from(partial.count).unwrap_or(usize::MAX);
+                let to = from.saturating_add(count).min(fields.len());
+                Octets::Fields(Zeroizing::new(fields.get(from..to).unwrap_or_default().to_vec()))
+            }
+        }
+    }
+}
+
+/// Part 2.1 is the first part in the second one; a message that is no multipart has one part, its body. quirk: a part of a multipart that holds no others is its
+/// own first part, as Dovecot has it.
+fn descend<'p>(root: &'p BodyPart, path: &[u32]) -> Option<&'p BodyPart> {
+    let mut part = root;
+    let mut stands_for_message = true;
+    let mut is_own_body = false;
+    for &number in path {
+        let container = match part.kind() {
+            PartKind::Message if !stands_for_message => part.children().first()?,
+            _ => part,
+        };
+        let next = match container.kind() {
+            PartKind::Multipart => container.children().get(usize::try_from(number).ok()?.checked_sub(1)?)?,
+            _ if number == 1 && !(is_own_body && std::ptr::eq(container, part)) => container,
+            _ => return None,
+        };
+        is_own_body = container.kind() != PartKind::Multipart && stands_for_message;
+        stands_for_message = false;
+        part = next;
+    }
+    Some(part)
+}
+
+fn is_among(names: &[Vec<u8>], name: &[u8]) -> bool {
+    names.iter().any(|other| other.eq_ignore_ascii_case(name))
+}
+
+/// Which fields are picked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// Those that are named.
+    Named,
+    /// All others.
+    Others,
+}
+
+/// Picked fields, as they stand there, and the empty line.
+fn pick(original: &mut Original, header: Range<u64>, rest: Rest, names: &[Vec<u8>]) -> io::Result<Zeroizing<Vec<u8>>> {
+    if header.end.saturating_sub(header.start) > MAX_HEADER {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    let octets = original.read(header)?;
+    let mut picked = Zeroizing::new(Vec::with_capacity(octets.len().saturating_add(4)));
+    let section = HeaderSection::parse(&octets);
+    let wanted = |name: &[u8]| is_among(names, name) == (rest == Rest::Named);
+    for field in section.fields().iter().filter(|field| wanted(field.name())) {
+        picked.extend_from_slice(field.raw());
+        if !field.raw().ends_with(b"\n") {
+            picked.extend_from_slice(b"\r\n");
+        }
+    }
+    // quirk: a message that ends within its header section has no empty line to be among all but some; Dovecot has it so.
+    if rest == Rest::Named || section.complete() {
+        picked.extend_from_slice(b"\r\n");
+    }
+    Ok(picked)
+}

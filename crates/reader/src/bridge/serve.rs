@@ -1,0 +1,118 @@
+//! The bridge's door: connections from this machine, each with a thread of its own.
+//!
+//! In: a listening socket on loopback. Out: sessions, until asked to stop. Never takes a connection from elsewhere; never more than [`MAX_SESSIONS`] at once.
+
+use std::io::{self, BufWriter, Write};
+use std::net::{TcpListener, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use store::database::OpenDatabaseError;
+use store::maildir::OpenMaildirError;
+use store::{Database, Fate, Maildir};
+use wire::imap::server::Connection;
+
+use super::session::Session;
+use super::settings::Bridge;
+
+/// Connections at once: mail programs open a handful each.
+pub const MAX_SESSIONS: usize = 64;
+/// How long a read waits until other things are looked at: new mail in IDLE, the wish to stop.
+const TICK: Duration = Duration::from_millis(250);
+/// How long a client may not take what it is sent.
+const DEAF: Duration = Duration::from_secs(120);
+/// Between two looks for a new connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+/// Octets collected before they are sent.
+const WRITE_BUFFER: usize = 64 << 10;
+
+/// Why the bridge does not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BridgeError {
+    /// It would be reachable from elsewhere.
+    #[error("the bridge listens on addresses of this machine only")]
+    NotLoopback,
+    /// No Maildir there.
+    #[error(transparent)]
+    Maildir(#[from] OpenMaildirError),
+    /// The state database.
+    #[error(transparent)]
+    Database(#[from] OpenDatabaseError),
+    /// The socket.
+    #[error("the bridge cannot listen")]
+    Listen(#[from] io::Error),
+}
+
+impl BridgeError {
+    /// What is to be done.
+    pub fn fate(&self) -> Fate {
+        match self {
+            BridgeError::NotLoopback | BridgeError::Maildir(OpenMaildirError::NotAMaildir) => Fate::Refuse,
+            _ => Fate::Stop,
+        }
+    }
+}
+
+/// Serves mail programs until `stop` is set.
+pub fn serve(bridge: &Bridge, listener: &TcpListener, stop: &AtomicBool) -> Result<(), BridgeError> {
+    if !listener.local_addr()?.ip().is_loopback() {
+        return Err(BridgeError::NotLoopback);
+    }
+    let maildir = Maildir::open(&bridge.maildir)?;
+    // Whatever is wrong with it shows now, and not to a mail program.
+    drop(Database::open(&bridge.mail.state)?);
+    listener.set_nonblocking(true)?;
+    let sessions = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        while !stop.load(Ordering::Relaxed) {
+            let stream = match listener.accept() {
+                Ok((stream, peer)) if peer.ip().is_loopback() => stream,
+                Ok(_) => continue,
+                // No file descriptor left, or nobody there: later.
+                Err(_) => {
+                    std::thread::sleep(ACCEPT_PAUSE);
+                    continue;
+                }
+            };
+            if sessions.fetch_add(1, Ordering::SeqCst) >= MAX_SESSIONS {
+                let mut stream = stream;
+                let _ = stream.write_all(b"* BYE too many connections\r\n");
+                sessions.fetch_sub(1, Ordering::SeqCst);
+                continue;
+            }
+            let (maildir, sessions) = (&maildir, &sessions);
+            scope.spawn(move || {
+                let place = Place(sessions);
+                // A session that ends with an error, or by a bug, ends; there is nobody to tell but the client, who is gone.
+                let _ = catch_unwind(AssertUnwindSafe(|| attend(bridge, maildir, stream, stop)));
+                drop(place);
+            });
+        }
+    });
+    Ok(())
+}
+
+/// Given back also when a session panics.
+struct Place<'s>(&'s AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn attend(bridge: &Bridge, maildir: &Maildir, stream: TcpStream, stop: &AtomicBool) -> io::Result<()> {
+    stream.set_nonblocking(false)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(TICK))?;
+    stream.set_write_timeout(Some(DEAF))?;
+    let Ok(database) = Database::open(&bridge.mail.state) else {
+        let mut stream = stream;
+        return stream.write_all(b"* BYE [SERVERBUG] the state cannot be read now\r\n");
+    };
+    let sink = BufWriter::with_capacity(WRITE_BUFFER, stream.try_clone()?);
+    let link = Connection::new(stream, sink);
+    Session::new(bridge, &database, maildir, link, stop).run()
+}

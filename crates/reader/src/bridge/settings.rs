@@ -1,0 +1,40 @@
+//! What a bridge is told. In: values, from whoever reads the configuration. Out: the same. Never reads a file.
+
+use std::path::PathBuf;
+
+use seal::{Compression, Policy, RecipientKey};
+use sealed::identity::{AccountId, Profile};
+use sealed::signature::SealerKey;
+
+use super::password::Password;
+use crate::settings::Settings;
+
+/// A bridge over a Maildir. No `Debug`: it holds secrets.
+pub struct Bridge {
+    /// Whose mail, what opens it, where state is kept.
+    pub mail: Settings,
+    /// Path of the Maildir.
+    pub maildir: PathBuf,
+    /// The name that mail programs log in with.
+    pub user: String,
+    /// What they log in with.
+    pub password: Password,
+    /// With what they store is sealed; `None`: they cannot store.
+    pub seal: Option<SealWith>,
+}
+
+/// How mail is sealed that a mail program stores.
+pub struct SealWith {
+    /// Whose mail it is.
+    pub account: AccountId,
+    /// Keys that open it.
+    pub recipients: Vec<RecipientKey>,
+    /// Who seals.
+    pub sealer: SealerKey,
+    /// How it is encrypted.
+    pub profile: Profile,
+    /// What stays outside.
+    pub policy: Policy,
+    /// Whether large mail is compressed.
+    pub compression: Compression,
+}

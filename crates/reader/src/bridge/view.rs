@@ -1,0 +1,143 @@
+//! What is shown of a message: its original, or the file as it lies (format §14.1).
+//!
+//! In: a message of a mailbox. Out: the list view of a sealed message that a pinned sealer made and our key opens, from its header section alone; or the whole
+//! original. Everything else is shown untouched. Never uses a private key before a pinned sealer's signature.
+
+use std::fs::File;
+use std::io::{self, BufReader};
+
+use open::OpenError;
+use sealed::index::Index;
+use sealed::outer::read_header_section;
+use store::maildir::ScanError;
+use store::{Mailbox, Message};
+
+use super::original::Original;
+use crate::opening::open_whole;
+use crate::settings::Settings;
+
+/// How a message is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum View {
+    /// As it lies: it is not sealed.
+    AsItLies,
+    /// Its original.
+    Original,
+    /// As it lies: sealed, but by nobody we trust, or not for us, or not whole.
+    Foreign,
+    /// Not at all: its original was shown, and does not open now (A17).
+    Broken,
+}
+
+/// A look at the header section.
+pub(crate) enum Look {
+    /// It is shown as it lies; its header section, if it is not larger than a sealed message's.
+    File(View, Option<Vec<u8>>),
+    /// Its original is shown.
+    Sealed(Box<Index>),
+}
+
+/// Why a message is not shown.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// It is gone.
+    Gone,
+    /// Its original does not open.
+    Broken,
+    /// The disk, the memory.
+    Io,
+}
+
+impl From<io::Error> for Trouble {
+    fn from(_: io::Error) -> Self {
+        Trouble::Io
+    }
+}
+
+impl From<ScanError> for Trouble {
+    fn from(_: ScanError) -> Self {
+        Trouble::Io
+    }
+}
+
+/// Octets of a file that are read at first.
+const READ_BUFFER: usize = 8 << 10;
+
+impl View {
+    /// The number that the state database keeps.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            View::AsItLies => 0,
+            View::Original => 1,
+            View::Foreign => 2,
+            View::Broken => 3,
+        }
+    }
+
+    /// The view of a number; unknown ones are none.
+    pub(crate) fn of_number(number: u8) -> Option<Self> {
+        [View::AsItLies, View::Original, View::Foreign, View::Broken].into_iter().find(|view| view.number() == number)
+    }
+
+    /// Whether the octets that are shown are the original's.
+    pub(crate) fn is_original(self) -> bool {
+        matches!(self, View::Original | View::Broken)
+    }
+}
+
+impl Look {
+    /// How it is shown.
+    pub(crate) fn view(&self) -> View {
+        match self {
+            Look::File(view, _) => *view,
+            Look::Sealed(_) => View::Original,
+        }
+    }
+}
+
+/// Looks at the header section.
+pub(crate) fn look(settings: &Settings, mailbox: &Mailbox, message: &mut Message) -> Result<Look, Trouble> {
+    let file = mailbox.open(message)?.ok_or(Trouble::Gone)?;
+    let mut file = BufReader::with_capacity(READ_BUFFER, file);
+    let Some((header, _)) = read_header_section(&mut file)? else { return Ok(Look::File(View::AsItLies, None)) };
+    Ok(match open::headers(&header, &settings.keys, &settings.trust) {
+        Ok(index) => Look::Sealed(Box::new(index)),
+        Err(OpenError::NotSealed(_)) => Look::File(View::AsItLies, Some(header)),
+        Err(_) => Look::File(View::Foreign, Some(header)),
+    })
+}
+
+/// The whole message, as it is shown.
+pub(crate) fn whole(
+    settings: &Settings,
+    mailbox: &Mailbox,
+    message: &mut Message,
+    look: &Look,
+) -> Result<Original, Trouble> {
+    let mut file: File = mailbox.open(message)?.ok_or(Trouble::Gone)?;
+    match look {
+        Look::File(..) => {
+            let length = file.metadata()?.len();
+            Original::take(length, settings.spools(), |to| Ok(io::copy(&mut file, to).map(drop)?))
+        }
+        Look::Sealed(index) => {
+            let opened = open_whole(settings, file).map_err(|error| Trouble::of_opening(&error))?;
+            // The file may have been put in the other's place meanwhile.
+            if *opened.hash() != index.hash {
+                return Err(Trouble::Broken);
+            }
+            Original::take(opened.length(), settings.spools(), |to| {
+                opened.write(to).map_err(|error| Trouble::of_opening(&error))
+            })
+        }
+    }
+}
+
+impl Trouble {
+    fn of_opening(error: &OpenError) -> Self {
+        match error {
+            OpenError::Io(_) => Trouble::Io,
+            _ => Trouble::Broken,
+        }
+    }
+}

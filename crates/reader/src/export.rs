@@ -1,0 +1,277 @@
+//! Mail written out, in clear, where its owner asked for it: mbox files, Maildirs, or a file for each message.
+//!
+//! In: mailboxes of a Maildir, a directory. Out: the originals, octet for octet (in mbox with `>` before lines that begin with `From `, which is what
+//! that format is: "mboxrd"). Files have mode 0600; none is overwritten.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use store::{Maildir, UnixSeconds};
+
+use crate::progress::Progress;
+use crate::shelf::{Found, Shelf, ShelfError};
+
+/// How mail is written out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// One file a mailbox.
+    Mbox,
+    /// A Maildir with the same mailboxes, flags and times.
+    Maildir,
+    /// One file a message, named by its UID.
+    Eml,
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exported {
+    /// Messages.
+    pub written: u64,
+    /// Sealed messages that do not open, and files that cannot be read.
+    pub failed: u64,
+}
+
+/// Octets written at a time.
+const WRITE_BUFFER: usize = 64 << 10;
+
+/// Writes the mail of these mailboxes below a directory, which is made if need be.
+pub fn export(
+    shelf: &Shelf<'_>,
+    mailboxes: &[String],
+    form: Form,
+    to: &Path,
+    progress: &mut impl Progress,
+) -> Result<Exported, ShelfError> {
+    make(to)?;
+    let mut work = Vec::new();
+    for name in mailboxes {
+        work.push((name, shelf.uids(name)?));
+    }
+    progress.total(work.iter().map(|(_, uids)| uids.len() as u64).sum(), 0);
+    let mut exported = Exported::default();
+    for (name, uids) in work {
+        let mut place = Place::open(form, to, name)?;
+        for uid in uids {
+            let put = shelf.find(name, uid).and_then(|mut found| place.put(shelf, uid, &mut found));
+            match put {
+                Ok(()) => {
+                    exported.written = exported.written.saturating_add(1);
+                    progress.done(0);
+                }
+                // Gone meanwhile.
+                Err(ShelfError::NoMessage) => progress.done(0),
+                Err(ShelfError::Broken | ShelfError::Unreadable) => {
+                    exported.failed = exported.failed.saturating_add(1);
+                    progress.failed("damaged");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        place.finish()?;
+    }
+    Ok(exported)
+}
+
+/// Where the messages of one mailbox go.
+enum Place {
+    Mbox(BufWriter<File>),
+    Maildir(store::Mailbox),
+    Eml(std::path::PathBuf),
+}
+
+impl Place {
+    fn open(form: Form, to: &Path, name: &str) -> Result<Self, ShelfError> {
+        // A mailbox's name may hold `/`; a file's may not.
+        let file = name.replace('/', ".");
+        Ok(match form {
+            Form::Mbox => Place::Mbox(BufWriter::with_capacity(WRITE_BUFFER, create(&to.join(file + ".mbox"))?)),
+            Form::Eml => {
+                let folder = to.join(file);
+                make(&folder)?;
+                Place::Eml(folder)
+            }
+            Form::Maildir => {
+                for place in ["tmp", "new", "cur"] {
+                    make(&to.join(place))?;
+                }
+                let maildir = Maildir::open(to)?;
+                let mailbox = match maildir.mailbox(name)? {
+                    Some(mailbox) => mailbox,
+                    None => maildir.create(name).map_err(|_| ShelfError::Write(io::ErrorKind::InvalidInput.into()))?,
+                };
+                Place::Maildir(mailbox)
+            }
+        })
+    }
+
+    fn put(&mut self, shelf: &Shelf<'_>, uid: u32, found: &mut Found) -> Result<(), ShelfError> {
+        match self {
+            Place::Mbox(file) => {
+                let arrived = found.arrived().unwrap_or(UnixSeconds(0));
+                // Nothing of a message that fails may be in the file: it is verified before its first octet comes.
+                let mut message = Mboxrd { file, arrived, state: State::Nothing };
+                shelf.write(found, &mut message)?;
+                message.finish().map_err(ShelfError::Write)
+            }
+            Place::Eml(folder) => {
+                let mut file = tempfile::NamedTempFile::new_in(&*folder).map_err(ShelfError::Write)?;
+                shelf.write(found, &mut file)?;
+                let path = folder.join(format!("{uid}.eml"));
+                file.persist_noclobber(path).map(drop).map_err(|error| ShelfError::Write(error.error))
+            }
+            Place::Maildir(mailbox) => {
+                let arrived = found.arrived().unwrap_or(UnixSeconds(0));
+                let mut failed = None;
+                let put = mailbox.deposit(&found.flags(), arrived, |mut to| {
+                    shelf.write(found, &mut to).map_err(|error| match error {
+                        ShelfError::Write(error) => error,
+                        other => {
+                            failed = Some(other);
+                            io::ErrorKind::InvalidData.into()
+                        }
+                    })
+                });
+                match (put, failed) {
+                    (Ok(_), _) => Ok(()),
+                    (Err(_), Some(other)) => Err(other),
+                    (Err(error), None) => Err(ShelfError::Write(error)),
+                }
+            }
+        }
+    }
+
+    fn finish(self) -> Result<(), ShelfError> {
+        match self {
+            Place::Mbox(file) => {
+                let file = file.into_inner().map_err(|error| ShelfError::Write(error.into_error()))?;
+                file.sync_all().map_err(ShelfError::Write)
+            }
+            Place::Maildir(_) | Place::Eml(_) => Ok(()),
+        }
+    }
+}
+
+/// Puts `From ` before a message and `>` before its lines that look alike.
+struct Mboxrd<'f, W: Write> {
+    file: &'f mut W,
+    arrived: UnixSeconds,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Nothing,
+    /// At the beginning of a line: so much of `>*From ` was seen, and is held back: `>`s and letters.
+    Line(usize, usize),
+    Within,
+}
+
+const FROM: &[u8] = b"From ";
+
+impl<W: Write> Mboxrd<'_, W> {
+    fn finish(&mut self) -> io::Result<()> {
+        if let State::Line(arrows, letters) = self.state {
+            self.release(arrows, letters)?;
+            if (arrows, letters) != (0, 0) {
+                self.file.write_all(b"\n")?;
+            }
+        } else if self.state == State::Within {
+            self.file.write_all(b"\n")?;
+        }
+        self.file.write_all(b"\n")
+    }
+
+    fn release(&mut self, arrows: usize, letters: usize) -> io::Result<()> {
+        for _ in 0..arrows {
+            self.file.write_all(b">")?;
+        }
+        self.file.write_all(FROM.get(..letters).unwrap_or_default())
+    }
+}
+
+impl<W: Write> Write for Mboxrd<'_, W> {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        if self.state == State::Nothing && !octets.is_empty() {
+            writeln!(self.file, "From MAILER-DAEMON {}", asctime(self.arrived))?;
+            self.state = State::Line(0, 0);
+        }
+        for &octet in octets {
+            if let State::Line(arrows, letters) = self.state {
+                if letters == 0 && octet == b'>' {
+                    self.state = State::Line(arrows.saturating_add(1), 0);
+                    continue;
+                }
+                if FROM.get(letters) == Some(&octet) {
+                    let letters = letters.saturating_add(1);
+                    if letters < FROM.len() {
+                        self.state = State::Line(arrows, letters);
+                        continue;
+                    }
+                    self.release(arrows.saturating_add(1), letters)?;
+                    self.state = State::Within;
+                    continue;
+                }
+                self.release(arrows, letters)?;
+            }
+            self.file.write_all(&[octet])?;
+            self.state = if octet == b'\n' { State::Line(0, 0) } else { State::Within };
+        }
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// `Thu Jan  1 00:00:00 1970`, in UTC (RFC 4155).
+fn asctime(moment: UnixSeconds) -> String {
+    let text = wire::imap::server::DateTime::text_of_unix(moment.0);
+    let week = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    let day = usize::try_from(moment.0.div_euclid(86_400).rem_euclid(7)).unwrap_or_default();
+    let mut words = text.split([' ', '-']);
+    let (date, month, year) = (words.next(), words.next(), words.next());
+    let time = words.next().unwrap_or_default();
+    let date = date.unwrap_or_default().trim_start_matches('0');
+    format!(
+        "{} {} {date:>2} {time} {}",
+        week.get(day).copied().unwrap_or("Thu"),
+        month.unwrap_or_default(),
+        year.unwrap_or_default()
+    )
+}
+
+fn make(directory: &Path) -> Result<(), ShelfError> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(ShelfError::Write)
+}
+
+fn create(path: &Path) -> Result<File, ShelfError> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(ShelfError::Write)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
+    use super::*;
+
+    #[test]
+    fn mbox_lines_that_look_like_a_beginning_are_marked() {
+        for (octets, written) in [
+            (&b"A: 1\n\nx\n"[..], "A: 1\n\nx\n\n"),
+            (b"From x\n\nFrom y\n>From z\n>>Fro\nFrom", ">From x\n\n>From y\n>>From z\n>>Fro\nFrom\n\n"),
+            (b"x", "x\n\n"),
+        ] {
+            for step in 1..=octets.len() {
+                let mut file = Vec::new();
+                let mut message = Mboxrd { file: &mut file, arrived: UnixSeconds(0), state: State::Nothing };
+                octets.chunks(step).for_each(|piece| message.write_all(piece).unwrap());
+                message.finish().unwrap();
+                let text = String::from_utf8(file).unwrap();
+                assert_eq!(text, format!("From MAILER-DAEMON Thu Jan  1 00:00:00 1970\n{written}"));
+            }
+        }
+        assert_eq!(asctime(UnixSeconds(951_827_696)), "Tue Feb 29 12:34:56 2000");
+    }
+}

@@ -1,0 +1,26 @@
+//! IMAP as a server (RFC 3501; parts of RFC 2971, 3691, 4315, 5161, 6154, 6851, 7888, and the words that RFC 9051 shares with them).
+//!
+//! In: a byte stream that a mail program writes. Out: its commands, typed, and the octets of answers. Never: what a mailbox or a
+//! message is; a literal of a message in memory; a command beyond a named limit.
+
+mod limit;
+mod cursor;
+mod set;
+mod date;
+mod flag;
+mod section;
+mod search;
+mod command;
+mod parse;
+mod write;
+mod connection;
+
+pub use command::{AppendOrder, Command, Silence, Stage, StatusItem, StoreKind, Which};
+pub use connection::{Connection, Incoming, Literal};
+pub use date::{Date, DateTime};
+pub use flag::Flag;
+pub use limit::{MAX_APPEND, MAX_BAD, MAX_COMMAND, MAX_LINE, MAX_NESTING, MAX_SET_RANGES};
+pub use search::SearchKey;
+pub use section::{FetchItem, Part, Partial, Section};
+pub use set::{Bound, SequenceSet};
+pub use write::{number_set, push_astring, push_nstring, push_string};

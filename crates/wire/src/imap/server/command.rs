@@ -1,0 +1,161 @@
+//! The commands of a mail program. In: nothing. Out: types for what was asked. Never text of the wire but where a client's word must
+//! be given back.
+
+use zeroize::Zeroizing;
+
+use super::date::DateTime;
+use super::flag::Flag;
+use super::search::SearchKey;
+use super::section::FetchItem;
+use super::set::SequenceSet;
+use crate::mailbox_name::MailboxName;
+
+/// What is asked. Secrets in it are wiped; no `Debug`.
+pub enum Command {
+    /// `CAPABILITY`
+    Capability,
+    /// `NOOP`
+    Noop,
+    /// `LOGOUT`
+    Logout,
+    /// `ID`: what the client says of itself is not kept.
+    Id,
+    /// `AUTHENTICATE`; the mechanism, and its first response if it came along (RFC 4959).
+    Authenticate(String, Option<Zeroizing<Vec<u8>>>),
+    /// `LOGIN`: user and password.
+    Login(Vec<u8>, Zeroizing<Vec<u8>>),
+    /// `ENABLE`: names in upper case.
+    Enable(Vec<String>),
+    /// `SELECT`
+    Select(MailboxName),
+    /// `EXAMINE`
+    Examine(MailboxName),
+    /// `CREATE`
+    Create(MailboxName),
+    /// `DELETE`
+    Delete(MailboxName),
+    /// `RENAME`
+    Rename(MailboxName, MailboxName),
+    /// `SUBSCRIBE`
+    Subscribe(MailboxName),
+    /// `UNSUBSCRIBE`
+    Unsubscribe(MailboxName),
+    /// `LIST`: reference and pattern joined.
+    List(String),
+    /// `LSUB`
+    Lsub(String),
+    /// `NAMESPACE`
+    Namespace,
+    /// `STATUS`
+    Status(MailboxName, Vec<StatusItem>),
+    /// `IDLE`
+    Idle,
+    /// `CHECK`
+    Check,
+    /// `CLOSE`
+    Close,
+    /// `UNSELECT`
+    Unselect,
+    /// `EXPUNGE`, `UID EXPUNGE`
+    Expunge(Option<SequenceSet>),
+    /// `SEARCH`: charset in upper case, and what.
+    Search(Which, Option<String>, SearchKey),
+    /// `FETCH`
+    Fetch(Which, SequenceSet, Vec<FetchItem>),
+    /// `STORE`
+    Store(Which, SequenceSet, StoreKind, Silence, Vec<Flag>),
+    /// `COPY`
+    Copy(Which, SequenceSet, MailboxName),
+    /// `MOVE`
+    Move(Which, SequenceSet, MailboxName),
+}
+
+/// Whether a set holds message numbers or UIDs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Message numbers.
+    Numbers,
+    /// UIDs.
+    Uids,
+}
+
+/// What STORE does with the flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// These and no others.
+    Replace,
+    /// These too.
+    Add,
+    /// Not these.
+    Remove,
+}
+
+/// Whether STORE answers with the new flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// It does.
+    Loud,
+    /// `.SILENT`
+    Silent,
+}
+
+/// A number that STATUS tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusItem {
+    /// Messages.
+    Messages,
+    /// Those with `\Recent`.
+    Recent,
+    /// The next UID.
+    UidNext,
+    /// The UIDVALIDITY.
+    UidValidity,
+    /// Those without `\Seen`.
+    Unseen,
+}
+
+/// An APPEND whose message is about to come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppendOrder {
+    /// Into which mailbox.
+    pub mailbox: MailboxName,
+    /// With which flags.
+    pub flags: Vec<Flag>,
+    /// With which internal date.
+    pub date: Option<DateTime>,
+    /// Octets of the message.
+    pub length: u64,
+}
+
+/// When a command may be given (RFC 3501 §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Always.
+    Any,
+    /// Before the client has logged in.
+    Before,
+    /// After it has.
+    Authenticated,
+    /// While a mailbox is selected.
+    Selected,
+}
+
+impl Command {
+    /// When it may be given.
+    pub fn stage(&self) -> Stage {
+        match self {
+            Command::Capability | Command::Noop | Command::Logout | Command::Id => Stage::Any,
+            Command::Authenticate(..) | Command::Login(..) => Stage::Before,
+            Command::Check
+            | Command::Close
+            | Command::Unselect
+            | Command::Expunge(_)
+            | Command::Search(..)
+            | Command::Fetch(..)
+            | Command::Store(..)
+            | Command::Copy(..)
+            | Command::Move(..) => Stage::Selected,
+            _ => Stage::Authenticated,
+        }
+    }
+}

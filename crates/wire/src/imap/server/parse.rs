@@ -1,0 +1,415 @@
+//! One command, parsed (RFC 3501 §9 `command`). In: its octets, literals in their places. Out: its tag and what it asks, or why it
+//! cannot be read. Never does what it says.
+
+use zeroize::Zeroizing;
+
+use super::command::{AppendOrder, Command, Silence, StatusItem, StoreKind, Which};
+use super::cursor::{Cursor, Why, is_atom};
+use super::date::DateTime;
+use super::flag::Flag;
+use super::search::SearchKey;
+use super::section::FetchItem;
+use super::set::SequenceSet;
+use crate::mailbox_name::MailboxName;
+
+/// A tag and its command. The tag is known even where the command is wrong.
+pub(crate) struct Parsed {
+    pub(crate) tag: Option<String>,
+    pub(crate) command: Result<Command, Why>,
+}
+
+pub(crate) fn parse(octets: &[u8]) -> Parsed {
+    let mut from = Cursor::new(octets);
+    match tag(&mut from) {
+        Ok(tag) => Parsed { tag: Some(tag), command: command(&mut from) },
+        Err(why) => Parsed { tag: None, command: Err(why) },
+    }
+}
+
+/// The order of an APPEND whose message follows as a literal: `octets` end with `{123}` or `{123+}`.
+pub(crate) fn parse_append(octets: &[u8]) -> Option<(String, Result<AppendOrder, Why>)> {
+    let mut from = Cursor::new(octets);
+    let tag = tag(&mut from).ok()?;
+    from.space().ok()?;
+    if from.word().ok()? != "APPEND" || !from.eat(b' ') {
+        return None;
+    }
+    // The mailbox itself may be the literal that follows.
+    if from.peek() == Some(b'{') && !octets.contains(&b'\n') {
+        return None;
+    }
+    Some((tag, append(&mut from)))
+}
+
+fn append(from: &mut Cursor<'_>) -> Result<AppendOrder, Why> {
+    let mailbox = mailbox(from)?;
+    from.space()?;
+    let mut flags = Vec::new();
+    if from.peek() == Some(b'(') {
+        flags = Flag::parse_list(from)?;
+        from.space()?;
+    }
+    let mut date = None;
+    if from.peek() == Some(b'"') {
+        date = Some(DateTime::parse(from)?);
+        from.space()?;
+    }
+    from.expect(b'{').map_err(|_| "a message comes as a literal")?;
+    let digits = from.run(|octet| octet.is_ascii_digit())?;
+    let length = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).ok_or("too large")?;
+    from.eat(b'+');
+    from.expect(b'}')?;
+    from.end()?;
+    Ok(AppendOrder { mailbox, flags, date, length })
+}
+
+fn tag(from: &mut Cursor<'_>) -> Result<String, Why> {
+    let tag = from.run(|octet| (is_atom(octet) || octet == b']') && octet != b'+' && octet.is_ascii())?;
+    if tag.len() > 100 { Err("a tag is too long") } else { Ok(String::from_utf8_lossy(tag).into_owned()) }
+}
+
+const WITH_ARGUMENTS: [&str; 21] = [
+    "LOGIN",
+    "AUTHENTICATE",
+    "ID",
+    "ENABLE",
+    "SELECT",
+    "EXAMINE",
+    "CREATE",
+    "DELETE",
+    "RENAME",
+    "SUBSCRIBE",
+    "UNSUBSCRIBE",
+    "LIST",
+    "LSUB",
+    "STATUS",
+    "EXPUNGE",
+    "SEARCH",
+    "FETCH",
+    "STORE",
+    "COPY",
+    "MOVE",
+    "APPEND",
+];
+
+fn command(from: &mut Cursor<'_>) -> Result<Command, Why> {
+    from.space()?;
+    let mut word = from.word()?;
+    let mut which = Which::Numbers;
+    if word == "UID" {
+        from.space()?;
+        word = from.word()?;
+        which = Which::Uids;
+        if !matches!(word.as_str(), "FETCH" | "STORE" | "SEARCH" | "COPY" | "MOVE" | "EXPUNGE") {
+            return Err("no such command with UIDs");
+        }
+    }
+    let command = match word.as_str() {
+        "CAPABILITY" => Command::Capability,
+        "NOOP" => Command::Noop,
+        "LOGOUT" => Command::Logout,
+        "NAMESPACE" => Command::Namespace,
+        "IDLE" => Command::Idle,
+        "CHECK" => Command::Check,
+        "CLOSE" => Command::Close,
+        "UNSELECT" => Command::Unselect,
+        "EXPUNGE" if which == Which::Numbers => Command::Expunge(None),
+        known if WITH_ARGUMENTS.contains(&known) => {
+            from.space()?;
+            with_arguments(known, which, from)?
+        }
+        _ => return Err("no such command"),
+    };
+    from.end()?;
+    Ok(command)
+}
+
+fn with_arguments(word: &str, which: Which, from: &mut Cursor<'_>) -> Result<Command, Why> {
+    Ok(match word {
+        "LOGIN" => {
+            let user = from.astring()?;
+            from.space()?;
+            Command::Login(user, Zeroizing::new(from.astring()?))
+        }
+        "AUTHENTICATE" => {
+            let mechanism = from.word()?;
+            let is_base64 = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/' | b'=');
+            let initial = if from.eat(b' ') { Some(Zeroizing::new(from.run(is_base64)?.to_vec())) } else { None };
+            Command::Authenticate(mechanism, initial)
+        }
+        "ID" => {
+            id(from)?;
+            Command::Id
+        }
+        "ENABLE" => {
+            let mut names = vec![from.word()?];
+            while from.eat(b' ') {
+                names.push(from.word()?);
+            }
+            Command::Enable(names)
+        }
+        "SELECT" => Command::Select(mailbox(from)?),
+        "EXAMINE" => Command::Examine(mailbox(from)?),
+        "CREATE" => Command::Create(mailbox(from)?),
+        "DELETE" => Command::Delete(mailbox(from)?),
+        "RENAME" => {
+            let name = mailbox(from)?;
+            from.space()?;
+            Command::Rename(name, mailbox(from)?)
+        }
+        "SUBSCRIBE" => Command::Subscribe(mailbox(from)?),
+        "UNSUBSCRIBE" => Command::Unsubscribe(mailbox(from)?),
+        "LIST" => Command::List(pattern(from)?),
+        "LSUB" => Command::Lsub(pattern(from)?),
+        "STATUS" => status(from)?,
+        "EXPUNGE" => Command::Expunge(Some(SequenceSet::parse(from)?)),
+        "SEARCH" => search(which, from)?,
+        "FETCH" => {
+            let set = SequenceSet::parse(from)?;
+            from.space()?;
+            Command::Fetch(which, set, FetchItem::parse_all(from)?)
+        }
+        "STORE" => store(which, from)?,
+        "COPY" | "MOVE" => {
+            let set = SequenceSet::parse(from)?;
+            from.space()?;
+            let to = mailbox(from)?;
+            if word == "COPY" { Command::Copy(which, set, to) } else { Command::Move(which, set, to) }
+        }
+        "APPEND" => return Err("a message comes as a literal"),
+        _ => return Err("no such command"),
+    })
+}
+
+fn mailbox(from: &mut Cursor<'_>) -> Result<MailboxName, Why> {
+    let name = String::from_utf8(from.astring()?).map_err(|_| "a mailbox name is not text")?;
+    // quirk: programs that speak UTF-8 here are understood; the answer is in modified UTF-7 all the same.
+    if name.is_ascii() { Ok(MailboxName::from_wire(&name)) } else { Ok(MailboxName::from_utf8(&name)) }
+}
+
+/// Reference and pattern (RFC 3501 §6.3.8); the hierarchy is `/`.
+fn pattern(from: &mut Cursor<'_>) -> Result<String, Why> {
+    let reference = from.astring()?;
+    from.space()?;
+    let pattern = match from.peek() {
+        Some(b'"' | b'{') => from.string()?,
+        _ => from.run(|octet| is_atom(octet) || matches!(octet, b'%' | b'*' | b']'))?.to_vec(),
+    };
+    let text = |octets| String::from_utf8(octets).map_err(|_| "a mailbox name is not text");
+    Ok(text(reference)? + &text(pattern)?)
+}
+
+fn status(from: &mut Cursor<'_>) -> Result<Command, Why> {
+    let name = mailbox(from)?;
+    from.space()?;
+    from.expect(b'(')?;
+    let mut items = Vec::new();
+    loop {
+        items.push(match from.word()?.as_str() {
+            "MESSAGES" => StatusItem::Messages,
+            "RECENT" => StatusItem::Recent,
+            "UIDNEXT" => StatusItem::UidNext,
+            "UIDVALIDITY" => StatusItem::UidValidity,
+            "UNSEEN" => StatusItem::Unseen,
+            _ => return Err("no such item of a mailbox"),
+        });
+        if !from.eat(b' ') {
+            break;
+        }
+    }
+    from.expect(b')')?;
+    Ok(Command::Status(name, items))
+}
+
+fn search(which: Which, from: &mut Cursor<'_>) -> Result<Command, Why> {
+    let before = from.rest();
+    let mut charset = None;
+    if from.word().is_ok_and(|word| word == "CHARSET") {
+        from.space()?;
+        charset = Some(String::from_utf8_lossy(&from.astring()?).to_ascii_uppercase());
+        from.space()?;
+    } else {
+        *from = Cursor::new(before);
+    }
+    Ok(Command::Search(which, charset, SearchKey::parse_all(from, 0)?))
+}
+
+fn store(which: Which, from: &mut Cursor<'_>) -> Result<Command, Why> {
+    let set = SequenceSet::parse(from)?;
+    from.space()?;
+    let kind = match (from.eat(b'+'), from.eat(b'-')) {
+        (true, false) => StoreKind::Add,
+        (false, true) => StoreKind::Remove,
+        (false, false) => StoreKind::Replace,
+        (true, true) => return Err("syntax"),
+    };
+    let silence = match from.word()?.as_str() {
+        "FLAGS" => Silence::Loud,
+        "FLAGS.SILENT" => Silence::Silent,
+        _ => return Err("only flags are stored"),
+    };
+    from.space()?;
+    Ok(Command::Store(which, set, kind, silence, Flag::parse_list(from)?))
+}
+
+/// `NIL` or pairs of strings (RFC 2971 §3.1).
+fn id(from: &mut Cursor<'_>) -> Result<(), Why> {
+    if !from.eat(b'(') {
+        return if from.word()? == "NIL" { Ok(()) } else { Err("syntax") };
+    }
+    while !from.eat(b')') {
+        match from.peek() {
+            Some(b'"' | b'{') => drop(from.string()?),
+            _ if from.word()? == "NIL" => {}
+            _ => return Err("syntax"),
+        }
+        from.eat(b' ');
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_octets_panic(
+            verb in prop_oneof![Just("FETCH 1 "), Just("SEARCH "), Just("STORE 1 "), Just("LIST "), Just("APPEND "), Just("")],
+            pieces in prop::collection::vec(
+                prop_oneof![
+                    Just(&b"BODY["[..]), Just(&b"{3}\r\n"[..]), Just(&b"{99999999999}"[..]), Just(&b"\""[..]), Just(&b"("[..]), Just(&b") "[..]),
+                    Just(&b"NOT "[..]), Just(&b"1:*,"[..]), Just(&b"\\Seen "[..]), Just(&b"<0.1>"[..]), Just(&b"\xff\0"[..]), Just(&b"HEADER.FIELDS ("[..]),
+                    Just(&b"ON 1-Jan-2000 "[..]), Just(&b"OR "[..]), Just(&b"]"[..]), Just(&b"INBOX "[..]),
+                ],
+                0..12,
+            ),
+            rest in prop::collection::vec(any::<u8>(), 0..8),
+        ) {
+            let octets = [b"a ", verb.as_bytes(), &pieces.concat(), &rest].concat();
+            let _ = parse(&octets);
+            let _ = parse_append(&octets);
+        }
+    }
+
+    fn is_read(text: &str) -> Result<(), Why> {
+        parse(text.as_bytes()).command.map(drop)
+    }
+
+    #[test]
+    fn the_examples_of_rfc_3501_are_read() {
+        for text in [
+            "abcd CAPABILITY",
+            "a002 NOOP",
+            "A023 LOGOUT",
+            "a001 AUTHENTICATE GSSAPI",
+            "a001 AUTHENTICATE PLAIN AGEAYg==",
+            "a001 LOGIN SMITH SESAME",
+            "a001 LOGIN {5}\r\nSMITH {6}\r\nSES ME",
+            "A142 SELECT INBOX",
+            "A932 EXAMINE blurdybloop",
+            "A003 CREATE owatagusiam/",
+            "A683 DELETE blurdybloop",
+            "A683 RENAME blurdybloop sarasoop",
+            "A002 SUBSCRIBE #news.comp.mail.mime",
+            "A101 LIST \"\" \"\"",
+            "A102 LIST #news.comp.mail.misc \"\"",
+            "A202 LIST ~/Mail/ %",
+            "A002 LSUB \"#news.\" \"comp.mail.*\"",
+            "A042 STATUS blurdybloop (UIDNEXT MESSAGES)",
+            "FXXZ CHECK",
+            "A341 CLOSE",
+            "A202 EXPUNGE",
+            "A282 SEARCH FLAGGED SINCE 1-Feb-1994 NOT FROM \"Smith\"",
+            "A284 SEARCH CHARSET UTF-8 TEXT {6}\r\nXXXXXX",
+            "A283 SEARCH TEXT \"string not in mailbox\"",
+            "A1 UID SEARCH OR (SEEN 1:3) UID 7:* LARGER 100 HEADER X-A \"\"",
+            "A654 FETCH 2:4 (FLAGS BODY[HEADER.FIELDS (DATE FROM)])",
+            "A FETCH 1 FULL",
+            "A FETCH 1 BODY.PEEK[1.2.HEADER.FIELDS.NOT (A {1}\r\nB)]<0.10>",
+            "A FETCH 1 (RFC822 RFC822.SIZE RFC822.HEADER BODY BODY[] BODY[3.MIME])",
+            "A003 STORE 2:4 +FLAGS (\\Deleted)",
+            "A003 STORE 2:4 -FLAGS.SILENT \\Seen $Forwarded",
+            "A003 COPY 2:4 MEETING",
+            "A999 UID FETCH 4827313:4828442 FLAGS",
+            "A UID EXPUNGE 3000:3002",
+            "A UID MOVE 42:69 foo",
+            "a023 ID (\"name\" \"sodr\" \"version\" NIL)",
+            "a023 ID NIL",
+            "t1 ENABLE CONDSTORE X",
+        ] {
+            assert_eq!(is_read(text), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused() {
+        for text in [
+            "",
+            " ",
+            "a",
+            "+ NOOP",
+            "a FOO",
+            "a NOOP x",
+            "a SELECT",
+            "a LOGIN x",
+            "a LOGIN \"x y",
+            "a LOGIN \"x\\y\" z",
+            "a FETCH 1",
+            "a FETCH 0 FLAGS",
+            "a FETCH 1 (FLAGS",
+            "a FETCH 1 BODY[MIME]",
+            "a FETCH 1 BODY[1.]",
+            "a FETCH 1 BODY[0]",
+            "a FETCH 1 BODY[]<0.0>",
+            "a FETCH 1 ENVELOPES",
+            "a SEARCH",
+            "a SEARCH (ALL",
+            "a SEARCH NOT",
+            "a SEARCH OR ALL",
+            "a SEARCH SINCE yesterday",
+            "a STORE 1 FLAGS (\\Foo)",
+            "a STORE 1 FLAG x",
+            "a STATUS x ()",
+            "a UID NOOP",
+            "a APPEND x",
+            "a SELECT {9}\r\nx",
+        ] {
+            assert!(is_read(text).is_err(), "{text}");
+        }
+        let deep = format!("a SEARCH {}ALL", "NOT ".repeat(10_000));
+        assert_eq!(is_read(&deep), Err("search keys nest too deep"));
+        let deep = format!("a SEARCH {}", "(".repeat(10_000));
+        assert_eq!(is_read(&deep), Err("search keys nest too deep"));
+    }
+
+    #[test]
+    fn sections_are_named_in_the_answer_as_they_were_asked() {
+        for (asked, name) in [
+            ("BODY.PEEK[]", "BODY[]"),
+            ("body[1.2.mime]<5.10>", "BODY[1.2.MIME]<5>"),
+            ("BODY[HEADER.FIELDS (Date \"X A\")]", "BODY[HEADER.FIELDS (Date \"X A\")]"),
+            ("RFC822.TEXT", "RFC822.TEXT"),
+        ] {
+            let parsed = parse(format!("a FETCH 1 {asked}").as_bytes());
+            let Ok(Command::Fetch(_, _, items)) = parsed.command else { panic!("{asked}") };
+            let [FetchItem::Section(section)] = items.as_slice() else { panic!("{asked}") };
+            assert_eq!(section.name, name);
+        }
+    }
+
+    #[test]
+    fn appends_are_known_before_their_message() {
+        let order = |text: &str| parse_append(text.as_bytes());
+        let (tag, read) = order("A3 APPEND saved (\\Seen \\Draft) \" 7-Feb-1994 21:52:25 -0800\" {310}").expect("one");
+        let read = read.expect("well-formed");
+        assert_eq!((tag.as_str(), read.length, read.flags.len(), read.date.is_some()), ("A3", 310, 2, true));
+        assert!(order("A3 APPEND {5}").is_none(), "its mailbox is to come");
+        let (_, read) = order("A3 APPEND {5}\r\nsaved {7+}").expect("one");
+        assert_eq!(read.map(|order| order.length), Ok(7));
+        assert!(order("A3 APPEND saved ~{7}").expect("one").1.is_err());
+        assert!(order("A3 LOGIN a {7}").is_none());
+    }
+}
