@@ -37,7 +37,7 @@ pub mod delivery;
 pub use plan::{Plan, plan};
 pub use progress::Progress;
 pub use settings::{Backup, Imap, Route, Settings, Sink};
-pub use status::{Status, status};
+pub use status::{Status, status, stopped_since};
 pub use store::{Fate, Step};
 pub use survey::{Count, LeftOut, SurveyError};
 pub use sweep::sweep;

@@ -53,6 +53,13 @@ pub fn status(settings: &Settings, stop: &Arc<AtomicBool>) -> Result<Status, Sur
     Ok(status)
 }
 
+/// Since when a flow is stopped by an undo, Unix seconds. That is final.
+pub fn stopped_since(settings: &Settings) -> Result<Option<i64>, SurveyError> {
+    let database = existing_state(settings)?;
+    let stopped = database.as_ref().map(|database| Ledger::on(database).stopped_since(&settings.name)).transpose()?;
+    Ok(stopped.flatten().map(|at| at.0))
+}
+
 fn plaintext(found: &Survey) -> Count {
     let encrypted = [reason::END_TO_END, reason::UNKNOWN_SEALER].map(|reason| reason.as_str());
     let skipped = found.skipped.iter().filter(|(reason, _)| !encrypted.contains(&reason.as_str()));

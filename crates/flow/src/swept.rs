@@ -78,6 +78,9 @@ pub enum SweepError {
     /// No space left, for the sealed mail, for temporary files or for the state database.
     #[error("the disk is full: nothing more can be sealed")]
     Full,
+    /// No space left on the server.
+    #[error("the account is full: the server takes no more mail")]
+    AccountFull,
     /// The Maildir, or the directory for temporary files, may not be written.
     #[error("no permission to write: nothing can be sealed")]
     Forbidden,
@@ -128,7 +131,7 @@ impl SweepError {
     /// What is to be done.
     pub fn fate(&self) -> Fate {
         match self {
-            SweepError::Busy | SweepError::Recover(_) => Fate::Retry,
+            SweepError::Busy | SweepError::AccountFull | SweepError::Recover(_) => Fate::Retry,
             SweepError::Stopped
             | SweepError::UndoUnfinished
             | SweepError::NoCertificate

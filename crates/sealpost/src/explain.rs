@@ -57,6 +57,9 @@ impl From<SweepError> for Failure {
             SweepError::Busy => "wait for it to end",
             SweepError::NoCertificate => "`sealpost key list` shows whom mail can be sealed to",
             SweepError::Full => "make room; nothing was lost, and the next sweep goes on",
+            SweepError::AccountFull => {
+                "make room on the server; while a message is replaced, it is there twice for a moment"
+            }
             SweepError::Forbidden => "run it as the user who owns the mailbox",
             SweepError::NoSafeRemoval => {
                 "no mail was touched; ask the provider for UIDPLUS (on Gmail: show Trash in IMAP), or seal into a folder of \

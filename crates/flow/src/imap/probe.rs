@@ -9,7 +9,7 @@ use sealed::field::encode_id;
 use sealed::identity::random;
 use store::imap::{Desk, Mailbox, Removal, parse_date};
 use store::{SpecialUse, UnixSeconds};
-use wire::imap::{Append, Fetched, ImapError, UidSet};
+use wire::imap::{Append, Code, Fetched, ImapError, UidSet};
 
 use crate::owner::{Lies, Owner};
 use crate::settings::Settings;
@@ -139,6 +139,7 @@ fn put(desk: &mut Desk, scratch: &Mailbox, octets: &[u8]) -> Result<(), SweepErr
     let mut message = [Append { flags, internal_date, length, octets: &mut octets }];
     let answers = desk.session().append(scratch.wire(), &mut message).map_err(|lost| lost.error)?;
     match answers.into_iter().next() {
+        Some(Err(ImapError::No(Some(Code::OverQuota)))) => Err(SweepError::AccountFull),
         Some(Err(_)) | None => Err(SweepError::Provider("it does not take a test message")),
         Some(Ok(_)) => Ok(()),
     }

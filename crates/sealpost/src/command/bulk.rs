@@ -154,7 +154,7 @@ impl Progress for Watcher {
     }
 
     fn waiting(&mut self, seconds: u64) {
-        self.bar.wait(format!("waiting {seconds} s: mail is too young"));
+        self.bar.wait(format!("waiting {seconds} s: mail seen just now is left in peace so long (`grace`)"));
     }
 }
 

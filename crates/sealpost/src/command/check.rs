@@ -179,6 +179,14 @@ fn flow(
         Ok(settings) => settings,
         Err(failure) => return findings.push(wrong(&what, failure)),
     };
+    if let Ok(Some(_)) = flow::stopped_since(&settings) {
+        return findings.push(Finding {
+            what,
+            verdict: Verdict::Warning,
+            detail: Some("its mail was put back by an undo, and is never sealed again".to_owned()),
+            hint: Some("take it out of config.toml; a flow of another name seals again".to_owned()),
+        });
+    }
     let maildir: &Path = match &settings.route {
         flow::Route::Maildir(maildir) => maildir,
         flow::Route::Imap(imap) => {

@@ -38,7 +38,16 @@ pub fn watch(home: &Home, names: &[String]) -> Result<(), Failure> {
     let mut names = names.to_vec();
     names.sort();
     names.dedup();
-    all(home, &Config::read(home)?, &names)
+    all(home, &Config::read(home)?, &names, Undone::IsAnError)
+}
+
+/// What is to be said of a flow whose mail was put back: it is never sealed again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Undone {
+    /// It was named.
+    IsAnError,
+    /// It is one of all.
+    IsLeftOut,
 }
 
 /// Every flow of the config.
@@ -49,10 +58,10 @@ pub fn run(home: &Home) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Config, "config.toml has no flows yet")
             .hint("write a [flow.NAME] with `source`, `seal` and `sink`; docs/config.md shows some"));
     }
-    all(home, &config, &names)
+    all(home, &config, &names, Undone::IsLeftOut)
 }
 
-fn all(home: &Home, config: &Config, names: &[String]) -> Result<(), Failure> {
+fn all(home: &Home, config: &Config, names: &[String], undone: Undone) -> Result<(), Failure> {
     let stop = flows::asked_to_stop()?;
     let reload = asked_to_reload()?;
     let sockets = Sockets::inherited();
@@ -62,6 +71,9 @@ fn all(home: &Home, config: &Config, names: &[String]) -> Result<(), Failure> {
             Flow::Mailboxes(_) => settings.push(flows::settings(home, config, name, &stop)?),
             Flow::Delivery(flow) => deliveries.push(Delivering::new(home, name, flow, &sockets, &stop)?),
         }
+    }
+    if undone == Undone::IsLeftOut {
+        leave_out_undone(&mut settings, deliveries.len());
     }
     let board = Arc::new(Board::default());
     deliveries.iter().for_each(|delivery| delivery.show_on(&board));
@@ -115,6 +127,21 @@ fn all(home: &Home, config: &Config, names: &[String]) -> Result<(), Failure> {
         }
         None => Ok(()),
     }
+}
+
+/// One flow that was undone must not keep the others from their work. Where nothing else is left, it is the error.
+fn leave_out_undone(settings: &mut Vec<Settings>, others: usize) {
+    let is_undone = |settings: &Settings| matches!(flow::stopped_since(settings), Ok(Some(_)));
+    if others == 0 && settings.iter().all(is_undone) {
+        return;
+    }
+    settings.retain(|settings| {
+        let is_undone = is_undone(settings);
+        if is_undone {
+            tell(format_args!("{}: left out: its mail was put back; take this flow out of config.toml", settings.name));
+        }
+        !is_undone
+    });
 }
 
 /// Becomes true at SIGHUP.
