@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use seal::{Expectation, ProofError};
 use sealed::identity::AccountId;
@@ -62,7 +63,12 @@ pub(crate) struct Worker<'a> {
     reading: RefCell<Vec<u32>>,
     /// Messages that are read at once while looking.
     at_once: usize,
+    /// Mailboxes in which mail was replaced since the journal was last pruned, and how far the others had filled before.
+    left: HashMap<String, (Mailbox, Fill)>,
 }
+
+/// A server that moves a message by copying it shows the copy a moment after the original has gone; longer than that.
+const MOVING: Duration = Duration::from_millis(50);
 
 /// Lost connections in a row after which messages are taken one by one.
 const LOSSES_BEFORE_CARE: u32 = 2;
@@ -138,6 +144,7 @@ impl<'a> Worker<'a> {
             looking: None,
             reading: RefCell::default(),
             at_once: HEADERS_AT_ONCE,
+            left: HashMap::new(),
         })
     }
 
@@ -342,6 +349,7 @@ impl<'a> Worker<'a> {
         self.careful = false;
         if let Some(before) = before {
             self.follow(mailbox, &before)?;
+            self.left.entry(mailbox.name().to_owned()).or_insert_with(|| (mailbox.clone(), before));
         }
         if let Some(link) = &mut self.link {
             let known = link.seen.get(mailbox.name()).filter(|seen| seen.validity == validity);
@@ -512,8 +520,21 @@ impl<'a> Worker<'a> {
         self.link.as_ref()?.seen.values().filter_map(|seen| seen.due).min()
     }
 
-    /// What is done is of no use to anybody, and says which mail there was.
-    pub(crate) fn prune(&self) -> Result<(), SweepError> {
+    /// What is done is of no use to anybody, and says which mail there was. Before it is forgotten, what was moved in the last moment is looked for
+    /// once more.
+    pub(crate) fn prune(&mut self) -> Result<(), SweepError> {
+        let left = std::mem::take(&mut self.left);
+        if !left.is_empty() && self.link.is_some() {
+            std::thread::sleep(MOVING);
+        }
+        for (source, before) in left.into_values() {
+            match self.follow(&source, &before) {
+                Ok(()) => {}
+                // It is not worth a new connection.
+                Err(error) if error.is_lost() || error.is_refusal() => break,
+                Err(error) => return Err(error),
+            }
+        }
         Journal::on(&self.database).prune(UnixSeconds(UnixSeconds::now().0.saturating_add(1)))?;
         Ok(())
     }
