@@ -13,5 +13,6 @@ mod doubles;
 mod faults;
 mod ordinary;
 mod rivals;
+mod second;
 mod user;
 mod watch;

@@ -54,6 +54,8 @@ pub(super) struct ProvedCopy<P> {
     /// What the original's flags and labels are, as far as the copy has them.
     pub(super) flags: Vec<String>,
     pub(super) labels: Vec<String>,
+    /// The original bears our `\Deleted`.
+    pub(super) flagged: bool,
     /// The original's MODSEQ when its flags were last read.
     pub(super) modseq: u64,
 }

@@ -23,7 +23,7 @@ impl<R: Remake> Run<'_, '_, R> {
             let ending = match self.find_original(&copy)? {
                 Some(found) => {
                     self.withdraw(&one)?;
-                    self.free(&found)?;
+                    self.free(&found, copy.flagged)?;
                     Ending::MovedElsewhere
                 }
                 None => {
@@ -49,12 +49,15 @@ impl<R: Remake> Run<'_, '_, R> {
         Ok(found)
     }
 
-    /// A message that was moved took our lock along.
-    fn free(&mut self, found: &Found) -> Result<(), BatchError> {
-        if self.locked {
+    /// A message that was moved took our lock along, and our `\Deleted` if it was `flagged`.
+    fn free(&mut self, found: &Found, flagged: bool) -> Result<(), BatchError> {
+        let mut ours = Vec::new();
+        ours.extend(self.locked.then(|| LOCK.to_owned()));
+        ours.extend(flagged.then(deleted));
+        if !ours.is_empty() {
             self.desk.reopen(&found.mailbox)?;
             let one = std::iter::once(found.uid).collect();
-            self.desk.session().uid_store(&one, None, "-FLAGS.SILENT", &[LOCK.to_owned()], ignore)?;
+            self.desk.session().uid_store(&one, None, "-FLAGS.SILENT", &ours, ignore)?;
             self.desk.reopen(&self.batch.source)?;
         }
         Ok(())

@@ -381,6 +381,7 @@ fn prove<R: Remake>(
                 flags,
                 // They cannot be given at APPEND.
                 labels: Vec::new(),
+                flagged: false,
                 modseq: 0,
             }))
         }

@@ -102,7 +102,7 @@ impl<R: Remake> Run<'_, '_, R> {
             (self.watch)(Step::Flagged);
             let (done, others): (Vec<_>, Vec<_>) =
                 open.into_iter().partition(|copy| flags.contains(self.uid(copy.index)));
-            flagged.extend(done);
+            flagged.extend(done.into_iter().map(|copy| ProvedCopy { flagged: true, ..copy }));
             // Their flags changed since they were read, or they went away.
             let (here, vanished) = match others.is_empty() {
                 true => (others, Vec::new()),
