@@ -17,7 +17,7 @@ pub fn explain(reason: &str) -> &str {
         "too-large" => "left alone: larger than the config allows",
         "end-to-end" => "left alone: encrypted by the sender (the Subject stays readable)",
         "unknown-sealer" => "left alone: sealed by a sealer that is not trusted here",
-        "unsealed" => "left alone: put back by you with an undo",
+        "unsealed" => "left alone: put back by you (undo, restore); it bears the keyword $Unsealed",
         "gone" => "went away meanwhile",
         "unreadable" => "cannot be read",
         "no-message" => "no mail message",
