@@ -219,14 +219,17 @@ impl<'d> Journal<'d> {
         rows.map(|row| row?.ok_or(JournalError::Corrupt)).collect()
     }
 
-    /// What of a flow is done and not [pruned](Journal::prune) yet, the latest first.
-    pub fn done(&self, flow: &str) -> Result<Vec<Row>, JournalError> {
-        let mut select = self.database.read().prepare_cached(
-            "SELECT id, mailbox, original, copy, state, expectation, begun, changed FROM replacement
-             WHERE flow = ?1 AND state = 3 ORDER BY id DESC",
-        )?;
-        let rows = select.query_map([flow], read_row)?;
-        rows.map(|row| row?.ok_or(JournalError::Corrupt)).collect()
+    /// Copies of what is done in a mailbox and not [pruned](Journal::prune) yet, as in [`Begin`]; one after the other, for there may be many.
+    pub fn each_done(&self, flow: &str, mailbox: &str, mut each: impl FnMut(&[u8])) -> Result<(), JournalError> {
+        let mut select = self
+            .database
+            .read()
+            .prepare_cached("SELECT copy FROM replacement WHERE flow = ?1 AND mailbox = ?2 AND state = 3")?;
+        let mut rows = select.query(params![flow, mailbox])?;
+        while let Some(row) = rows.next()? {
+            each(&row.get::<_, Vec<u8>>(0)?);
+        }
+        Ok(())
     }
 
     /// Notes in which Maildir a flow has its rows.

@@ -86,12 +86,10 @@ fn free<R: Remake>(
     if locked.is_empty() {
         return Ok(());
     }
-    let done = Journal::on(with.database).done(with.flow)?;
-    let ours: HashSet<Vec<u8>> = done
-        .iter()
-        .filter(|row| row.mailbox == source.name())
-        .filter_map(|row| Some(Whereabouts::from_octets(&row.copy)?.fingerprint))
-        .collect();
+    let mut ours = HashSet::new();
+    Journal::on(with.database).each_done(with.flow, source.name(), |copy| {
+        ours.extend(Whereabouts::from_octets(copy).map(|place| place.fingerprint));
+    })?;
     for uid in locked {
         let one: UidSet = std::iter::once(uid).collect();
         if fingerprint(desk, how, uid)?.is_some_and(|found| ours.contains(&found)) {
