@@ -33,11 +33,20 @@ pub struct Options {
     pub extra: String,
     /// Whether there are TLS and STARTTLS.
     pub tls: bool,
+    /// Where the users' mail lies, such as a small file system; else in a directory of its own.
+    pub mail: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { format: Format::Maildir, capabilities: None, quota: None, extra: String::new(), tls: true }
+        Options {
+            format: Format::Maildir,
+            capabilities: None,
+            quota: None,
+            extra: String::new(),
+            tls: true,
+            mail: None,
+        }
     }
 }
 
@@ -49,6 +58,7 @@ pub struct Dovecot {
     ports: [Port; 3],
     tls: bool,
     authority: PathBuf,
+    mail: PathBuf,
     directory: Directory,
 }
 
@@ -94,7 +104,7 @@ impl Dovecot {
 
     /// The directory that holds everything of alice: mail, indexes, control files.
     pub fn mail(&self) -> PathBuf {
-        self.directory.join("mail/alice")
+        self.mail.join("alice")
     }
 
     /// Stops and starts again: same ports, same mail.
@@ -125,7 +135,7 @@ impl Dovecot {
         let directory = Directory::create();
         let ports = [Port::reserve(), Port::reserve(), Port::reserve()];
         let authority = certify(&directory);
-        let mail = directory.make("mail");
+        let mail = options.mail.clone().unwrap_or_else(|| directory.make("mail"));
         let root = rustix::process::geteuid().is_root();
         let (user, group) = match root {
             true => (MAIL_USER, MAIL_USER),
@@ -151,7 +161,7 @@ impl Dovecot {
         };
         let text = settings.text();
         directory.write("dovecot.conf", &text);
-        Dovecot { daemon: None, ports, tls: options.tls, authority, directory }
+        Dovecot { daemon: None, ports, tls: options.tls, authority, mail, directory }
     }
 
     fn launch(&mut self) -> bool {

@@ -26,6 +26,7 @@ pub fn submit(
 ) -> io::Result<Vec<String>> {
     let stream = TcpStream::connect(to)?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    stream.set_nodelay(true)?;
     let mut talk = Talk { reader: BufReader::new(stream.try_clone()?), stream };
     talk.answer()?;
     let offered = talk.ask(if language == Language::Lmtp { "LHLO test" } else { "EHLO test" })?;
@@ -46,11 +47,13 @@ pub fn submit(
             talk.stream.write_all(octets)?;
         } else {
             talk.ask("DATA")?;
+            let mut lines = Vec::with_capacity(octets.len() + 64);
             for line in octets.split_inclusive(|&octet| octet == b'\n') {
-                talk.stream.write_all(if line.starts_with(b".") { b"." } else { b"" })?;
-                talk.stream.write_all(line)?;
+                lines.extend_from_slice(if line.starts_with(b".") { b"." } else { b"" });
+                lines.extend_from_slice(line);
             }
-            talk.stream.write_all(b".\r\n")?;
+            lines.extend_from_slice(b".\r\n");
+            talk.stream.write_all(&lines)?;
         }
         let one = if language == Language::Smtp { Some(talk.answer()?) } else { None };
         for answer in answers.iter_mut().filter(|answer| answer.starts_with('2')) {

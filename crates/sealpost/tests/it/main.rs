@@ -11,6 +11,8 @@ mod bad_input;
 mod batch;
 mod flow;
 mod account;
+mod gateway;
 mod delivery;
+mod faults;
 mod demo;
 mod bridge;
