@@ -465,6 +465,9 @@ pub enum DirectoryCommand {
         /// Treat mail for this address as mail for another one
         #[arg(long, value_name = "ADDRESS")]
         alias_of: Option<String>,
+        /// Even if the file says that it is for another address, or the alias leads nowhere yet
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         place: Where,
     },

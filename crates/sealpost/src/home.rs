@@ -273,9 +273,14 @@ impl Home {
 
     fn secret_line(&self, file: &str, field: &str) -> Result<Zeroizing<[u8; 32]>, Failure> {
         let path = self.root.join(file);
-        let text = fs::read_to_string(&path).map_err(|_| {
-            Failure::new(Exit::Config, format_args!("cannot read {}", path.display()))
-                .hint("make a home first: `sealpost init --address YOU@EXAMPLE`")
+        let text = fs::read_to_string(&path).map_err(|error| {
+            let hint = match error.kind() {
+                std::io::ErrorKind::NotFound => {
+                    "make a home first: `sealpost init --address YOU@EXAMPLE`, or `sealpost init --sealer` on a mail server"
+                }
+                _ => "the user that runs this program must own the home and all that is in it",
+            };
+            Failure::new(Exit::Config, format_args!("cannot read {}: {error}", path.display())).hint(hint)
         })?;
         let text = Zeroizing::new(text);
         let value =

@@ -116,7 +116,8 @@ impl Settled {
 
     fn refused(reply: Reply) -> Settled {
         // Whatever the next hop said: without a receipt, nobody is told that his message was taken.
-        let reply = if reply.is_positive() { Reply::new(451, (4, 3, 0), "not taken") } else { reply };
+        let is_no = reply.is_transient() || reply.is_permanent();
+        let reply = if is_no { reply } else { Reply::new(451, (4, 3, 0), "not taken") };
         Settled { reply, receipt: None }
     }
 }
@@ -148,7 +149,7 @@ impl Gateway {
             Err(_) => Trouble::DirectoryDown,
         };
         self.counts.trouble(trouble);
-        match self.settings.policy.answer(address, trouble) {
+        match self.answer(address, trouble).await {
             OnFailure::Hold if self.settings.hold.is_some() => Ok(Destined::Hold(trouble)),
             OnFailure::Pass => Ok(Destined::Pass(trouble)),
             answer => {
@@ -201,10 +202,15 @@ impl Gateway {
         .await
     }
 
+    /// What the policy says of a recipient, under whatever name.
+    pub(crate) async fn answer(&self, address: &str, trouble: Trouble) -> OnFailure {
+        self.settings.policy.answer(&self.settings.directory.names(address).await, trouble)
+    }
+
     /// A copy cannot be sealed, or its next hop cannot take it sealed: as the policy says.
     async fn fail(self: &Arc<Self>, mail: &Mail, envelope: &Arc<Envelope>, to: &RcptTo, trouble: Trouble) -> Settled {
         self.counts.trouble(trouble);
-        match self.settings.policy.answer(&to.address, trouble) {
+        match self.answer(&to.address, trouble).await {
             OnFailure::Hold if self.settings.hold.is_some() => self.hold(mail, envelope, to, trouble).await,
             OnFailure::Pass => self.pass(mail, envelope, to, trouble).await,
             answer => self.refuse(mail, envelope, trouble, refusal(answer, trouble)),

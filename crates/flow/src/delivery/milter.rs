@@ -149,7 +149,7 @@ impl Shown {
         let settings = &transaction.gateway.settings;
         let mut answers: Vec<OnFailure> = Vec::new();
         for (to, _) in &transaction.recipients {
-            let answer = settings.policy.answer(&to.address, trouble);
+            let answer = transaction.gateway.answer(&to.address, trouble).await;
             if !answers.contains(&answer) {
                 answers.push(answer);
             }

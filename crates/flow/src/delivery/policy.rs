@@ -65,24 +65,22 @@ impl Policy {
     ///
     /// What passes by itself is never rejected and never passed on in clear: the message is as safe a minute later, and a
     /// database that is restarted must not send anybody's mail back, or open.
-    pub fn answer(&self, address: &str, trouble: Trouble) -> OnFailure {
-        match self.of(address) {
+    ///
+    /// `names`: all under which something may be said of the recipient, the nearest first
+    /// ([`Directory::names`](crate::directory::Directory::names)): a sender must not choose the answer by how he writes an address.
+    pub fn answer(&self, names: &[String], trouble: Trouble) -> OnFailure {
+        let named = names.iter().find_map(|name| self.exceptions.get(name));
+        match *named.unwrap_or(&self.general) {
             OnFailure::Reject | OnFailure::Pass if trouble.passes() => OnFailure::Defer,
             answer => answer,
         }
-    }
-
-    fn of(&self, address: &str) -> OnFailure {
-        let address = address.to_lowercase();
-        let domain = address.rfind('@').and_then(|at| address.get(at..));
-        let exact = self.exceptions.get(&address);
-        *exact.or_else(|| self.exceptions.get(domain?)).unwrap_or(&self.general)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::directory::Address;
 
     #[test]
     fn the_nearest_answer_counts_and_passing_trouble_is_deferred() {
@@ -92,6 +90,9 @@ mod tests {
         for (address, trouble, answer) in [
             ("bob@example.org", Trouble::NoKey, OnFailure::Hold),
             ("bob@example.org", Trouble::DirectoryDown, OnFailure::Hold),
+            ("bob+shop@example.org", Trouble::NoKey, OnFailure::Hold),
+            ("\"bob\"@example.org", Trouble::NoKey, OnFailure::Hold),
+            ("bob@example.org.", Trouble::NoKey, OnFailure::Hold),
             ("ann@EXAMPLE.ORG", Trouble::Expired, OnFailure::Reject),
             ("ann@example.org", Trouble::DirectoryDown, OnFailure::Defer),
             ("ann@example.com", Trouble::Engine, OnFailure::Pass),
@@ -99,9 +100,10 @@ mod tests {
             ("postmaster", Trouble::NoKey, OnFailure::Pass),
             ("", Trouble::NoKey, OnFailure::Pass),
         ] {
-            assert_eq!(policy.answer(address, trouble), answer, "{address} {trouble:?}");
+            let names = Address::parse(address).map(|address| address.names()).unwrap_or_default();
+            assert_eq!(policy.answer(&names, trouble), answer, "{address} {trouble:?}");
         }
-        assert_eq!(Policy::default().answer("a@b", Trouble::NoKey), OnFailure::Defer);
+        assert_eq!(Policy::default().answer(&["a@b".to_owned()], Trouble::NoKey), OnFailure::Defer);
         assert!(policy.has(OnFailure::Hold) && !policy.has(OnFailure::Defer));
         assert!(Policy::default().has(OnFailure::Defer) && !Policy::default().has(OnFailure::Pass));
     }

@@ -18,7 +18,7 @@ impl Address {
         let text = text.trim();
         let good = !text.is_empty() && text.len() <= MAX_ADDRESS && !text.chars().any(char::is_control);
         let domain_alone = text == "@";
-        (good && !domain_alone && !text.ends_with('@')).then(|| Address(text.to_lowercase()))
+        (good && !domain_alone && !text.ends_with('@')).then(|| Address(simple(&text.to_lowercase())))
     }
 
     /// The text.
@@ -46,6 +46,33 @@ impl Address {
     }
 }
 
+/// Written as everybody writes it: `"alice"@example.org` and `alice@example.org.` are the same mailbox (RFC 5321 §4.1.2), and whoever sends must not
+/// choose the keys, or the answer, by how he writes an address.
+fn simple(text: &str) -> String {
+    let Some((local, domain)) = text.rsplit_once('@') else { return text.to_owned() };
+    let domain = domain.strip_suffix('.').filter(|domain| !domain.is_empty()).unwrap_or(domain);
+    let inner = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let local = inner.map(unescaped).filter(|inner| is_dot_atom(inner)).unwrap_or_else(|| local.to_owned());
+    format!("{local}@{domain}")
+}
+
+/// Without the backslashes of a quoted string.
+fn unescaped(quoted: &str) -> String {
+    let mut letters = quoted.chars();
+    let mut text = String::new();
+    while let Some(letter) = letters.next() {
+        text.extend(if letter == '\\' { letters.next() } else { Some(letter) });
+    }
+    text
+}
+
+/// What needs no quotes (RFC 5322 §3.2.3, RFC 6532 §3.2).
+fn is_dot_atom(text: &str) -> bool {
+    let is_atom =
+        |letter: char| letter.is_alphanumeric() || !letter.is_ascii() || "!#$%&'*+-/=?^_`{|}~".contains(letter);
+    text.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atom))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +84,9 @@ mod tests {
             ("alice+shop+x@example.org", &["alice+shop+x@example.org", "alice@example.org", "@example.org"]),
             ("+x@example.org", &["+x@example.org", "@example.org"]),
             ("\"a+b@c\"@example.org", &["\"a+b@c\"@example.org", "@example.org"]),
+            ("\"Alice\"@example.org.", &["alice@example.org", "@example.org"]),
+            ("\"al\\ice+x\"@example.org", &["alice+x@example.org", "alice@example.org", "@example.org"]),
+            ("\"a b\"@example.org", &["\"a b\"@example.org", "@example.org"]),
             ("JÖRG@bücher.example", &["jörg@bücher.example", "@bücher.example"]),
             ("postmaster", &["postmaster"]),
             ("@example.org", &["@example.org"]),

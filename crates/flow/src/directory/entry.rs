@@ -2,6 +2,8 @@
 //!
 //! In: nothing. Out: the nouns of all places in which entries are kept.
 
+use tokio::sync::Semaphore;
+
 /// What stands under a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
@@ -43,10 +45,19 @@ pub enum DirectoryError {
 /// Octets of one entry.
 pub const MAX_ENTRY: u64 = 1024 * 1024;
 
+/// Threads that wait for a disk at once. A disk that hangs must not take every thread there is.
+static ASIDE: Semaphore = Semaphore::const_new(32);
+
 /// Work that waits for a disk, on a thread of its own.
 pub(crate) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, DirectoryError> + Send + 'static,
 ) -> Result<T, DirectoryError> {
-    let done = tokio::task::spawn_blocking(work).await;
+    let permit = ASIDE.acquire().await.map_err(std::io::Error::other)?;
+    let done = tokio::task::spawn_blocking(move || {
+        // Held until the disk has answered, even if nobody waits for it any more.
+        let _permit = permit;
+        work()
+    })
+    .await;
     done.unwrap_or_else(|error| Err(std::io::Error::other(error).into()))
 }

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,6 +21,8 @@ pub struct Folder {
 const KEYS: [&str; 6] = ["enrolment", "asc", "pgp", "gpg", "pem", "crt"];
 /// What an alias is called.
 const ALIAS: &str = "alias";
+/// To open without waiting for whoever writes.
+const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
 /// Files that are listed.
 const MAX_FILES: usize = 1_000_000;
 
@@ -117,7 +119,9 @@ fn suffixes() -> impl Iterator<Item = &'static str> {
 /// What stands under a name.
 fn read(folder: &Path, name: &str) -> Result<Option<Entry>, DirectoryError> {
     for suffix in suffixes() {
-        let file = match File::open(folder.join(format!("{name}.{suffix}"))) {
+        let path = folder.join(format!("{name}.{suffix}"));
+        // A pipe, or whatever else is no file, must not be waited for.
+        let file = match File::options().read(true).custom_flags(NONBLOCK).open(path) {
             Ok(file) => file,
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidFilename) => continue,
             Err(error) => return Err(error.into()),

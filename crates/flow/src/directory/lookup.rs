@@ -73,6 +73,11 @@ impl Directory {
             return Ok(Lookup::Owner(owner));
         }
         match self.ask(&address, now).await {
+            // Half written, as it looks for a moment when a file is copied over: as if the source did not answer.
+            Ok(Lookup::Unusable(Unusable::Unreadable)) if self.recall(&address, STALE).is_some() => {
+                let known = self.recall(&address, STALE).filter(|owner| owner.is_current(now));
+                known.map(Lookup::Owner).ok_or(DirectoryError::TimedOut)
+            }
             Ok(lookup) => {
                 self.remember(&address, &lookup);
                 Ok(lookup)
@@ -82,6 +87,22 @@ impl Directory {
                 known.map(Lookup::Owner).ok_or(error)
             }
         }
+    }
+
+    /// Every name under which something may be said of this address, the nearest first: its own, then those of what it is an alias of, as far as the
+    /// source answers.
+    pub async fn names(&self, address: &str) -> Vec<String> {
+        let Some(address) = Address::parse(address) else { return Vec::new() };
+        let mut all = address.names();
+        let mut names = all.clone();
+        for _ in 0..MAX_ALIASES {
+            let found = tokio::time::timeout(PATIENCE, self.source.find(&names)).await;
+            let Ok(Ok(Some(Entry::Alias(other)))) = found else { break };
+            let Some(other) = Address::parse(&other) else { break };
+            names = other.names();
+            all.extend(names.iter().cloned());
+        }
+        all
     }
 
     async fn ask(&self, address: &Address, now: u64) -> Result<Lookup, DirectoryError> {

@@ -3,8 +3,8 @@
 //! In: a directory, a sealer. Out: for each address what stands there, until when it works, and whether a small message could be sealed to it and
 //! proved with its session key. Nothing is kept of that message.
 
-use std::io::{BufReader, Cursor};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::io::{BufReader, Cursor, ErrorKind};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use seal::{Compression, NewId, OuterId, Padding};
 use sealed::index::Way;
@@ -26,10 +26,14 @@ pub enum Tried {
     },
     /// It cannot.
     Unusable(Unusable),
+    /// We may not read it.
+    Forbidden,
     /// It went away meanwhile.
     Gone,
 }
 
+/// How long a list of entries may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Entries that are read at once.
 const PAGE: usize = 500;
 /// Days before its end on which a key is spoken of.
@@ -52,13 +56,17 @@ pub async fn try_all(
 ) -> Result<(), DirectoryError> {
     let mut after = String::new();
     loop {
-        let page = directory.source().list(&after, PAGE).await?;
+        let page = tokio::time::timeout(PATIENCE, directory.source().list(&after, PAGE)).await;
+        let page = page.map_err(|_| DirectoryError::TimedOut)??;
         let Some(last) = page.last().cloned() else { return Ok(()) };
         for address in &page {
-            let tried = match directory.lookup(address).await? {
-                Lookup::Unknown => Tried::Gone,
-                Lookup::Unusable(unusable) => Tried::Unusable(unusable),
-                Lookup::Owner(owner) => try_owner(&owner, sealer),
+            let tried = match directory.lookup(address).await {
+                Ok(Lookup::Unknown) => Tried::Gone,
+                Ok(Lookup::Unusable(unusable)) => Tried::Unusable(unusable),
+                Ok(Lookup::Owner(owner)) => try_owner(&owner, sealer),
+                // Of one file; the others may be well.
+                Err(DirectoryError::Io(error)) if error.kind() == ErrorKind::PermissionDenied => Tried::Forbidden,
+                Err(error) => return Err(error),
             };
             each(address, tried);
         }

@@ -84,6 +84,28 @@ fn a_folder_and_sqlite_answer_alike() {
 }
 
 #[test]
+fn what_is_no_file_or_half_of_one_hinders_nobody() {
+    let home = tempfile::tempdir().unwrap();
+    let scene = Scene::new(home.path());
+    let certs = home.path().join("certs");
+    std::fs::create_dir(&certs).unwrap();
+    // Opened for reading, it waits for whoever writes.
+    let fifo = certs.join("fifo@example.test.asc");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
+    assert!(made.success());
+    let alice = certs.join(format!("{ALICE}.enrolment"));
+    std::fs::write(&alice, certificate(&scene)).unwrap();
+    let directory = Directory::new(Source::folder(certs.clone()));
+    assert_eq!(said(wait(directory.lookup("fifo@example.test"))), "unknown");
+    assert_eq!(said(wait(directory.lookup(ALICE))), "owner");
+    // As it is for a moment when another file is copied over it. What was found is fresh for five seconds.
+    std::fs::write(&alice, &certificate(&scene)[..300]).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(5100));
+    assert_eq!(said(wait(directory.lookup(ALICE))), "owner");
+    assert_eq!(said(wait(Directory::new(Source::folder(certs)).lookup(ALICE))), "Unreadable");
+}
+
+#[test]
 fn many_entries_in_sqlite() {
     let home = tempfile::tempdir().unwrap();
     let scene = Scene::new(home.path());

@@ -40,6 +40,30 @@ fn check(what: &str, entry: Option<&[u8]>, answer: OnFailure, expected: (&str, u
 }
 
 #[test]
+fn nobody_chooses_the_answer_by_how_he_writes_an_address() {
+    let home = tempfile::tempdir().unwrap();
+    let scene = Scene::new(home.path());
+    let sink = scene.home.join("sink");
+    let mut choice = choice(home.path(), Dialect::Lmtp, Sink::Maildir(sink.clone()));
+    choice.policy = Policy::new(OnFailure::Pass, [(BOB.to_owned(), OnFailure::Reject)]);
+    fs::write(home.path().join("certs/sales@example.test.alias"), BOB).unwrap();
+    let gate = Gate::open(&scene, choice);
+    let (user, domain) = BOB.split_once('@').unwrap();
+    for to in [
+        BOB.to_uppercase(),
+        format!("{user}+x@{domain}"),
+        format!("\"{user}\"@{domain}"),
+        "sales@example.test".to_owned(),
+    ] {
+        let said = submit(Language::Lmtp, gate.address, "eve@example.com", &[&to], &mail(1)).unwrap();
+        assert!(said[0].starts_with("550 5.7.5"), "{to}: {said:?}");
+    }
+    assert!(delivered(&sink).is_empty());
+    drop(gate);
+    assert_nothing_readable(home.path());
+}
+
+#[test]
 fn what_cannot_be_sealed_goes_where_the_policy_says() {
     for answer in ANSWERS {
         let expected = |deferred, rejected| match answer {

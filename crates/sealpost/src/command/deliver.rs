@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Between two entries in the state database.
-const BOOK: Duration = Duration::from_secs(5);
+const BOOK: Duration = Duration::from_secs(1);
 /// Between two looks at the stop sign.
 const STEP: Duration = Duration::from_millis(50);
 /// Between two looks at the keys of the directory.
@@ -38,6 +38,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Such a flow, ready to run.
 pub struct Delivering {
     name: String,
+    listens: String,
     settings: Mutex<Option<Settings>>,
     controls: Controls,
 }
@@ -53,7 +54,8 @@ impl Delivering {
     ) -> Result<Self, Failure> {
         let settings = deliveries::settings(home, name, flow, sockets)?;
         let controls = Controls::new(Arc::clone(stop));
-        Ok(Self { name: name.to_owned(), settings: Mutex::new(Some(settings)), controls })
+        let listens = settings.door.listen().place.to_string();
+        Ok(Self { name: name.to_owned(), listens, settings: Mutex::new(Some(settings)), controls })
     }
 
     /// Its counters are told there.
@@ -64,13 +66,25 @@ impl Delivering {
     /// Takes keys and policies anew from the config. What is wrong there is told, and nothing changes.
     pub fn reload(&self, home: &Home) {
         let read = || match Config::read(home)?.flow(&self.name)? {
-            Flow::Delivery(flow) => deliveries::settings(home, &self.name, flow, &Sockets::none()),
+            Flow::Delivery(flow) => {
+                let settings = deliveries::settings(home, &self.name, flow, &Sockets::none())?;
+                // What does not answer now must not take the place of what does.
+                wait_for(settings.directory.source().list("", 1))?;
+                Ok(settings)
+            }
             Flow::Mailboxes(_) => Err(Failure::new(Exit::Config, "it is of another kind now")),
         };
         match read() {
             Ok(settings) => {
+                let listens = settings.door.listen().place.to_string();
                 self.controls.reload(settings);
                 tell(format_args!("{}: the config was read again", self.name));
+                if listens != self.listens {
+                    tell(format_args!(
+                        "{}: it goes on listening at {}; {listens} counts from the next start",
+                        self.name, self.listens
+                    ));
+                }
             }
             Err(failure) => {
                 tell(format_args!("{}: goes on as it was: {}", self.name, failure.error));
@@ -292,7 +306,7 @@ fn ending(home: &Home, flow: &Delivery) -> Result<Ending, Failure> {
     let mut ending = Ending::default();
     let now = clock::now();
     let mut each = |_: &str, tried: Tried| match (&tried, tried.days_left(now)) {
-        (Tried::Unusable(_), _) => ending.unusable += 1,
+        (Tried::Unusable(_) | Tried::Forbidden, _) => ending.unusable += 1,
         (_, Some(0..=1)) => ending.within_1_day += 1,
         (_, Some(2..=7)) => ending.within_7_days += 1,
         (_, Some(_)) => ending.within_30_days += 1,
@@ -311,7 +325,7 @@ pub fn wait_for<T>(work: impl Future<Output = Result<T, DirectoryError>>) -> Res
             DirectoryError::Name => "write a plain address, `user@example.org`, or `@example.org` for a whole domain",
             DirectoryError::Newer => "use the newer version of this program",
             DirectoryError::Foreign => "name another file: this one belongs to another program",
-            _ => "is the folder or database there, and may you read it?",
+            _ => "is it there, and may you read it? A relative path begins in the home; `sealpost directory add` makes a folder or file that is missing",
         };
         Failure::new(Exit::Unavailable, with_causes(&error)).hint(hint)
     })

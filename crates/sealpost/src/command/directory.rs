@@ -1,7 +1,7 @@
 //! `directory`: whose keys mail is sealed to on delivery. Entries are added only if a trial message could be sealed to them. The addresses that are
 //! printed are those that somebody asked about.
 
-use flow::directory::{Address, Directory, Entry, Owner, Tried, Unusable, trial, try_owner};
+use flow::directory::{Address, Directory, Entry, Lookup, Owner, Tried, Unusable, trial, try_owner};
 use serde::Serialize;
 
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     command::{deliver::wait_for, print, print_json},
     config::{Config, Flow},
     directories,
-    failure::{DoingWhat, Exit, Failure},
+    failure::{DoingWhat, Exit, Failure, with_causes},
     home::Home,
     tell::tell,
 };
@@ -18,13 +18,20 @@ use crate::{
 /// Runs a directory command.
 pub fn run(home: &Home, command: &DirectoryCommand) -> Result<(), Failure> {
     match command {
-        DirectoryCommand::Add { address, file, alias_of, place } => {
+        DirectoryCommand::Add { address, file, alias_of, force, place } => {
             let directory = find(home, place)?;
             let name = name(address)?;
             match (file, alias_of) {
-                (Some(file), None) => add(home, &directory, &name, file),
+                (Some(file), None) => add(home, &directory, &name, file, *force),
                 (None, Some(other)) => {
                     let other = self::name(other)?;
+                    if let (Lookup::Unknown, false) = (wait_for(directory.lookup(other.as_str()))?, *force) {
+                        return Err(Failure::new(
+                            Exit::Data,
+                            format_args!("{} is not in the directory", other.as_str()),
+                        )
+                        .hint("add it first, or say --force"));
+                    }
                     let entry = Entry::Alias(other.as_str().to_owned());
                     wait_for(directory.source().put(&name, &entry))?;
                     tell(format_args!("Mail for {} is sealed as mail for {}.", name.as_str(), other.as_str()));
@@ -79,31 +86,74 @@ fn name(text: &str) -> Result<Address, Failure> {
     })
 }
 
-fn add(home: &Home, directory: &Directory, name: &Address, file: &std::path::Path) -> Result<(), Failure> {
+fn add(home: &Home, directory: &Directory, name: &Address, file: &std::path::Path, force: bool) -> Result<(), Failure> {
     let octets = std::fs::read(file).doing(Exit::Config, format_args!("cannot read {}", file.display()))?;
-    let owner = Owner::parse(&octets, clock::now()).map_err(unusable)?;
+    let owner = Owner::parse(&octets, clock::now()).map_err(|why| {
+        // What is wrong with which key, if the file can be read that far.
+        let said = seal::Enrolment::parse(&octets, clock::now()).err().map(|error| with_causes(&error));
+        unusable(why, said)
+    })?;
+    let said = names(&owner);
+    if !force && !said.is_empty() && !said.iter().any(|text| is_named(text, name.as_str())) {
+        return Err(Failure::new(
+            Exit::Data,
+            format_args!("the file is for {}, not for {}", said.join(", "), name.as_str()),
+        )
+        .hint("whoever holds its key would read this mail; if that is right, say --force"));
+    }
+    let before = match wait_for(directory.source().find(&[name.as_str().to_owned()]))? {
+        Some(Entry::Keys(octets)) => {
+            Owner::parse(&octets, 0).map_or_else(|_| vec!["an unusable key".to_owned()], |owner| owner.fingerprints())
+        }
+        Some(Entry::Alias(other)) => vec![format!("an alias of {other}")],
+        None => Vec::new(),
+    };
     let keys = match try_owner(&owner, &home.sealer()?) {
         Tried::Good { keys, .. } => keys,
-        _ => return Err(unusable(Unusable::Unfit)),
+        _ => return Err(unusable(Unusable::Unfit, None)),
     };
     wait_for(directory.source().put(name, &Entry::Keys(octets)))?;
     tell(format_args!("Mail for {} is sealed from now on; a trial message was. Its keys:", name.as_str()));
-    for key in keys {
+    for key in &keys {
         tell(format_args!("  {key}"));
+    }
+    for gone in before.iter().filter(|before| !keys.contains(before)) {
+        tell(format_args!("It replaces {gone}."));
     }
     if let Some(expires) = owner.expires {
         tell(format_args!("until {}", clock::shown(expires)));
     }
-    tell("Compare them with what the owner's `sealpost key list` shows.");
+    tell("Compare them with what the owner sees: `sealpost key list`, `gpg --fingerprint`.");
     Ok(())
 }
 
-fn unusable(why: Unusable) -> Failure {
+/// For whom a file says that it is.
+fn names(owner: &Owner) -> Vec<String> {
+    let ids = owner.enrolment.used().flat_map(|certificate| certificate.user_ids.iter());
+    let mut names: Vec<String> =
+        owner.enrolment.addresses.iter().chain(ids).filter(|text| text.contains('@')).cloned().collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Is it this address, or somebody of this domain (`@example.org`)? `text`: an address, or a user id with one.
+fn is_named(text: &str, name: &str) -> bool {
+    let inner = text.rsplit_once('<').and_then(|(_, rest)| rest.strip_suffix('>')).unwrap_or(text);
+    let Some(said) = Address::parse(inner) else { return false };
+    said.names().iter().any(|said| said == name) || (name.starts_with('@') && said.as_str().ends_with(name))
+}
+
+fn unusable(why: Unusable, said: Option<String>) -> Failure {
     let hint = match why {
-        Unusable::Expired | Unusable::Revoked => "get the owner's new file: `sealpost key enrolment`",
+        Unusable::Expired => {
+            "get the owner's new file: `sealpost key enrolment`, or `gpg --export --armor ADDRESS`; with gpg, subkeys are renewed on their own: `gpg --quick-set-expire FINGERPRINT 1y '*'`"
+        }
+        Unusable::Revoked => "get the owner's new file: `sealpost key enrolment`, or `gpg --export --armor ADDRESS`",
         Unusable::Secret => "the owner must hand in the public file only: `sealpost key enrolment`, `gpg --export`",
         _ => "let the owner write it again: `sealpost key enrolment`, or `gpg --export --armor ADDRESS`",
     };
+    let why = said.unwrap_or_else(|| why.to_string());
     Failure::new(Exit::Data, format_args!("no mail can be sealed to this: {why}")).hint(hint)
 }
 
@@ -135,6 +185,7 @@ fn list(home: &Home, directory: &Directory, listing: Listing, json: bool) -> Res
         match tried {
             Tried::Good { keys, expires } => (line.keys, line.expires) = (keys, expires),
             Tried::Unusable(why) => line.unusable = Some(why.to_string()),
+            Tried::Forbidden => line.unusable = Some("its file may not be read by this user".to_owned()),
             Tried::Gone => return,
         }
         all += 1;
@@ -163,6 +214,8 @@ fn list(home: &Home, directory: &Directory, listing: Listing, json: bool) -> Res
 fn text(line: &Line) -> String {
     let state = match (&line.unusable, line.days_left, line.expires) {
         (Some(why), ..) => format!("UNUSABLE: {why}"),
+        (None, Some(0), _) => "ends within a day".to_owned(),
+        (None, Some(1), _) => "ends in 1 day".to_owned(),
         (None, Some(days), _) => format!("ends in {days} days"),
         (None, None, Some(expires)) => format!("until {}", clock::shown(expires)),
         (None, None, None) => "good".to_owned(),

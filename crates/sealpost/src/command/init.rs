@@ -94,8 +94,11 @@ fn sealer_only(home: &Home) -> Result<(), Failure> {
     home.write_sealer(&SealerKey::generate())?;
     home::write_new(&home.config(), CONFIG.as_bytes(), 0o600)?;
     tell(format_args!("Made a sealer's home in {}: it holds nothing that could open mail.", home.root().display()));
-    tell("Next: `sealpost key import ENROLMENT` with the owner's public file,");
-    tell("and give the owner what `sealpost key export --sealer` prints, to pin.");
+    tell(
+        "Next, on a mail server: a flow in config.toml, `sealpost directory add ADDRESS ENROLMENT` for each owner, `sealpost check`.",
+    );
+    tell("Next, for one owner's mailbox: `sealpost key import ENROLMENT` with his public file, and a flow.");
+    tell("In both cases give the owners what `sealpost key export --sealer` prints, to pin.");
     Ok(())
 }
 

@@ -25,6 +25,11 @@ use crate::{
 
 /// Seals.
 pub fn run(home: &Home, arguments: &Seal) -> Result<(), Failure> {
+    if arguments.rcpt.is_none() && (arguments.place.directory.is_some() || arguments.place.flow.is_some()) {
+        // Else a slip in a mail server's configuration would seal everybody's mail to one.
+        return Err(Failure::new(Exit::Usage, "a directory is named, and no recipient")
+            .hint("add --rcpt ADDRESS, the envelope recipient"));
+    }
     let sealer = match &arguments.rcpt {
         Some(rcpt) => Sealer::of_recipient(home, arguments, rcpt)?,
         None => Sealer::new(home, arguments)?,

@@ -148,7 +148,7 @@ fn everything_fails(small: Option<&Path>) {
         configure(&stage, home, listen, &format!("certificates = \"{directory}\""), &sink, "");
         Node { stage: &stage, home, listen, runs: None }
     });
-    stage.good("--home gate directory add alice@example.test alice.enrolment", b"");
+    stage.good("--home gate directory add alice@example.test alice.enrolment --force", b"");
     nodes.iter_mut().for_each(Node::start);
     // Whichever node is there: Postfix asks the second when the first does not answer.
     let next_hop = format!("lmtp:inet:{}, {}", nodes[0].listen, nodes[1].listen);

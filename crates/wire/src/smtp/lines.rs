@@ -3,11 +3,14 @@
 //! In: a stream. Out: lines up to a limit, counted octets, written replies. Holds almost nothing while it waits: thousands of sessions wait at
 //! once. Never waits longer than it was told to.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use memchr::memchr;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
 use crate::smtp::duplex::Duplex;
@@ -129,6 +132,19 @@ impl Lines {
             Ok(Ok(0)) => Err(Gone::Closed),
             Ok(Ok(_)) => Ok(()),
         }
+    }
+
+    /// Is the connection open, and has the other side said nothing that was not read, as far as can be seen? Takes an octet if not.
+    pub(crate) async fn is_silent(&mut self) -> bool {
+        if self.has_more() {
+            return false;
+        }
+        // So that the runtime looks at its sockets.
+        tokio::task::yield_now().await;
+        let Some(stream) = self.stream.as_mut() else { return false };
+        let mut octet = [0];
+        let mut read = ReadBuf::new(&mut octet);
+        poll_fn(|context| Poll::Ready(Pin::new(&mut *stream).poll_read(context, &mut read).is_pending())).await
     }
 
     /// Gathers octets to be sent.

@@ -18,7 +18,7 @@ pub(super) fn check(home: &Home, name: &str, flow: &Delivery, findings: &mut Vec
         Ok(settings) => settings,
         Err(failure) => return findings.push(wrong(&what, failure)),
     };
-    findings.push(good(&what, Some(format!("listens at {}", settings.door.listen().place))));
+    findings.push(good(&what, Some(format!("is to listen at {}", settings.door.listen().place))));
     let what = format!("flow {name}: directory");
     match deliver::status(home, name, flow) {
         Ok(status) => match status.keys_lines() {

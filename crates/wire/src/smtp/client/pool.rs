@@ -39,13 +39,13 @@ impl Pool {
         if let Some(mut session) = self.reusable().await {
             match session.deliver(from, to, said, &mut content).await {
                 Ok(replies) => {
-                    self.keep(session);
+                    self.keep(session).await;
                     return Ok(replies);
                 }
                 // Ended by the server while it was idle, most likely. Nothing was taken: a new connection.
                 Err(DeliverError::NotSent(_)) => {}
                 Err(error @ (DeliverError::TooLarge | DeliverError::Lacks(_))) => {
-                    self.keep(session);
+                    self.keep(session).await;
                     return Err(error);
                 }
                 Err(error) => return Err(error),
@@ -54,7 +54,7 @@ impl Pool {
         let mut session = Session::connect(Arc::clone(&self.hop)).await?;
         let replies = session.deliver(from, to, said, &mut content).await;
         if matches!(replies, Ok(_) | Err(DeliverError::TooLarge | DeliverError::Lacks(_))) {
-            self.keep(session);
+            self.keep(session).await;
         }
         replies
     }
@@ -70,15 +70,17 @@ impl Pool {
             let mut session = self.lock().pop()?;
             if session.used.elapsed() > limit::IDLE_TIME {
                 tokio::spawn(session.quit());
-            } else if !session.is_stale().await {
+            } else if session.is_usable().await {
                 return Some(session);
             }
         }
     }
 
-    fn keep(&self, mut session: Session) {
-        session.used = Instant::now();
-        self.lock().push(session);
+    async fn keep(&self, mut session: Session) {
+        if session.is_usable().await {
+            session.used = Instant::now();
+            self.lock().push(session);
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Session>> {

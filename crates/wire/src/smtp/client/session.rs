@@ -152,9 +152,13 @@ pub(crate) struct Session {
     capabilities: Capabilities,
     /// A message was refused half-way: the server must be told that it is over.
     dirty: bool,
+    /// A message came to no end, or an answer did not fit what was asked: whose answer the next one would be, nobody knows.
+    out_of_step: bool,
     pub(crate) used: Instant,
 }
 
+/// The server says what no server may.
+const NONSENSE: DeliverError = DeliverError::NotSent("does not speak this protocol");
 /// Octets of the message sent at a time.
 const BLOCK: usize = 64 * 1024;
 
@@ -168,6 +172,7 @@ impl Session {
             hop,
             capabilities: Capabilities::default(),
             dirty: false,
+            out_of_step: false,
             used: Instant::now(),
         };
         if session.hop.security == Security::Tls {
@@ -194,14 +199,13 @@ impl Session {
         Ok(session)
     }
 
-    /// Was the connection ended by the other side, as far as can be seen?
-    pub(crate) async fn is_stale(&mut self) -> bool {
-        // A server that says anything now says that it ends.
-        let fill = self.lines.fill(1024, Instant::now() + Duration::from_micros(1)).await;
-        !matches!(fill, Err(Gone::TimedOut))
+    /// May another message go this way? Not if an answer did not fit, nor if the server says anything unasked: that it ends, or one answer too
+    /// many, after which each would be taken for the next one's.
+    pub(crate) async fn is_usable(&mut self) -> bool {
+        !self.out_of_step && self.lines.is_silent().await
     }
 
-    /// Hands one message over.
+    /// Hands one message over. An error but for what the server does not take leaves a session that is not usable.
     pub(crate) async fn deliver(
         &mut self,
         from: &MailFrom,
@@ -211,6 +215,7 @@ impl Session {
     ) -> Result<Vec<Reply>, DeliverError> {
         let counted = self.check(from, to, content)?;
         let mut commands = Vec::new();
+        self.out_of_step = true;
         let dirty = std::mem::replace(&mut self.dirty, true);
         if dirty {
             commands.push("RSET".to_owned());
@@ -225,22 +230,31 @@ impl Session {
             commands.push("DATA".to_owned());
         }
         let replies = self.ask_all(&commands).await?;
+        if replies.iter().take(before + 1 + to.len()).any(Reply::is_intermediate) {
+            return Err(NONSENSE);
+        }
         let mut replies = replies.into_iter().skip(before);
-        let nothing = || Reply::new(451, (4, 3, 0), "no answer");
-        let mail = replies.next().unwrap_or_else(nothing);
+        let mail = replies.next().ok_or(NONSENSE)?;
         let recipients: Vec<Reply> = replies.by_ref().take(to.len()).collect();
-        let ready = if counted { None } else { replies.next() };
+        let ready = replies.next();
+        if ready.as_ref().is_some_and(Reply::is_positive) {
+            return Err(NONSENSE);
+        }
         let accepted = recipients.iter().filter(|reply| reply.is_positive()).count();
         if !mail.is_positive() || accepted == 0 {
-            if ready.is_some_and(|reply| reply.is_intermediate()) {
-                // It waits for content that nobody may have; only the end of the connection says so.
-                drop(self.lines.take_stream());
-            }
+            // If it waits for content that nobody may have, only the end of the connection says so.
+            self.out_of_step = ready.is_some_and(|reply| reply.is_intermediate());
             return Ok(if mail.is_positive() { recipients } else { vec![mail; to.len()] });
         }
+        if ready.is_none() && !counted {
+            return Err(NONSENSE);
+        }
         if let Some(reply) = ready.filter(|reply| !reply.is_intermediate()) {
-            let reply = if reply.is_positive() { nothing() } else { reply };
+            self.out_of_step = false;
             return Ok(merge(recipients, std::iter::repeat_n(reply, accepted).collect()));
+        }
+        if !self.lines.is_silent().await {
+            return Err(NONSENSE);
         }
         self.send_content(content, counted).await?;
         let finals = match self.hop.dialect {
@@ -253,8 +267,7 @@ impl Session {
                 finals
             }
         };
-        self.dirty = false;
-        self.used = Instant::now();
+        (self.dirty, self.out_of_step) = (false, false);
         Ok(merge(recipients, finals))
     }
 
@@ -340,15 +353,13 @@ impl Session {
                 replies.push(self.answer(self.hop.answer_time).await?);
             }
         } else {
-            let mut refused = false;
             for command in commands {
-                // After a refusal, the rest would only be refused, too.
-                if refused && command == "DATA" {
+                let taken = |(said, reply): (&String, &Reply)| said.starts_with("RCPT") && reply.is_positive();
+                if command == "DATA" && !commands.iter().zip(&replies).any(taken) {
+                    // There is nobody to send it to.
                     break;
                 }
-                let reply = self.ask(command).await?;
-                refused = reply.is_permanent() || reply.is_transient();
-                replies.push(reply);
+                replies.push(self.ask(command).await?);
             }
         }
         Ok(replies)
@@ -367,13 +378,15 @@ impl Session {
             match gathering.add(&line) {
                 Gathered::More => {}
                 Gathered::Whole(reply) => return Ok(reply),
-                Gathered::Nonsense => return Err(DeliverError::NotSent("does not speak this protocol")),
+                Gathered::Nonsense => return Err(NONSENSE),
             }
         }
     }
 
     async fn last_answer(&mut self) -> Result<Reply, DeliverError> {
-        self.answer(self.hop.final_time).await.map_err(|_| DeliverError::Unknown)
+        let reply = self.answer(self.hop.final_time).await.map_err(|_| DeliverError::Unknown)?;
+        // "Go on" is no end: who knows what the server has.
+        if reply.is_intermediate() { Err(DeliverError::Unknown) } else { Ok(reply) }
     }
 
     async fn send_content(&mut self, content: &mut Content, counted: bool) -> Result<(), DeliverError> {
@@ -499,6 +512,6 @@ fn lost(gone: Gone) -> DeliverError {
     DeliverError::NotSent(match gone {
         Gone::Closed | Gone::Io(_) => "broke off",
         Gone::TimedOut => "does not answer in time",
-        Gone::TooLong | Gone::BareLineEnd => "does not speak this protocol",
+        Gone::TooLong | Gone::BareLineEnd => return NONSENSE,
     })
 }
