@@ -147,10 +147,10 @@ pub fn smtp_client(octets: &[u8]) {
             }
         });
         let mut hop = NextHop::new(place, Dialect::Lmtp, "me.test".to_owned());
-        (hop.answer_time, hop.final_time) = (Duration::from_millis(200), Duration::from_millis(200));
+        (hop.answer_time, hop.final_time) = (Duration::from_millis(30), Duration::from_millis(30));
         let content = Content { length: 3, shape: Shape::Lines, octets: Box::new(Cursor::new(b"x\r\n".to_vec())) };
-        let from = MailFrom::parse("<a@b>").expect("a path");
-        let to = RcptTo::parse("<c@d>").expect("a path");
+        let from = MailFrom::parse("FROM:<a@b>").expect("a path");
+        let to = RcptTo::parse("TO:<c@d>").expect("a path");
         let replies = Pool::new(hop).deliver(&from, &[to], None, content).await;
         server.abort();
         if let Ok(replies) = replies {

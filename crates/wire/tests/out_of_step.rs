@@ -122,7 +122,7 @@ fn no_message_takes_the_answer_of_another() {
             let pool = Pool::new(hop);
             let mut got = Vec::new();
             for _ in 0..2 {
-                let (from, to) = (MailFrom::parse("<a@b>").unwrap(), RcptTo::parse("<c@d>").unwrap());
+                let (from, to) = (MailFrom::parse("FROM:<a@b>").unwrap(), RcptTo::parse("TO:<c@d>").unwrap());
                 let octets: &[u8] = if shape == Shape::Binary { b"a\nb" } else { b"x\r\n" };
                 got.push(match pool.deliver(&from, &[to], None, message(octets, shape)).await {
                     Ok(replies) => replies[0].code().to_string(),

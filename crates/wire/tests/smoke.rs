@@ -92,6 +92,8 @@ fn the_laws_hold_for_mutated_sessions() {
         let mut dice = StdRng::seed_from_u64(7);
         for seed in seeds(name) {
             law(&seed);
+            // Clients wait for answers that do not come.
+            let inputs = if name == "smtp_client" { inputs / 4 } else { inputs };
             for _ in 0..inputs {
                 law(&mutate(&seed, &mut dice));
             }

@@ -1,7 +1,7 @@
 //! `directory`: whose keys mail is sealed to on delivery. Entries are added only if a trial message could be sealed to them. The addresses that are
 //! printed are those that somebody asked about.
 
-use flow::directory::{Address, Directory, Entry, Lookup, Owner, Tried, Unusable, trial, try_owner};
+use flow::directory::{Address, Directory, DirectoryError, Entry, Lookup, Owner, Tried, Unusable, trial, try_owner};
 use serde::Serialize;
 
 use crate::{
@@ -101,10 +101,9 @@ fn add(home: &Home, directory: &Directory, name: &Address, file: &std::path::Pat
         )
         .hint("whoever holds its key would read this mail; if that is right, say --force"));
     }
-    let before = match wait_for(directory.source().find(&[name.as_str().to_owned()]))? {
-        Some(Entry::Keys(octets)) => {
-            Owner::parse(&octets, 0).map_or_else(|_| vec!["an unusable key".to_owned()], |owner| owner.fingerprints())
-        }
+    let before = match wait_for(standing(directory, name))? {
+        Some(Entry::Keys(octets)) => Owner::parse(&octets, clock::now())
+            .map_or_else(|why| vec![format!("an entry that was of no use: {why}")], |owner| owner.fingerprints()),
         Some(Entry::Alias(other)) => vec![format!("an alias of {other}")],
         None => Vec::new(),
     };
@@ -125,6 +124,14 @@ fn add(home: &Home, directory: &Directory, name: &Address, file: &std::path::Pat
     }
     tell("Compare them with what the owner sees: `sealpost key list`, `gpg --fingerprint`.");
     Ok(())
+}
+
+/// What stands under a name now. A directory that is not there yet is made by the first entry.
+async fn standing(directory: &Directory, name: &Address) -> Result<Option<Entry>, DirectoryError> {
+    match directory.source().find(&[name.as_str().to_owned()]).await {
+        Err(DirectoryError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        found => found,
+    }
 }
 
 /// For whom a file says that it is.
