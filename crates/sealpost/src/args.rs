@@ -82,6 +82,9 @@ pub enum Command {
     #[cfg(feature = "open")]
     #[command(subcommand)]
     Held(Held),
+    /// Look at what a forwarder has taken and not handed on yet; have it tried, or drop it
+    #[command(subcommand)]
+    Queue(QueueCommand),
     /// Look at config, keys and mailboxes; say what is wrong and what to do
     Check(Check),
     /// Print completions for a shell
@@ -489,6 +492,42 @@ pub enum DirectoryCommand {
         #[command(flatten)]
         place: Where,
     },
+}
+
+#[derive(Subcommand, Debug)]
+pub enum QueueCommand {
+    /// Show what waits, what failed, and why
+    List {
+        #[command(flatten)]
+        flow: QueueFlow,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Have it tried now, also what failed
+    Retry {
+        /// Which one, as `queue list` shows it
+        #[arg(conflicts_with = "all")]
+        id: Option<String>,
+        /// All of them
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        flow: QueueFlow,
+    },
+    /// Remove it for good; nobody is told
+    Drop {
+        /// Which one, as `queue list` shows it
+        id: String,
+        #[command(flatten)]
+        flow: QueueFlow,
+    },
+}
+
+#[derive(Args, Debug)]
+pub struct QueueFlow {
+    /// The flow whose queue it is [default: the only one that forwards mail]
+    #[arg(long, value_name = "NAME")]
+    pub flow: Option<String>,
 }
 
 #[derive(Args, Debug)]

@@ -185,7 +185,6 @@ pub enum Which {
 pub(super) mod state {
     pub(in super::super) const WAITING: i64 = 0;
     pub(in super::super) const FAILED: i64 = 1;
-    pub(in super::super) const ARRIVED: i64 = 2;
 }
 
 pub(super) fn kind(number: i64) -> Kind {
