@@ -59,7 +59,7 @@ fn broken_connections_neither_lose_nor_double() {
         Action::No,
         Action::Bye,
     ] {
-        for (command, which) in [("APPEND", Which::Every(3)), ("UID FETCH", Which::Every(2)), ("SELECT", Which::Nth(1))]
+        for (command, which) in [("APPEND", Which::Every(3)), ("UID FETCH", Which::Every(3)), ("SELECT", Which::Nth(1))]
         {
             let home = tempfile::tempdir().unwrap();
             let scene = Scene::new(home.path());
@@ -68,9 +68,9 @@ fn broken_connections_neither_lose_nor_double() {
             let station = Station::open(&scene, choice(&scene, account(faults.address(), "alice", "alice-pw")));
             let sent: Vec<Vec<u8>> = (0..12).map(mail).collect();
             for one in &sent {
-                until("it is taken", || station.send(one).starts_with("250"));
+                until(&format!("taken {command} {action:?}"), || station.send(one).starts_with("250"));
             }
-            until("all are there", || station.count("arrived") + station.count("found") == 12);
+            until(&format!("there {command} {action:?}"), || station.count("arrived") + station.count("found") == 12);
             assert_once(&scene, &octets(inbox(store.imap(), "alice")), sent);
             assert!(!faults.fired().is_empty(), "{command} {action:?}");
         }

@@ -12,5 +12,6 @@ mod batch;
 mod flow;
 mod account;
 mod delivery;
+mod forward;
 mod demo;
 mod bridge;
