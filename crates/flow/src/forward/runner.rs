@@ -175,6 +175,9 @@ impl Runner {
             if let Ok(tally) = self.spool.tally().await {
                 self.counts.queue(tally.waiting, tally.failed, tally.octets);
             }
+            let in_hand = self.lock().iter().map(|id| MessageId(*id)).collect();
+            // What fails here is tried again at the next step.
+            let _ = self.spool.adopt(in_hand, self.schedule.grace()).await;
             while self.look().await && !stop.load(Ordering::Relaxed) {}
         }
     }
@@ -190,8 +193,7 @@ impl Runner {
         if free == 0 || !self.spool.holds() {
             return false;
         }
-        let in_hand: Vec<MessageId> = self.lock().iter().map(|id| MessageId(*id)).collect();
-        let Ok(rows) = self.spool.take(free.min(MANY), in_hand).await else { return false };
+        let Ok(rows) = self.spool.take(free.min(MANY)).await else { return false };
         let some = !rows.is_empty();
         for row in rows {
             let Ok(place) = Arc::clone(&self.under_way).acquire_owned().await else { return false };
@@ -277,6 +279,7 @@ impl Runner {
         let event = if why == Obstacle::Unknown { Event::Unknown } else { Event::Retried };
         self.note(event, Some(why), id);
         let wait = self.schedule.after(tries.saturating_add(1));
+        let wait = if look { wait.max(self.schedule.grace()) } else { wait };
         self.settle(Change::Later { id, wait, why, look }, None).await;
         drop(hold);
     }

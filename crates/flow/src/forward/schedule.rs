@@ -12,12 +12,17 @@ pub struct Schedule {
     steps: Vec<Duration>,
     /// After so long it is not tried by itself any more.
     expire: Duration,
+    /// A target that broke off may still be at work on what it was given; so long it is left alone before the copy is looked for.
+    grace: Duration,
 }
+
+/// The usual grace.
+const GRACE: Duration = Duration::from_secs(5);
 
 impl Default for Schedule {
     fn default() -> Schedule {
         let steps = [30, 120, 480, 1800, 7200, 14_400].map(Duration::from_secs).to_vec();
-        Schedule { steps, expire: Duration::from_secs(5 * 86_400) }
+        Schedule { steps, expire: Duration::from_secs(5 * 86_400), grace: GRACE }
     }
 }
 
@@ -25,7 +30,18 @@ impl Schedule {
     /// What is not said is as usual. No steps at all are none said.
     pub fn new(steps: Vec<Duration>, expire: Option<Duration>) -> Schedule {
         let usual = Schedule::default();
-        Schedule { steps: if steps.is_empty() { usual.steps } else { steps }, expire: expire.unwrap_or(usual.expire) }
+        let steps = if steps.is_empty() { usual.steps } else { steps };
+        Schedule { steps, expire: expire.unwrap_or(usual.expire), grace: usual.grace }
+    }
+
+    /// With another grace.
+    pub fn with_grace(self, grace: Duration) -> Schedule {
+        Schedule { grace, ..self }
+    }
+
+    /// How long a target that broke off is left alone.
+    pub(crate) fn grace(&self) -> Duration {
+        self.grace
     }
 
     /// How long to wait after so many tries.

@@ -11,6 +11,7 @@ mod sqlite;
 mod postgres;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use sealed::identity::MessageId;
 use tempfile::SpooledTempFile;
@@ -64,9 +65,15 @@ impl Spool {
         at_its_place!(self, place => place.write(changes).await)
     }
 
-    /// Copies whose time has come, at most `most`; from now on they are this node's. `in_hand`: those that it has already.
-    pub(crate) async fn take(&self, most: usize, in_hand: Vec<MessageId>) -> Result<Vec<Row>, SpoolError> {
-        at_its_place!(self, place => place.take(most, in_hand).await)
+    /// Copies that nobody has in hand any more, since whoever had them is gone, are to be looked for at their target, after `grace`. `in_hand`: those
+    /// that this node has.
+    pub(crate) async fn adopt(&self, in_hand: Vec<MessageId>, grace: Duration) -> Result<(), SpoolError> {
+        at_its_place!(self, place => place.adopt(in_hand, grace).await)
+    }
+
+    /// Copies whose time has come, at most `most`; from now on they are this node's.
+    pub(crate) async fn take(&self, most: usize) -> Result<Vec<Row>, SpoolError> {
+        at_its_place!(self, place => place.take(most).await)
     }
 
     /// The octets of a copy, written to `to`, which comes back.

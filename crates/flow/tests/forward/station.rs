@@ -47,7 +47,7 @@ pub(crate) fn choice(scene: &Scene, sink: Sink) -> Choice {
         sink,
         spool: Spool::sqlite(scene.home.join("state/spool.db"), "forward"),
         rates: Rates::default(),
-        schedule: Schedule::new(vec![Duration::from_millis(200)], None),
+        schedule: Schedule::new(vec![Duration::from_millis(200)], None).with_grace(Duration::from_millis(500)),
         trusts: true,
     }
 }

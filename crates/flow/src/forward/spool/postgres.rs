@@ -53,7 +53,8 @@ const MIGRATIONS: [&str; 1] = ["
         why TEXT,
         node BYTEA
     );
-    CREATE INDEX sealpost_item_due ON sealpost_item (flow, due) WHERE state = 0;
+    CREATE INDEX sealpost_item_due ON sealpost_item (flow, due) WHERE state = 0 AND node IS NULL;
+    CREATE INDEX sealpost_item_held ON sealpost_item (flow) WHERE state = 0 AND node IS NOT NULL;
     CREATE INDEX sealpost_item_failed ON sealpost_item (flow) WHERE state = 1;
     CREATE INDEX sealpost_item_arrived ON sealpost_item (due) WHERE state = 2;
     CREATE TABLE sealpost_piece (
@@ -180,21 +181,33 @@ impl Postgres {
         if copied == new.length { Ok(Written::Now) } else { Err(SpoolError::NotWhole) }
     }
 
-    pub(super) async fn take(&self, most: usize, in_hand: Vec<MessageId>) -> Result<Vec<Row>, SpoolError> {
+    pub(super) async fn adopt(&self, in_hand: Vec<MessageId>, grace: Duration) -> Result<(), SpoolError> {
         let client = self.client().await?;
         let text = format!(
-            "UPDATE sealpost_item SET look = look OR node IS NOT NULL, node = $1 WHERE id IN (
-                 SELECT id FROM sealpost_item AS item WHERE flow = $2 AND state = 0 AND due <= {NOW}
-                 AND (node IS NULL OR (node = $1 AND NOT id = ANY($3))
+            "UPDATE sealpost_item SET look = TRUE, node = NULL, due = greatest(due, {NOW} + $4) WHERE id IN (
+                 SELECT id FROM sealpost_item AS item WHERE flow = $2 AND state = 0
+                 AND ((node = $1 AND NOT id = ANY($3))
                       OR (node <> $1 AND NOT EXISTS (SELECT FROM sealpost_node AS live
                                      WHERE live.id = item.node AND live.until > {NOW})))
-                 ORDER BY due LIMIT $4 FOR UPDATE SKIP LOCKED)
-             RETURNING id, kind, envelope, expectation, length, received, tries, look"
+                 FOR UPDATE SKIP LOCKED)"
         );
         let in_hand: Vec<&[u8]> = in_hand.iter().map(|id| id.0.as_slice()).collect();
+        let statement = client.prepare_cached(&text).await?;
+        client.execute(&statement, &[&self.node, &self.flow, &in_hand, &millis(grace)]).await?;
+        Ok(())
+    }
+
+    pub(super) async fn take(&self, most: usize) -> Result<Vec<Row>, SpoolError> {
+        let client = self.client().await?;
+        let text = format!(
+            "UPDATE sealpost_item SET node = $1 WHERE id IN (
+                 SELECT id FROM sealpost_item WHERE flow = $2 AND state = 0 AND due <= {NOW} AND node IS NULL
+                 ORDER BY due LIMIT $3 FOR UPDATE SKIP LOCKED)
+             RETURNING id, kind, envelope, expectation, length, received, tries, look"
+        );
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let statement = client.prepare_cached(&text).await?;
-        let rows = client.query(&statement, &[&self.node, &self.flow, &in_hand, &most]).await?;
+        let rows = client.query(&statement, &[&self.node, &self.flow, &most]).await?;
         rows.iter()
             .map(|row| {
                 Ok(Row {

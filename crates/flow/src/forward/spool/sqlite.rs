@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::io::{Read, Seek, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, params};
 use sealed::identity::{MessageId, random};
@@ -48,7 +48,9 @@ const MIGRATIONS: [&str; 1] = ["
         why TEXT,
         node BLOB
     ) STRICT;
-    CREATE INDEX item_due ON item (flow, due) WHERE state = 0;
+    CREATE INDEX item_due ON item (flow, due) WHERE state = 0 AND node IS NULL;
+    CREATE INDEX item_held ON item (flow) WHERE state = 0 AND node IS NOT NULL;
+    CREATE INDEX item_waiting ON item (flow, received) WHERE state = 0;
     CREATE INDEX item_failed ON item (flow) WHERE state = 1;
     CREATE INDEX item_arrived ON item (due) WHERE state = 2;
     CREATE TABLE piece (
@@ -84,20 +86,42 @@ impl Sqlite {
         (changes, written)
     }
 
-    pub(super) async fn take(&self, most: usize, in_hand: Vec<MessageId>) -> Result<Vec<Row>, SpoolError> {
+    pub(super) async fn adopt(&self, in_hand: Vec<MessageId>, grace: Duration) -> Result<(), SpoolError> {
         let (flow, node) = (self.flow.clone(), self.node);
         self.with(move |connection| {
             let in_hand: HashSet<[u8; 16]> = in_hand.iter().map(|id| id.0).collect();
-            let text = "SELECT id, kind, envelope, expectation, length, received, tries, look, node IS NOT NULL
-                        FROM item WHERE flow = ?1 AND state = 0 AND due <= ?2 ORDER BY due LIMIT ?3";
+            let text = "SELECT id, node FROM item WHERE flow = ?1 AND state = 0 AND node IS NOT NULL";
+            let mut held = connection.prepare_cached(text)?;
+            let rows = held.query_map([&flow], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, [u8; 16]>(1)?)))?;
+            let rows = rows.collect::<Result<Vec<_>, _>>()?;
+            let gone = |(id, holder): &([u8; 16], [u8; 16])| *holder != node || !in_hand.contains(id);
+            let gone: Vec<[u8; 16]> = rows.into_iter().filter(gone).map(|(id, _)| id).collect();
+            if !gone.is_empty() {
+                let transaction = connection.unchecked_transaction()?;
+                let text = "UPDATE item SET look = 1, node = NULL, due = max(due, ?2) WHERE id = ?1";
+                let due = now().saturating_add(millis(grace));
+                for id in gone {
+                    transaction.prepare_cached(text)?.execute(params![id, due])?;
+                }
+                transaction.commit()?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    pub(super) async fn take(&self, most: usize) -> Result<Vec<Row>, SpoolError> {
+        let (flow, node) = (self.flow.clone(), self.node);
+        self.with(move |connection| {
+            let text = "SELECT id, kind, envelope, expectation, length, received, tries, look FROM item
+                        WHERE flow = ?1 AND state = 0 AND node IS NULL AND due <= ?2 ORDER BY due LIMIT ?3";
             let mut due = connection.prepare_cached(text)?;
-            let enough = i64::try_from(most.saturating_add(in_hand.len())).unwrap_or(i64::MAX);
-            let rows = due.query_map(params![flow, now(), enough], row)?.collect::<Result<Vec<_>, _>>()?;
-            let rows: Vec<Row> = rows.into_iter().filter(|row| !in_hand.contains(&row.id.0)).take(most).collect();
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            let rows = due.query_map(params![flow, now(), most], row)?.collect::<Result<Vec<_>, _>>()?;
             if !rows.is_empty() {
                 let transaction = connection.unchecked_transaction()?;
-                let text = "UPDATE item SET look = look OR node IS NOT NULL, node = ?2 WHERE id = ?1";
                 for row in &rows {
+                    let text = "UPDATE item SET node = ?2 WHERE id = ?1";
                     transaction.prepare_cached(text)?.execute(params![row.id.0, node])?;
                 }
                 transaction.commit()?;
@@ -330,8 +354,7 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         length: unsigned(row.get(4)?),
         received: UnixSeconds(row.get(5)?),
         tries: row.get(6)?,
-        // Whoever had it in hand is gone: he may have handed it on.
-        look: row.get::<_, bool>(7)? || row.get::<_, bool>(8)?,
+        look: row.get(7)?,
     })
 }
 
