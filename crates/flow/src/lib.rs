@@ -33,6 +33,7 @@ pub mod watch;
 
 pub mod directory;
 pub mod delivery;
+pub mod forward;
 
 pub use plan::{Plan, plan};
 pub use progress::Progress;

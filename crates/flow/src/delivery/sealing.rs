@@ -149,6 +149,7 @@ fn seal_anew(settings: &Settings, mail: &Mail, whose: &Whose, envelope: Vec<Stri
         profile: whose.profile,
         policy: whose.policy,
         outer_id: OuterId::Kept,
+        outer_from: None,
         compression: settings.compression,
         padding: settings.padding,
         id: NewId::Random,
