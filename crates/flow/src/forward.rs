@@ -7,6 +7,7 @@ pub mod resolver;
 
 mod results;
 
+pub mod verdict;
 pub mod evidence;
 pub mod checks;
 pub mod rewrite;

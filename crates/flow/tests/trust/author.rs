@@ -7,10 +7,11 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::Ed25519KeyPair;
 use base64_simd::STANDARD;
-use flow::forward::checks::{Checks, Client, Verdict};
+use flow::forward::checks::{Checks, Client};
 use flow::forward::dkim::Signer;
 use flow::forward::evidence::Evidence;
 use flow::forward::resolver::Resolver;
+use flow::forward::verdict::Verdict;
 use testbed::{Names, Record};
 
 /// Our name in the results.

@@ -1,6 +1,6 @@
 //! Verdicts on mail that comes in: true, forged, not to be checked.
 
-use flow::forward::checks::{Action, Authors, Said, Strictness, Wish};
+use flow::forward::verdict::{Action, Authors, Said, Strictness, Wish};
 use testbed::{Names, Record};
 
 use crate::author::{SERVER, STRANGER, check, domain, mail, signed};

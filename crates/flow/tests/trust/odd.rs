@@ -1,8 +1,9 @@
 //! No message, no word of a client, no record breaks the checks.
 
-use flow::forward::checks::{Checks, Client, Strictness};
+use flow::forward::checks::{Checks, Client};
 use flow::forward::evidence::Evidence;
 use flow::forward::resolver::Resolver;
+use flow::forward::verdict::Strictness;
 use proptest::prelude::*;
 use testbed::{Names, Record};
 
