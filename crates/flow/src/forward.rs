@@ -2,7 +2,20 @@
 //!
 //! In: the settings of a forward flow. Out: every message that was answered 250 at its target, once, or in the queue, sealed. Two halves that meet
 //! in the spool: `intake.rs` takes, seals and keeps; `runner.rs` puts and settles. Nobody is ever sent a bounce: what cannot be handed on stays,
-//! and the owner is told. Never depends on `open`; nothing in clear touches the disk.
+//! and the owner is told. What is believed of mail that comes in: `checks.rs`; what others may believe of what goes out: `rewrite.rs`, `dkim.rs`,
+//! `return_path.rs`. Never depends on `open`; nothing in clear touches the disk.
+
+pub mod resolver;
+
+mod results;
+
+pub mod verdict;
+pub mod evidence;
+pub mod checks;
+pub mod rewrite;
+pub mod dkim;
+pub mod return_path;
+pub mod note;
 
 pub mod obstacle;
 pub mod schedule;
@@ -23,7 +36,6 @@ mod hop;
 mod append;
 mod target;
 mod sealing;
-mod notice;
 mod runner;
 mod intake;
 mod door;
@@ -36,5 +48,5 @@ pub use recipients::Recipients;
 pub use runner::{Tell, Told};
 pub use schedule::Schedule;
 pub use serve::{Controls, ForwardError, serve};
-pub use settings::{Settings, Sink};
+pub use settings::{Own, Settings, Sink};
 pub use spool::{Item, Kind, Spool, SpoolError, Standing, Tally, Which};

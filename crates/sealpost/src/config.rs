@@ -147,6 +147,8 @@ struct WrittenSource {
     recipients: Option<Vec<String>>,
     per_ip: Option<u32>,
     per_sender: Option<u32>,
+    checks: Option<String>,
+    resolver: Option<std::net::SocketAddr>,
 }
 
 /// `seal = { to = "alice@example.org", … }`
@@ -276,11 +278,12 @@ impl WrittenSource {
 
     /// For whom mail is forwarded, if it is.
     fn whom(&mut self) -> Result<Option<WrittenFor>, String> {
-        let (per_ip, per_sender) = (self.per_ip, self.per_sender);
+        let (per_ip, per_sender, resolver) = (self.per_ip, self.per_sender, self.resolver);
+        let checks = self.checks.take();
         match self.recipients.take() {
-            Some(recipients) => Ok(Some(WrittenFor { recipients, per_ip, per_sender })),
-            None if per_ip.is_some() || per_sender.is_some() => {
-                Err("`per-ip` and `per-sender` are for mail that is forwarded, whose `source` says `for`".to_owned())
+            Some(recipients) => Ok(Some(WrittenFor { recipients, per_ip, per_sender, checks, resolver })),
+            None if per_ip.is_some() || per_sender.is_some() || checks.is_some() || resolver.is_some() => {
+                Err("`per-ip`, `per-sender`, `checks` and `resolver` are for mail that is forwarded, whose `source` says `for`".to_owned())
             }
             None => Ok(None),
         }
@@ -386,7 +389,7 @@ fn sink<'de, D: Deserializer<'de>>(from: D) -> Result<Option<WrittenSink>, D::Er
 }
 
 /// Keys and words that a config may hold, for suggestions.
-const KNOWN: [&str; 65] = [
+const KNOWN: [&str; 72] = [
     "bridge",
     "flow",
     "source",
@@ -452,6 +455,13 @@ const KNOWN: [&str; 65] = [
     "spool",
     "retry",
     "expire",
+    "checks",
+    "resolver",
+    "from",
+    "dkim-selector",
+    "dkim-key",
+    "report",
+    "tag",
 ];
 
 impl Config {

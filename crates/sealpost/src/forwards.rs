@@ -6,6 +6,10 @@ use std::{
 };
 
 use flow::delivery::Listen;
+use flow::forward::{
+    Own, checks::Checks, dkim::Signer, resolver::Resolver, return_path::ReturnPath, rewrite::Forwarder,
+    verdict::Strictness,
+};
 use flow::forward::{Recipients, Schedule, Settings, Sink, Spool};
 use seal::Padding;
 use wire::smtp::Dialect;
@@ -46,6 +50,8 @@ pub fn settings(
     Ok(Settings {
         name: name.to_owned(),
         listen: Listen { socket: sockets.take(&place), place },
+        checks: checks(flow, &session.hello)?,
+        own: own(home, flow, &session.hello)?,
         sink: sink(home, config, flow, &session.hello, stop)?,
         session,
         recipients: Recipients::new(flow.recipients.clone()),
@@ -88,13 +94,44 @@ fn is_shared(queue: &Queue) -> bool {
     named.starts_with("postgres://") || named.starts_with("postgresql://")
 }
 
+/// Who checks mail of strangers.
+fn checks(flow: &Forward, hello: &str) -> Result<Option<(Checks, Strictness)>, Failure> {
+    let Some(strictness) = flow.checks else { return Ok(None) };
+    let resolver = match flow.resolver {
+        Some(server) => Resolver::at(server),
+        None => Resolver::system(),
+    };
+    let resolver = resolver.map_err(|error| {
+        Failure::new(Exit::Config, error)
+            .hint("name a server: resolver = \"127.0.0.1:53\"; or leave the checks to another server: checks = \"off\"")
+    })?;
+    Ok(Some((Checks::new(resolver, flow.door.options.authserv_id.as_deref().unwrap_or(hello)), strictness)))
+}
+
+/// In whose name mail goes on.
+fn own(home: &Home, flow: &Forward, hello: &str) -> Result<Option<Own>, Failure> {
+    let config::forward::Sink::Hop { own: Some(name), .. } = &flow.sink else { return Ok(None) };
+    let wrong = |what: String| {
+        Failure::new(Exit::Config, what).hint("docs/forwarder.md shows a whole config, and how the key is made")
+    };
+    let domain = name.from.rsplit_once('@').map_or("", |(_, domain)| domain);
+    let forwarder = Forwarder::new(&name.from, hello)
+        .ok_or_else(|| wrong("`from` is a plain address, and `hello` the plain name of this server".to_owned()))?;
+    let file = home.at(&name.key);
+    let pem = std::fs::read(&file).doing(Exit::Config, format_args!("cannot read the dkim-key {}", file.display()))?;
+    let signer = Signer::new(domain).and_then(|signer| signer.with_key(&name.selector, &pem));
+    let signer = signer.map_err(|error| wrong(format!("`dkim-key`: {error}")))?;
+    let return_path = ReturnPath::new(&home.dedup()?, domain);
+    Ok(Some(Own { forwarder, signer, return_path }))
+}
+
 fn sink(home: &Home, config: &Config, flow: &Forward, hello: &str, stop: &Arc<AtomicBool>) -> Result<Sink, Failure> {
     Ok(match &flow.sink {
         config::forward::Sink::Account { account, mailbox } => Sink::Account {
             account: accounts::account(home, config.account(account)?, stop)?,
             mailbox: mailbox.clone(),
         },
-        config::forward::Sink::Hop { hop, auth, to } => {
+        config::forward::Sink::Hop { hop, auth, to, .. } => {
             let mut next = deliveries::next_hop(home, hop, Some(hello))?;
             if let Some(account) = auth {
                 let account = config.account(account)?;

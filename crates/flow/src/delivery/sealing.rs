@@ -11,7 +11,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use mail::HeaderSection;
 use seal::RecipientKey;
-use seal::{Compression, NewId, OuterId, Padding, Policy, Sealing};
+use seal::{Compression, NewId, OuterFrom, OuterId, Padding, Policy, Sealing};
 use sealed::identity::{AccountId, Profile};
 use sealed::index::Way;
 use sealed::outer::read_header_section;
@@ -48,6 +48,8 @@ pub(crate) struct How<'a> {
     pub(crate) padding: Padding,
     /// Which Message-ID stands outside.
     pub(crate) outer_id: OuterId,
+    /// Who stands outside in the author's place.
+    pub(crate) outer_from: Option<OuterFrom>,
     pub(crate) id: NewId<'a>,
     pub(crate) way: Way,
     /// What the trusted receiving system said of the message.
@@ -177,6 +179,7 @@ fn seal_anew(how: &How<'_>, mail: &Mail, whose: &Whose, envelope: Vec<String>) -
         profile: whose.profile,
         policy: whose.policy,
         outer_id: how.outer_id,
+        outer_from: how.outer_from.clone(),
         compression: how.compression,
         padding: how.padding,
         id: how.id,

@@ -109,6 +109,7 @@ impl Settings {
             compression: self.compression,
             padding: self.padding,
             outer_id: OuterId::Kept,
+            outer_from: None,
             id: NewId::Random,
             way: Way::Delivery,
             said: Said::Within(self.authserv_id.as_deref()),

@@ -12,6 +12,7 @@ use crate::forward::intake::{Client, Intake, Taken};
 
 /// A message that is begun.
 struct Begun {
+    client: Client,
     from: MailFrom,
     recipients: Vec<RcptTo>,
 }
@@ -26,9 +27,9 @@ pub(crate) async fn attend(
     let mut begun: Option<Begun> = None;
     loop {
         match session.next().await? {
-            Request::Mail(from) => match intake.sender(client(session, peer), &from) {
+            Request::Mail(from) => match intake.sender(&client(session, peer), &from) {
                 Ok(()) => {
-                    begun = Some(Begun { from, recipients: Vec::new() });
+                    begun = Some(Begun { client: client(session, peer), from, recipients: Vec::new() });
                     session.reply(&Reply::new(250, (2, 1, 0), "sender ok")).await?;
                 }
                 Err(reply) => {
@@ -36,24 +37,26 @@ pub(crate) async fn attend(
                     session.reply(&reply).await?;
                 }
             },
-            Request::Rcpt(to) => match (&mut begun, intake.recipient(&to)) {
-                (Some(begun), Ok(())) => {
-                    begun.recipients.push(to);
-                    session.reply(&Reply::new(250, (2, 1, 5), "recipient ok")).await?;
-                }
-                (Some(_), Err(reply)) => session.reply(&reply).await?,
-                (None, _) => session.reply(&Reply::new(503, (5, 5, 1), "MAIL first")).await?,
+            Request::Rcpt(to) => match &mut begun {
+                Some(begun) => match intake.recipient(&begun.from, &to) {
+                    Ok(()) => {
+                        begun.recipients.push(to);
+                        session.reply(&Reply::new(250, (2, 1, 5), "recipient ok")).await?;
+                    }
+                    Err(reply) => session.reply(&reply).await?,
+                },
+                None => session.reply(&Reply::new(503, (5, 5, 1), "MAIL first")).await?,
             },
             Request::Content => {
-                let Some(Begun { from, recipients }) = begun.take() else {
+                let Some(begun) = begun.take() else {
                     session.reply(&Reply::new(503, (5, 5, 1), "MAIL first")).await?;
                     continue;
                 };
                 let count = match session.dialect() {
                     Dialect::Smtp => 1,
-                    Dialect::Lmtp => recipients.len(),
+                    Dialect::Lmtp => begun.recipients.len(),
                 };
-                if let Some(reply) = content(session, intake, from, recipients, temporary).await? {
+                if let Some(reply) = content(session, intake, begun, temporary).await? {
                     session.reply_all(&vec![reply; count]).await?;
                 }
             }
@@ -76,11 +79,14 @@ pub(crate) enum Peer {
 fn client(session: &Session, peer: Peer) -> Client {
     let client = session.client();
     match peer {
-        Peer::Stranger => Client::Stranger(client.address),
+        Peer::Stranger => {
+            client.address.map_or(Client::Trusted, |ip| Client::Stranger { ip, helo: client.name.clone() })
+        }
         Peer::Trusted => {
-            let said = client.xforward.as_ref().and_then(|said| said.get("ADDR"));
-            let said = said.and_then(|address| address.trim_start_matches("IPV6:").parse().ok());
-            said.map_or(Client::Trusted, |address| Client::Stranger(Some(address)))
+            let said = |name| client.xforward.as_ref().and_then(|said| said.get(name));
+            let ip = said("ADDR").and_then(|address| address.trim_start_matches("IPV6:").parse().ok());
+            let helo = said("HELO").unwrap_or_default().to_owned();
+            ip.map_or(Client::Trusted, |ip| Client::Stranger { ip, helo })
         }
     }
 }
@@ -89,10 +95,10 @@ fn client(session: &Session, peer: Peer) -> Client {
 async fn content(
     session: &mut Session,
     intake: &Intake,
-    from: MailFrom,
-    recipients: Vec<RcptTo>,
+    begun: Begun,
     temporary: &Path,
 ) -> Result<Option<Reply>, SessionError> {
+    let Begun { client, from, recipients } = begun;
     let mut taking = Taking::new(from.size, temporary);
     let (shape, kept) = match session.receive(&mut |octets| taking.take(octets)).await? {
         Received::Whole { shape, kept } => (shape, kept),
@@ -101,7 +107,7 @@ async fn content(
     Ok(Some(match kept.and_then(|()| taking.finish(shape)) {
         Ok(mail) => {
             intake.runner.sealer.counts.took(mail.length());
-            intake.take_in(Taken { mail, from, recipients }).await
+            intake.take_in(Taken { mail, client, from, recipients }).await
         }
         // No space, as a rule. Nobody has lost anything: the sender keeps the message.
         Err(_) => Reply::new(452, (4, 3, 1), "no space for the message now"),

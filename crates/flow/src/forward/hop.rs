@@ -2,8 +2,9 @@
 //!
 //! In: a copy. Out: a receipt, or what stood in the way. What is sealed is ASCII in short lines and asks for no extension but what its addresses need.
 
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use wire::smtp::client::{Content, DeliverError, NextHop, Pool};
 use wire::smtp::{Body, MailFrom, RcptTo};
@@ -11,6 +12,7 @@ use wire::smtp::{Body, MailFrom, RcptTo};
 use crate::forward::arrived::Arrived;
 use crate::forward::obstacle::Obstacle;
 use crate::forward::parcel::{Evidence, Headed, Parcel};
+use crate::forward::settings::Own;
 use crate::forward::trace::mark;
 
 /// Another server.
@@ -18,13 +20,14 @@ pub(crate) struct Hop {
     pool: Pool,
     hello: String,
     to: Option<String>,
+    own: Option<Arc<Own>>,
 }
 
 impl Hop {
     /// `to`: for this address; none: for the one that a copy came for.
-    pub(crate) fn new(hop: NextHop, to: Option<String>) -> Hop {
+    pub(crate) fn new(hop: NextHop, to: Option<String>, own: Option<Arc<Own>>) -> Hop {
         let hello = hop.hello.clone();
-        Hop { pool: Pool::new(hop), hello, to }
+        Hop { pool: Pool::new(hop), hello, to, own }
     }
 
     /// Octets of the largest copy that it takes, as it said last.
@@ -38,7 +41,9 @@ impl Hop {
     }
 
     pub(crate) async fn put(&self, parcel: Parcel) -> Result<Arrived, Obstacle> {
-        let head = mark(&parcel.envelope.to.address, &self.hello, &parcel.name(), parcel.received.0).into_bytes();
+        let (parcel, signature) = self.sign(parcel).await?;
+        let mut head = mark(&parcel.envelope.to.address, &self.hello, &parcel.name(), parcel.received.0).into_bytes();
+        head.extend_from_slice(&signature);
         let mut to = parcel.envelope.to.clone();
         if let Some(address) = &self.to {
             to.address.clone_from(address);
@@ -55,6 +60,22 @@ impl Hop {
             },
             Err(error) => Err(obstacle(&error)),
         }
+    }
+}
+
+impl Hop {
+    /// Fields of our own signature; none without a name of our own, and none for what goes on in its author's.
+    async fn sign(&self, mut parcel: Parcel) -> Result<(Parcel, Vec<u8>), Obstacle> {
+        let Some(own) = self.own.clone().filter(|_| !matches!(parcel.evidence, Evidence::AsItCame(_))) else {
+            return Ok((parcel, Vec::new()));
+        };
+        let signed = tokio::task::spawn_blocking(move || {
+            parcel.octets.rewind().map_err(|_| Obstacle::Unwritable)?;
+            let signature = own.signer.sign(&mut parcel.octets).map_err(|_| Obstacle::Unwritable)?;
+            parcel.octets.rewind().map_err(|_| Obstacle::Unwritable)?;
+            Ok((parcel, signature))
+        });
+        signed.await.unwrap_or(Err(Obstacle::Unwritable))
     }
 }
 

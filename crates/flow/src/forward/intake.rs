@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use sealed::identity::MessageId;
 use store::{Fate, UnixSeconds};
 use tokio::sync::Semaphore;
 use wire::smtp::{MailFrom, RcptTo, Reply};
@@ -15,16 +16,22 @@ use crate::delivery::carry::refusal;
 use crate::delivery::mail::Mail;
 use crate::delivery::{OnFailure, Trouble};
 use crate::forward::arrived::Kept;
+use crate::forward::checks::{self, Checks};
 use crate::forward::counts::Event;
 use crate::forward::envelope::Envelope;
+use crate::forward::evidence as proof;
+use crate::forward::note::What;
 use crate::forward::obstacle::Obstacle;
 use crate::forward::parcel::{Evidence, Parcel};
 use crate::forward::rate::Rate;
 use crate::forward::recipients::Recipients;
-use crate::forward::runner::{Runner, Told};
-use crate::forward::sealing::Arrival;
+use crate::forward::return_path::ReturnPath;
+use crate::forward::rewrite::Author;
+use crate::forward::runner::{News, Runner, Told};
+use crate::forward::sealing::{Arrival, Found};
 use crate::forward::spool::{Kind, Written};
 use crate::forward::trace::{Path, path};
+use crate::forward::verdict::{Action, Strictness};
 
 /// Messages that are sealed or written at once; further ones wait, and their senders with them.
 const UNDER_WAY: usize = 64;
@@ -36,15 +43,20 @@ pub(crate) struct Intake {
     pub(crate) runner: Arc<Runner>,
     recipients: Recipients,
     rate: Rate,
+    checks: Option<(Checks, Strictness)>,
     cores: Semaphore,
     under_way: Semaphore,
 }
 
 /// Who sends a message.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Client {
     /// An address of the network.
-    Stranger(Option<IpAddr>),
+    Stranger {
+        ip: IpAddr,
+        /// What it calls itself.
+        helo: String,
+    },
     /// A server that is trusted, which has its own limits.
     Trusted,
 }
@@ -52,21 +64,27 @@ pub(crate) enum Client {
 /// A message that was taken, with its envelope.
 pub(crate) struct Taken {
     pub(crate) mail: Mail,
+    pub(crate) client: Client,
     pub(crate) from: MailFrom,
     pub(crate) recipients: Vec<RcptTo>,
 }
 
 impl Intake {
-    pub(crate) fn new(runner: Arc<Runner>, recipients: Recipients, rate: Rate) -> Intake {
+    pub(crate) fn new(
+        runner: Arc<Runner>,
+        recipients: Recipients,
+        rate: Rate,
+        checks: Option<(Checks, Strictness)>,
+    ) -> Intake {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let (cores, under_way) = (Semaphore::new(cores), Semaphore::new(UNDER_WAY));
-        Intake { runner, recipients, rate, cores, under_way }
+        Intake { runner, recipients, rate, checks, cores, under_way }
     }
 
     /// May this sender begin a message now?
-    pub(crate) fn sender(&self, client: Client, from: &MailFrom) -> Result<(), Reply> {
+    pub(crate) fn sender(&self, client: &Client, from: &MailFrom) -> Result<(), Reply> {
         match client {
-            Client::Stranger(address) if !self.rate.may_send(address, &from.address, Instant::now()) => {
+            Client::Stranger { ip, .. } if !self.rate.may_send(Some(*ip), &from.address, Instant::now()) => {
                 Err(self.refuse(Reply::new(450, (4, 7, 1), "too many messages; come again in a minute"), None))
             }
             _ => Ok(()),
@@ -74,7 +92,11 @@ impl Intake {
     }
 
     /// Is mail taken for this recipient, now?
-    pub(crate) fn recipient(&self, to: &RcptTo) -> Result<(), Reply> {
+    pub(crate) fn recipient(&self, from: &MailFrom, to: &RcptTo) -> Result<(), Reply> {
+        if let Some(path) = self.return_path().filter(|path| path.looks_like_ours(&to.address)) {
+            let returned = path.decode(&from.address, &to.address, now());
+            return returned.map(|_| ()).map_err(|error| self.refuse(error.reply(), None));
+        }
         if !self.recipients.has(&to.address) {
             return Err(self.refuse(Reply::new(550, (5, 7, 1), "no mail is taken for this recipient"), None));
         }
@@ -88,19 +110,33 @@ impl Intake {
     /// Takes a message in; the answer to its sender.
     pub(crate) async fn take_in(&self, taken: Taken) -> Reply {
         let _under_way = self.under_way.acquire().await;
-        let recipients: Vec<String> = taken.recipients.iter().map(|to| to.address.clone()).collect();
-        let names: Vec<&str> = recipients.iter().map(String::as_str).collect();
-        let path = match path(&taken.mail, &names) {
+        let Taken { mail, client, from, recipients } = taken;
+        let (returned, recipients) = self.returned(&from, recipients);
+        for id in &returned {
+            // What a bounce says is a stranger's word; that it came is all that the owner is told of it.
+            let news = News { what: What::Returned, id: *id, received: None, said: "a bounce came" };
+            self.runner.notify(news, self.recipients.owner()).await;
+        }
+        let names: Vec<&str> = recipients.iter().map(|to| to.address.as_str()).collect();
+        let Some(to) = recipients.first().cloned() else {
+            return match returned.as_slice() {
+                [] => Reply::new(503, (5, 5, 1), "RCPT first"),
+                _ => Reply::new(250, (2, 0, 0), "noted"),
+            };
+        };
+        let path = match path(&mail, &names) {
             Ok(Path::Loop) => return self.refuse(Reply::new(554, (5, 4, 6), "this message goes in circles"), None),
             Ok(path) => path,
             Err(_) => return self.refuse(refusal(OnFailure::Defer, Trouble::Engine), None),
         };
-        let Some(to) = taken.recipients.into_iter().next() else {
-            return Reply::new(503, (5, 5, 1), "RCPT first");
+        let found = match self.check(&mail, &client, &from).await {
+            Ok(found) => found,
+            Err(reply) => return self.refuse(reply, None),
         };
         // All of these addresses are one owner's: the message is his once.
-        let envelope = Envelope { from: MailFrom { size: None, ..taken.from }, to };
-        let arrival = Arrival { mail: taken.mail, envelope, recipients, path, received: UnixSeconds::now() };
+        let envelope = Envelope { from: MailFrom { size: None, ..from }, to };
+        let recipients = names.into_iter().map(str::to_owned).collect();
+        let arrival = Arrival { mail, envelope, recipients, path, received: UnixSeconds::now(), found };
         match self.seal(arrival).await {
             Ok(parcel) => self.keep(parcel).await,
             Err(trouble) => {
@@ -109,6 +145,36 @@ impl Intake {
                 self.refuse(refusal(answer, trouble), None)
             }
         }
+    }
+
+    fn return_path(&self) -> Option<&ReturnPath> {
+        self.runner.sealer.own.as_ref().map(|own| &own.return_path)
+    }
+
+    /// Which copies came back, and who else the message is for.
+    fn returned(&self, from: &MailFrom, recipients: Vec<RcptTo>) -> (Vec<MessageId>, Vec<RcptTo>) {
+        let Some(path) = self.return_path() else { return (Vec::new(), recipients) };
+        let (ours, others): (Vec<_>, Vec<_>) = recipients.into_iter().partition(|to| path.looks_like_ours(&to.address));
+        let back = ours.iter().filter_map(|to| path.decode(&from.address, &to.address, now()).ok());
+        (back.map(|back| MessageId(back.id)).collect(), others)
+    }
+
+    /// What is to be believed of a message, if anybody looks; or what its sender's server is told.
+    async fn check(&self, mail: &Mail, client: &Client, from: &MailFrom) -> Result<Found, Reply> {
+        let (Some((checks, strictness)), Client::Stranger { ip, helo }) = (&self.checks, client) else {
+            return Ok(Found::BySomebodyTrusted);
+        };
+        let read = mail.clone();
+        let read = tokio::task::spawn_blocking(move || proof::Evidence::read(&mut *read.read()?)).await;
+        let evidence = read.ok().and_then(Result::ok).ok_or_else(|| refusal(OnFailure::Defer, Trouble::Engine))?;
+        let asked = checks::Client { ip: *ip, helo, mail_from: &from.address };
+        let verdict = checks.check(&asked, &evidence).await;
+        let author = match verdict.action(*strictness) {
+            Action::Take => Author::Unsuspected,
+            Action::Mark => Author::Unverified,
+            Action::Refuse(reply) => return Err(reply),
+        };
+        Ok(Found::Here(verdict.authentication_results().to_owned(), author))
     }
 
     async fn keep(&self, parcel: Parcel) -> Reply {
@@ -149,6 +215,11 @@ impl Intake {
         (self.runner.tell)(&Told { flow: &self.runner.sealer.flow, event, why, id: None, code: Some(reply.code()) });
         reply
     }
+}
+
+/// Unix seconds.
+fn now() -> u64 {
+    u64::try_from(UnixSeconds::now().0).unwrap_or_default()
 }
 
 /// The only way to a 250.

@@ -12,6 +12,12 @@ impl Recipients {
         Recipients(list.into_iter().map(|one| one.to_lowercase()).collect())
     }
 
+    /// An address of the owner's: the first that is one, else `postmaster` of his domain.
+    pub(crate) fn owner(&self) -> String {
+        let address = self.0.iter().find(|one| !one.starts_with('@'));
+        address.cloned().or_else(|| self.0.first().map(|domain| format!("postmaster{domain}"))).unwrap_or_default()
+    }
+
     /// Is mail taken for it? Also with what follows a `+` (RFC 5233).
     pub(crate) fn has(&self, address: &str) -> bool {
         let address = address.to_lowercase();

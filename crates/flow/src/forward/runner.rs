@@ -24,11 +24,11 @@ use crate::forward::arrived::Arrived;
 use crate::forward::counts::{Counts, Event};
 use crate::forward::envelope::Envelope;
 use crate::forward::group::Group;
-use crate::forward::notice::note;
+use crate::forward::note::{Note, What, compose};
 use crate::forward::obstacle::Obstacle;
 use crate::forward::parcel::{Evidence, Look, Parcel};
 use crate::forward::schedule::Schedule;
-use crate::forward::sealing::{Arrival, Sealer};
+use crate::forward::sealing::{Arrival, Found, Sealer};
 use crate::forward::spool::{Change, Kind, New, Row, Spool, SpoolError, Turn, Which, Written};
 use crate::forward::target::Target;
 use crate::forward::trace;
@@ -64,6 +64,16 @@ pub struct Told<'a> {
     pub id: Option<MessageId>,
     /// Code of the answer to its sender, if there was one.
     pub code: Option<u16>,
+}
+
+/// What a note tells.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct News {
+    pub(crate) what: What,
+    pub(crate) id: MessageId,
+    pub(crate) received: Option<UnixSeconds>,
+    /// What stood in the way, in our words.
+    pub(crate) said: &'static str,
 }
 
 /// All that handing on needs.
@@ -297,39 +307,52 @@ impl Runner {
         self.note(Event::Failed, Some(why), id);
         // First the note: whoever dies between the two writes another one, rather than none.
         if kind == Kind::Mail {
-            self.notify(id, envelope, received, why).await;
+            let what = if why == Obstacle::Expired { What::Expired } else { What::Refused };
+            let news = News { what, id, received: Some(received), said: why.text() };
+            self.notify(news, envelope.to.address.clone()).await;
         }
         self.settle(Change::Failed(id, why), None).await;
         drop(hold);
     }
 
-    /// A note to the owner, into the queue.
-    fn notify(
-        self: &Arc<Self>,
-        id: MessageId,
-        about: &Envelope,
-        received: UnixSeconds,
-        why: Obstacle,
-    ) -> BoxFuture<'_, ()> {
+    /// A note to the owner, into the queue. `to`: an address of his.
+    pub(crate) fn notify(self: &Arc<Self>, news: News, to: String) -> BoxFuture<'_, ()> {
         let now = UnixSeconds::now();
-        let to = about.to.address.clone();
-        let text = note(&self.hello, &to, &sealed::field::encode_id(&id.0), about, received, why, now);
+        let seconds = |at: UnixSeconds| u64::try_from(at.0).unwrap_or_default();
+        let text = compose(&Note {
+            what: news.what,
+            id: &sealed::field::encode_id(&news.id.0),
+            received: news.received.map(seconds),
+            last: seconds(now),
+            said: news.said,
+            host: &self.hello,
+            from: &self.from(),
+            to: &to,
+            now: seconds(now),
+        });
         async move {
             // The null sender: nobody answers a note with a note (RFC 5321 §4.5.5).
             let rcpt = RcptTo { address: to.clone(), ..RcptTo::default() };
             let envelope = Envelope { from: MailFrom::default(), to: rcpt };
             let mut taking = Taking::new(None, &self.temporary);
-            let mail = taking.take(&text).and_then(|()| taking.finish(Shape::EightBit));
+            let mail = taking.take(&text).and_then(|()| taking.finish(Shape::Lines));
             let Ok(mail) = mail else { return };
-            let arrival = Arrival { mail, envelope, recipients: vec![to], path: trace::Path::Named, received: now };
+            let (path, found) = (trace::Path::Named, Found::BySomebodyTrusted);
+            let arrival = Arrival { mail, envelope, recipients: vec![to], path, received: now, found };
             let runner = Arc::clone(self);
             let sealed = tokio::task::spawn_blocking(move || runner.sealer.seal(&arrival)).await;
             let Ok(Ok(parcel)) = sealed else { return };
             if matches!(self.keep(parcel, Kind::Note).await, Ok(Written::Now)) {
-                self.note(Event::Noted, None, id);
+                self.note(Event::Noted, None, news.id);
             }
         }
         .boxed()
+    }
+
+    /// From whom notes are.
+    fn from(&self) -> String {
+        let own = self.sealer.own.as_ref().map(|own| own.forwarder.address().to_owned());
+        own.unwrap_or_else(|| format!("postmaster@{}", self.hello))
     }
 
     /// Written, however long that takes: without it, the copy would be handed on again, or never.

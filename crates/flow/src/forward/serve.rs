@@ -151,6 +151,7 @@ impl House {
             Sink::Account { .. } => OuterId::Own,
             Sink::Hop { .. } | Sink::Maildir(_) => OuterId::Kept,
         };
+        let own = settings.own.map(Arc::new);
         let sealer = Sealer {
             flow: settings.name,
             whose: whose(&settings.enrolment).ok_or(ForwardError::NoCertificate)?,
@@ -161,11 +162,12 @@ impl House {
             padding: settings.padding,
             authserv_id: settings.authserv_id,
             outer_id,
+            own: own.clone(),
             temporary: temporary.clone(),
             counts: Arc::clone(&controls.sealing),
         };
         let hello = settings.session.hello.clone();
-        let target = Target::new(settings.sink, &hello, temporary.clone()).map_err(ForwardError::Begin)?;
+        let target = Target::new(settings.sink, &hello, own, temporary.clone()).map_err(ForwardError::Begin)?;
         let runner = Runner::new(Parts {
             spool: Arc::new(settings.spool),
             target,
@@ -176,7 +178,7 @@ impl House {
             tell,
             temporary: temporary.clone(),
         });
-        let intake = Intake::new(Arc::new(runner), settings.recipients, Rate::new(settings.rates));
+        let intake = Intake::new(Arc::new(runner), settings.recipients, Rate::new(settings.rates), settings.checks);
         let most = settings.session.max_message;
         Ok(House { intake: Arc::new(intake), session: settings.session, most, growth, temporary })
     }

@@ -12,10 +12,15 @@ use wire::smtp::client::NextHop;
 use wire::smtp::server;
 
 use crate::delivery::settings::Listen;
+use crate::forward::checks::Checks;
+use crate::forward::dkim::Signer;
 use crate::forward::rate::Rates;
 use crate::forward::recipients::Recipients;
+use crate::forward::return_path::ReturnPath;
+use crate::forward::rewrite::Forwarder;
 use crate::forward::schedule::Schedule;
 use crate::forward::spool::Spool;
+use crate::forward::verdict::Strictness;
 
 /// A forward flow. No `Debug`: it holds secrets.
 pub struct Settings {
@@ -43,6 +48,10 @@ pub struct Settings {
     pub padding: Padding,
     /// Whose `Authentication-Results` (RFC 8601 §2.2) are kept in the list view.
     pub authserv_id: Option<String>,
+    /// Who checks mail that comes from strangers, and how strictly; none: nobody.
+    pub checks: Option<(Checks, Strictness)>,
+    /// In whose name it goes on; none: in its author's, which is for servers of the owner's own.
+    pub own: Option<Own>,
     /// Where it goes.
     pub sink: Sink,
     /// Where it waits.
@@ -55,6 +64,16 @@ pub struct Settings {
     pub sessions: usize,
     /// A directory for unlinked temporary files; nothing readable is written there.
     pub temporary: PathBuf,
+}
+
+/// A forwarder's own name: outside, its mail is its own (format §13.4).
+pub struct Own {
+    /// Who stands outside in the author's place.
+    pub forwarder: Forwarder,
+    /// Who signs.
+    pub signer: Signer,
+    /// Where bounces come to.
+    pub return_path: ReturnPath,
 }
 
 /// Where mail goes.

@@ -4,7 +4,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use store::Fate;
@@ -14,7 +14,7 @@ use crate::forward::arrived::Arrived;
 use crate::forward::hop::{Hop, file};
 use crate::forward::obstacle::Obstacle;
 use crate::forward::parcel::Parcel;
-use crate::forward::settings::Sink;
+use crate::forward::settings::{Own, Sink};
 
 /// Where copies go, and how it stands there.
 pub(crate) struct Target {
@@ -33,11 +33,11 @@ enum Place {
 const KNOWN: Duration = Duration::from_secs(60);
 
 impl Target {
-    /// `hello`: our own name. `temporary`: a directory for unlinked files of ciphertext.
-    pub(crate) fn new(sink: Sink, hello: &str, temporary: PathBuf) -> io::Result<Target> {
+    /// `hello`: our own name; `own`: in whose name it goes on. `temporary`: a directory for unlinked files of ciphertext.
+    pub(crate) fn new(sink: Sink, hello: &str, own: Option<Arc<Own>>, temporary: PathBuf) -> io::Result<Target> {
         let place = match sink {
             Sink::Account { account, mailbox } => Place::Account(Appender::start(account, mailbox, temporary)?),
-            Sink::Hop { hop, to } => Place::Hop(Hop::new(hop, to)),
+            Sink::Hop { hop, to } => Place::Hop(Hop::new(hop, to, own)),
             Sink::Maildir(path) => Place::Maildir(path, hello.to_owned()),
         };
         Ok(Target { place, standing: Mutex::default(), overcome: Mutex::default() })

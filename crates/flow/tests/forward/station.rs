@@ -9,7 +9,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use flow::delivery::{Listen, Socket};
-use flow::forward::{Controls, Rates, Recipients, Schedule, Settings, Sink, Spool, serve};
+use flow::forward::checks::Checks;
+use flow::forward::verdict::Strictness;
+use flow::forward::{Controls, Own, Rates, Recipients, Schedule, Settings, Sink, Spool, serve};
 use seal::{Compression, Padding};
 use sealed::signature::Trust;
 use testbed::{Language, submit};
@@ -30,6 +32,8 @@ pub(crate) struct Choice {
     pub(crate) spool: Spool,
     pub(crate) rates: Rates,
     pub(crate) schedule: Schedule,
+    pub(crate) checks: Option<(Checks, Strictness)>,
+    pub(crate) own: Option<Own>,
     /// Whether 127.0.0.1 is believed, and not counted.
     pub(crate) trusts: bool,
 }
@@ -48,6 +52,8 @@ pub(crate) fn choice(scene: &Scene, sink: Sink) -> Choice {
         spool: Spool::sqlite(scene.home.join("state/spool.db"), "forward"),
         rates: Rates::default(),
         schedule: Schedule::new(vec![Duration::from_millis(200)], None).with_grace(Duration::from_millis(500)),
+        checks: None,
+        own: None,
         trusts: true,
     }
 }
@@ -94,6 +100,8 @@ impl Station {
             compression: Compression::Auto,
             padding: Padding::Bucket,
             authserv_id: None,
+            checks: choice.checks,
+            own: choice.own,
             sink: choice.sink,
             spool: choice.spool,
             schedule: choice.schedule,

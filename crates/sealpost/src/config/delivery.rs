@@ -141,6 +141,9 @@ pub(super) struct WrittenHop {
     pub(super) mailbox: Option<String>,
     pub(super) auth: Option<String>,
     pub(super) to: Option<String>,
+    pub(super) from: Option<String>,
+    pub(super) dkim_selector: Option<String>,
+    pub(super) dkim_key: Option<PathBuf>,
     lmtp: Option<String>,
     smtp: Option<String>,
     maildir: Option<PathBuf>,
@@ -231,7 +234,8 @@ impl WrittenHop {
     }
 
     fn is_of_a_forwarder(&self) -> bool {
-        self.account.is_some() || self.mailbox.is_some() || self.auth.is_some() || self.to.is_some()
+        let name = self.from.is_some() || self.dkim_selector.is_some() || self.dkim_key.is_some();
+        name || self.account.is_some() || self.mailbox.is_some() || self.auth.is_some() || self.to.is_some()
     }
 }
 
@@ -246,7 +250,7 @@ impl Delivery {
         let is_milter = door.spoken == Spoken::Milter;
         let sink = match sink {
             Some(WrittenSink::Table(hop)) if hop.is_of_a_forwarder() => {
-                let keys = "`account`, `mailbox`, `auth` and `to`";
+                let keys = "`account`, `mailbox`, `auth`, `to`, `from`, `dkim-selector` and `dkim-key`";
                 return Err(format!("{keys} are for mail that is forwarded, whose `source` says `for`"));
             }
             Some(WrittenSink::Table(hop)) => match hop.sink()? {

@@ -1,9 +1,9 @@
 //! A flow of mail that is forwarded, as it is written: for whom it is taken, to whom it is sealed, where it goes, how it waits. In: TOML. Out: what
 //! is meant, or an error that says what is missing. Addresses are read, nothing is opened.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use flow::forward::Rates;
+use flow::forward::{Rates, verdict::Strictness};
 use serde::Deserialize;
 use wire::smtp::Dialect;
 
@@ -22,6 +22,10 @@ pub struct Forward {
     pub recipients: Vec<String>,
     /// Messages a minute.
     pub rates: Rates,
+    /// How strictly mail of strangers is checked; none: not at all.
+    pub checks: Option<Strictness>,
+    /// Which name server is asked; none: the system's.
+    pub resolver: Option<SocketAddr>,
     /// For whom and how it is sealed.
     pub seal: Seal,
     /// Where it goes.
@@ -48,9 +52,22 @@ pub enum Sink {
         auth: Option<String>,
         /// To this address; none: to the one that it came for.
         to: Option<String>,
+        /// In whose name it goes on; none: in its author's.
+        own: Option<Name>,
     },
     /// Into a Maildir.
     Maildir(PathBuf),
+}
+
+/// A forwarder's own name.
+#[derive(Debug, Clone)]
+pub struct Name {
+    /// For From; its domain is where bounces come to, and what signs.
+    pub from: String,
+    /// Where the public key is in the DNS.
+    pub selector: String,
+    /// The private key, PEM.
+    pub key: PathBuf,
 }
 
 /// `queue = { spool = "sqlite:spool.db", retry = ["30s"], expire = "5d" }`
@@ -72,6 +89,8 @@ pub(super) struct WrittenFor {
     pub(super) recipients: Vec<String>,
     pub(super) per_ip: Option<u32>,
     pub(super) per_sender: Option<u32>,
+    pub(super) checks: Option<String>,
+    pub(super) resolver: Option<SocketAddr>,
 }
 
 impl Forward {
@@ -100,13 +119,19 @@ impl Forward {
             per_ip: whom.per_ip.unwrap_or(usual.per_ip),
             per_sender: whom.per_sender.unwrap_or(usual.per_sender),
         };
+        let checks = match whom.checks.as_deref() {
+            None => Some(Strictness::default()),
+            Some("off") => None,
+            Some(word) => Some(word.parse().map_err(|_| "`checks` is \"reject\", \"tag\", \"report\" or \"off\"")?),
+        };
         let sink = match sink {
             Some(WrittenSink::Table(table)) => target(*table)?,
             Some(WrittenSink::InPlace) => return Err(format!("forwarded mail has no place of its own: {SINK}")),
             None => return Err("missing field `sink`".to_owned()),
         };
         let queue = queue.unwrap_or_default();
-        Ok(Forward { door, recipients: whom.recipients, rates, seal, sink, queue })
+        let resolver = whom.resolver;
+        Ok(Forward { door, recipients: whom.recipients, rates, checks, resolver, seal, sink, queue })
     }
 }
 
@@ -114,10 +139,17 @@ const SINK: &str = "it goes to { account = \"NAME\", mailbox = \"INBOX\" }, { sm
                     { lmtp = \"host:port\" } or { maildir = \"/path\" }";
 
 fn target(written: WrittenHop) -> Result<Sink, String> {
+    let own = match (&written.from, &written.dkim_selector, &written.dkim_key) {
+        (None, None, None) => None,
+        (Some(from), Some(selector), Some(key)) => {
+            Some(Name { from: from.clone(), selector: selector.clone(), key: key.clone() })
+        }
+        _ => return Err("`from`, `dkim-selector` and `dkim-key` go together".to_owned()),
+    };
     let (account, mailbox, auth, to) = (&written.account, &written.mailbox, &written.auth, &written.to);
     match (account.clone(), mailbox.clone(), auth.clone(), to.clone()) {
         (Some(account), mailbox, None, None) => {
-            if !written.is_bare() {
+            if !written.is_bare() || own.is_some() {
                 return Err(format!("an account is all that such a sink names: {SINK}"));
             }
             Ok(Sink::Account { account, mailbox: mailbox.unwrap_or_else(|| "INBOX".to_owned()) })
@@ -126,8 +158,10 @@ fn target(written: WrittenHop) -> Result<Sink, String> {
             Further::Hop(hop) if auth.is_some() && hop.login.is_some() => {
                 Err("`auth` names an account to log in with; `user` and `password` do the same".to_owned())
             }
-            Further::Hop(hop) => Ok(Sink::Hop { hop: Box::new(hop), auth, to }),
-            Further::Maildir(_) if auth.is_some() || to.is_some() => Err("a Maildir has no `auth` and `to`".to_owned()),
+            Further::Hop(hop) => Ok(Sink::Hop { hop: Box::new(hop), auth, to, own }),
+            Further::Maildir(_) if auth.is_some() || to.is_some() || own.is_some() => {
+                Err("a Maildir has no `auth`, `to` and `from`".to_owned())
+            }
             Further::Maildir(path) => Ok(Sink::Maildir(path)),
             Further::Back => Err(SINK.to_owned()),
         },
