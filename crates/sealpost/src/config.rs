@@ -389,7 +389,7 @@ fn sink<'de, D: Deserializer<'de>>(from: D) -> Result<Option<WrittenSink>, D::Er
 }
 
 /// Keys and words that a config may hold, for suggestions.
-const KNOWN: [&str; 72] = [
+const KNOWN: [&str; 71] = [
     "bridge",
     "flow",
     "source",
@@ -449,7 +449,6 @@ const KNOWN: [&str; 72] = [
     "for",
     "per-ip",
     "per-sender",
-    "mailbox",
     "auth",
     "queue",
     "spool",

@@ -47,6 +47,9 @@ pub(crate) enum Way {
     Found,
 }
 
+/// What marks messages bear, by UID.
+type LookedAt = HashMap<u32, Option<[u8; 16]>>;
+
 type Outcome = Result<(Arrived, Way), Obstacle>;
 
 /// A job and whoever waits for it.
@@ -135,6 +138,8 @@ struct Desk {
     session: Session,
     mailbox: Mailbox,
     used: Instant,
+    /// Marks of messages that were looked at, by UID, so that many copies that are looked for cost one look.
+    looked_at: LookedAt,
 }
 
 impl Clerk {
@@ -188,7 +193,7 @@ impl Clerk {
             selected.map_err(|error| if error.is_refusal() { Obstacle::NoMailbox } else { obstacle(&error) })?;
         let takes = selected.append_limit.or(session.append_limit()).unwrap_or_default();
         self.takes.store(takes, Ordering::Relaxed);
-        self.desk = Some(Desk { session, mailbox, used: Instant::now() });
+        self.desk = Some(Desk { session, mailbox, used: Instant::now(), looked_at: HashMap::new() });
         Ok(())
     }
 }
@@ -209,14 +214,14 @@ fn steps(
     outcomes: &mut [Option<Outcome>],
     temporary: &Path,
 ) -> Result<(), ImapError> {
-    let Desk { session, mailbox, .. } = desk;
+    let Desk { session, mailbox, looked_at, .. } = desk;
     let sought: Vec<usize> = (0..parcels.len()).filter(|at| is(parcels, *at, Look::First)).collect();
     if !sought.is_empty() {
-        let found = look_for(session, parcels, &sought)?;
+        let found = look_for(session, looked_at, parcels, &sought)?;
         fetch_back(session, parcels, &found, Way::Found, outcomes, temporary)?;
     }
     let open: Vec<usize> = (0..parcels.len()).filter(|at| outcomes.get(*at).is_some_and(Option::is_none)).collect();
-    let put = put(session, mailbox, parcels, &open, outcomes)?;
+    let put = put(session, looked_at, mailbox, parcels, &open, outcomes)?;
     fetch_back(session, parcels, &put, Way::Put, outcomes, temporary)
 }
 
@@ -225,7 +230,12 @@ fn is(parcels: &[Parcel], at: usize, look: Look) -> bool {
 }
 
 /// Which of them are there, and where. SEARCH by date is cheap everywhere; by header it is not (format §12.1).
-fn look_for(session: &mut Session, parcels: &[Parcel], sought: &[usize]) -> Result<HashMap<u32, usize>, ImapError> {
+fn look_for(
+    session: &mut Session,
+    looked_at: &mut LookedAt,
+    parcels: &[Parcel],
+    sought: &[usize],
+) -> Result<HashMap<u32, usize>, ImapError> {
     let times = || sought.iter().filter_map(|at| parcels.get(*at)).map(|parcel| parcel.received.0);
     let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(HashMap::new()) };
     // RFC 9051 §6.4.4: the date counts, whatever its time zone.
@@ -233,32 +243,25 @@ fn look_for(session: &mut Session, parcels: &[Parcel], sought: &[usize]) -> Resu
     let mut candidates: Vec<u32> = session.uid_search(&query)?.iter().collect();
     candidates.reverse();
     candidates.truncate(MOST_LOOKED_AT);
-    let candidates: UidSet = candidates.into_iter().collect();
-    let mut found = HashMap::new();
-    if candidates.is_empty() {
-        return Ok(found);
-    }
-    let items = format!("UID BODY.PEEK[HEADER.FIELDS (SEALED-MAIL)]<0.{MOST_FIELDS}>");
-    session.uid_fetch(
-        &candidates,
-        &items,
-        |_| Ok(io::sink()),
-        |fetched: Fetched<io::Sink>| {
-            let mark = fetched.sections.first().and_then(|(_, header)| mark_of(header));
-            let ours = mark.and_then(|mark| {
-                sought.iter().find(|at| parcels.get(**at).is_some_and(|parcel| parcel.id.0.as_slice() == mark)).copied()
-            });
-            if let Some(at) = ours {
-                found.insert(fetched.uid, at);
+    let new: UidSet = candidates.iter().copied().filter(|uid| !looked_at.contains_key(uid)).collect();
+    if !new.is_empty() {
+        let items = format!("UID BODY.PEEK[HEADER.FIELDS (SEALED-MAIL)]<0.{MOST_FIELDS}>");
+        let each = |fetched: Fetched<io::Sink>| {
+            if let Some((_, header)) = fetched.sections.first() {
+                looked_at.insert(fetched.uid, mark_of(header).and_then(|mark| mark.try_into().ok()));
             }
-        },
-    )?;
-    Ok(found)
+        };
+        session.uid_fetch(&new, &items, |_| Ok(io::sink()), each)?;
+    }
+    let by_id: HashMap<[u8; 16], usize> = sought.iter().filter_map(|at| Some((parcels.get(*at)?.id.0, *at))).collect();
+    let found = |uid: u32| Some((uid, *by_id.get(looked_at.get(&uid)?.as_ref()?)?));
+    Ok(candidates.into_iter().filter_map(found).collect())
 }
 
 /// APPENDs those; where they lie, by UID. What was refused has its outcome.
 fn put(
     session: &mut Session,
+    looked_at: &mut LookedAt,
     mailbox: &Mailbox,
     parcels: &mut [Parcel],
     open: &[usize],
@@ -306,7 +309,7 @@ fn put(
     if !unplaced.is_empty() {
         // Without UIDPLUS the server does not say where; new messages may have to be asked for.
         session.noop()?;
-        placed.extend(look_for(session, parcels, &unplaced)?);
+        placed.extend(look_for(session, looked_at, parcels, &unplaced)?);
     }
     Ok(placed)
 }

@@ -5,12 +5,15 @@
 #[path = "../it/scene.rs"]
 mod scene;
 
+#[expect(dead_code, reason = "the tests of a delivery need more of it")]
 #[path = "../delivery/hop.rs"]
 mod hop;
 
 mod station;
 
 mod account;
+mod doubles;
+mod name;
 mod refusing;
 mod relay;
 mod shared;
