@@ -238,6 +238,8 @@ fn look_for(
 ) -> Result<HashMap<u32, usize>, ImapError> {
     let times = || sought.iter().filter_map(|at| parcels.get(*at)).map(|parcel| parcel.received.0);
     let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(HashMap::new()) };
+    // What others have put there since the last command may have to be asked for.
+    session.noop()?;
     // RFC 9051 §6.4.4: the date counts, whatever its time zone.
     let query = format!("SINCE {} BEFORE {}", day(first - 86_400), day(last + 2 * 86_400));
     let mut candidates: Vec<u32> = session.uid_search(&query)?.iter().collect();
@@ -307,8 +309,7 @@ fn put(
         return Err(error);
     }
     if !unplaced.is_empty() {
-        // Without UIDPLUS the server does not say where; new messages may have to be asked for.
-        session.noop()?;
+        // Without UIDPLUS the server does not say where.
         placed.extend(look_for(session, looked_at, parcels, &unplaced)?);
     }
     Ok(placed)

@@ -77,7 +77,6 @@ pub struct Own {
 }
 
 /// Where mail goes.
-#[expect(clippy::large_enum_variant, reason = "there is one a flow")]
 pub enum Sink {
     /// Into a mailbox of an account.
     Account {

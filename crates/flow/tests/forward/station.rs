@@ -165,7 +165,8 @@ pub(crate) fn open_sealed(scene: &Scene, stored: &[u8]) -> Option<Vec<u8>> {
 /// What was sent, and nothing else, each once.
 pub(crate) fn assert_once(scene: &Scene, stored: &[Vec<u8>], mut sent: Vec<Vec<u8>>) {
     let mut opened: Vec<Vec<u8>> = stored.iter().map(|one| open_sealed(scene, one).expect("it opens")).collect();
-    (opened.sort(), sent.sort());
+    opened.sort();
+    sent.sort();
     assert_eq!(opened.len(), sent.len(), "as many as were sent");
     assert!(opened == sent, "octet by octet");
 }

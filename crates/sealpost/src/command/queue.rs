@@ -74,10 +74,10 @@ fn find(home: &Home, which: &QueueFlow) -> Result<Spool, Failure> {
         if let Flow::Forward(flow) = flow
             && which.flow.as_ref().is_none_or(|named| named == name)
         {
-            found.push((name, flow));
+            found.push((name, &**flow));
         }
     }
-    let of = |(name, flow): &(&String, &Box<Forward>)| forwards::spool(home, name, &flow.queue);
+    let of = |(name, flow): &(&String, &Forward)| forwards::spool(home, name, &flow.queue);
     match found.as_slice() {
         [one] => of(one),
         [] => Err(Failure::new(Exit::Usage, "there is no such flow that forwards mail")
