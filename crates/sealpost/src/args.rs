@@ -555,6 +555,8 @@ pub enum Key {
     },
     /// Write the public file that a sealer needs
     Enrolment(EnrolmentArguments),
+    /// Print what must stand in the DNS for a forwarder's DKIM key
+    Dkim(DkimArguments),
 }
 
 #[derive(Args, Debug)]
@@ -594,6 +596,18 @@ pub struct Import {
     pub old_passphrase_file: Option<PathBuf>,
     #[command(flatten)]
     pub passphrase: NewPassphrase,
+}
+
+#[derive(Args, Debug)]
+pub struct DkimArguments {
+    /// The private key, PEM: `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048`, or `-algorithm ED25519`
+    pub file: PathBuf,
+    /// The domain that signs: the forwarder's
+    #[arg(long)]
+    pub domain: String,
+    /// The name of the key in the DNS
+    #[arg(long)]
+    pub selector: String,
 }
 
 #[derive(Args, Debug)]

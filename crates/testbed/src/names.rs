@@ -34,7 +34,12 @@ pub struct Names {
 impl Names {
     /// Serves these records; other names do not exist.
     pub fn serve<'a>(records: impl IntoIterator<Item = (&'a str, Record)>) -> Names {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        Names::serve_at((Ipv4Addr::LOCALHOST, 0).into(), records).expect("a port")
+    }
+
+    /// The same at an address of its own: port 53, for programs that ask nowhere else. None when it is not to be had.
+    pub fn serve_at<'a>(address: SocketAddr, records: impl IntoIterator<Item = (&'a str, Record)>) -> Option<Names> {
+        let socket = UdpSocket::bind(address).ok()?;
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
         let mut names = Names {
             address: socket.local_addr().expect("an address"),
@@ -57,7 +62,7 @@ impl Names {
                 }
             }
         }));
-        names
+        Some(names)
     }
 
     /// One more record.

@@ -1,9 +1,15 @@
 //! Verdicts on mail that comes in: true, forged, not to be checked.
 
 use flow::forward::verdict::{Action, Authors, Said, Strictness, Wish};
+use mail_auth::arc::ArcSealer;
+use mail_auth::common::crypto::{RsaKey, Sha256};
+use mail_auth::common::headers::HeaderWriter;
+use mail_auth::{ArcOutput, AuthenticatedMessage, AuthenticationResults};
+use rustls_pki_types::PrivateKeyDer;
+use rustls_pki_types::pem::PemObject;
 use testbed::{Names, Record};
 
-use crate::author::{SERVER, STRANGER, check, domain, mail, signed};
+use crate::author::{SERVER, STRANGER, check, domain, mail, rsa, signed};
 
 fn code(action: &Action) -> Option<u16> {
     match action {
@@ -222,4 +228,28 @@ fn without_dmarc_the_envelope_is_heard() {
     let verdict = check(&names, STRANGER, "a@old.example", &mail("a@old.example"));
     assert_eq!((verdict.spf, verdict.dmarc), (Said::Fail, Said::None));
     assert_eq!(verdict.action(Strictness::Reject), Action::Mark);
+}
+
+#[test]
+fn a_chain_is_told_and_overrules_nothing() {
+    let names = Names::serve([]);
+    domain(&names, "example.org", "reject");
+    domain(&names, "list.example", "none");
+    let original = mail("alice@example.org");
+    let key = PrivateKeyDer::from_pem_slice(rsa().as_bytes()).unwrap();
+    let message = AuthenticatedMessage::parse(&original).unwrap();
+    let found = AuthenticationResults::new("list.example");
+    let chain = ArcSealer::from_key(RsaKey::<Sha256>::from_key_der(key).unwrap())
+        .domain("list.example")
+        .selector("s1")
+        .headers(["From", "Subject"])
+        .seal(&message, &found, &ArcOutput::default())
+        .unwrap();
+    let sealed = [chain.to_header().as_bytes(), &original].concat();
+    let verdict = check(&names, STRANGER, "x@list.example", &sealed);
+    assert_eq!((verdict.arc, verdict.dmarc), (Said::Pass, Said::Fail), "{verdict:?}");
+    assert!(verdict.authentication_results().ends_with("; arc=pass"), "{verdict:?}");
+    assert_eq!(code(&verdict.action(Strictness::Reject)), Some(550));
+    let broken = String::from_utf8(sealed).unwrap().replace("plans", "plains");
+    assert_eq!(check(&names, STRANGER, "x@list.example", broken.as_bytes()).arc, Said::Fail);
 }

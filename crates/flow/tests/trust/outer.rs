@@ -1,6 +1,7 @@
 //! The outer message: From rewritten, signed by the forwarder. And what was signed by the author still is, once it is opened.
 
 use std::io::Cursor;
+use std::process::Command;
 
 use flow::forward::dkim::{KeyError, Signer};
 use flow::forward::rewrite::{Author, Forwarder};
@@ -124,6 +125,36 @@ fn what_is_added_outside_breaks_our_signature() {
         let changed = [added.as_bytes(), &outer].concat();
         assert_ne!(check(&names, STRANGER, "x@other.example", &changed).dkim, Said::Pass, "{added}");
     }
+}
+
+/// OpenDKIM asks the system's name server: here it finds ours, in a mount namespace with a resolv.conf of its own. That needs root.
+#[test]
+fn opendkim_verifies_our_signature() {
+    let server = "127.0.0.153:53".parse().unwrap();
+    let looked = Command::new("unshare").args(["-m", "sh", "-c", "command -v opendkim-testmsg"]).output();
+    let there = looked.is_ok_and(|output| output.status.success());
+    let Some(names) = there.then(|| Names::serve_at(server, [])).flatten() else {
+        assert!(std::env::var_os("SEALPOST_ALL_PROGRAMS").is_none(), "opendkim-testmsg, unshare and port 53");
+        println!("SKIPPED: needs opendkim-testmsg, unshare and port 53 on loopback: OpenDKIM was not asked");
+        return;
+    };
+    let at = tempfile::tempdir().unwrap();
+    let scene = Scene::new(at.path());
+    let signer = Signer::new("my.example").unwrap().with_key("rsa", rsa().as_bytes()).unwrap();
+    publish(&names, &signer);
+    let results = "mx.my.example; dmarc=pass";
+    let outer = signed(&signer, &sealed(&scene, &mail("Alice <alice@example.org>"), Policy::Baseline, results));
+    std::fs::write(at.path().join("resolv.conf"), "nameserver 127.0.0.153\n").unwrap();
+    let verify = |message: &[u8]| {
+        std::fs::write(at.path().join("message"), message).unwrap();
+        let script = "mount --bind resolv.conf /etc/resolv.conf && exec opendkim-testmsg < message";
+        Command::new("unshare").args(["-m", "sh", "-c", script]).current_dir(at.path()).output().unwrap()
+    };
+    let verified = verify(&outer);
+    assert!(verified.status.success(), "{verified:?}");
+    assert!(names.asked() > 0, "it asked us");
+    let changed = String::from_utf8(outer).unwrap().replace("via mx", "via xx");
+    assert!(!verify(changed.as_bytes()).status.success());
 }
 
 #[test]
