@@ -306,6 +306,7 @@ pub fn seal_open(octets: &[u8]) {
         profile: Profile::Pgp1,
         policy: policies[octets.len() % policies.len()],
         outer_id: seal::OuterId::Kept,
+        outer_from: None,
         compression: seal::Compression::Auto,
         padding: seal::Padding::Bucket,
         id: seal::NewId::Random,

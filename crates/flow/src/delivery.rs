@@ -8,20 +8,22 @@ pub mod trouble;
 pub mod policy;
 pub mod counts;
 pub mod health;
+
+pub(crate) mod mail;
+pub(crate) mod sealing;
+
 pub mod settings;
 
 mod memo;
 mod accepted;
-mod mail;
-mod sealing;
 mod hold;
 mod put;
-mod carry;
+pub(crate) mod carry;
 mod current;
 mod transaction;
 mod door;
 mod milter;
-mod serve;
+pub(crate) mod serve;
 
 pub use carry::{Hop, Note, Tell};
 pub use counts::{Counts, Outcome, Totals};

@@ -16,4 +16,5 @@ mod worker;
 pub(crate) mod sweep;
 pub(crate) mod watch;
 
+pub(crate) use mark::mark_of;
 pub(crate) use worker::count_all;

@@ -10,6 +10,10 @@ pub mod progress;
 pub mod reason;
 pub mod settings;
 
+mod sqlite;
+#[cfg(feature = "postgres")]
+mod postgres;
+
 mod receipt;
 mod standing;
 mod stumble;
@@ -33,6 +37,7 @@ pub mod watch;
 
 pub mod directory;
 pub mod delivery;
+pub mod forward;
 
 pub use plan::{Plan, plan};
 pub use progress::Progress;

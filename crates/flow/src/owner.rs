@@ -61,6 +61,7 @@ impl<'a> Owner<'a> {
             profile: self.settings.enrolment.profile(),
             policy: self.settings.enrolment.policy,
             outer_id: self.outer_id,
+            outer_from: None,
             compression: self.settings.compression,
             padding: self.settings.padding,
             id: NewId::OfPlace { dedup: &self.settings.dedup, mailbox: mailbox.as_bytes(), occurrence },

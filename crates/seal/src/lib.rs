@@ -26,7 +26,7 @@ pub mod seal;
 pub use certificate::{Certificate, CertificateError};
 pub use enrolment::{Enrolment, EnrolmentError, Scheme};
 pub use error::SealError;
-pub use policy::{OuterId, Policy};
+pub use policy::{OuterFrom, OuterId, Policy};
 pub use proof::{Expectation, ProofError, Proved};
 pub use recipient::{RecipientKey, WrapError};
 pub use seal::{Sealing, seal};

@@ -66,6 +66,11 @@ pub fn write(mut index: Index, section: &HeaderSection<'_>) -> Vec<u8> {
         index.omitted.dedup();
         octets = fill(&mut index, &fields);
     }
+    // Whoever sent a message must not be able to hide what was found out about it behind long fields of his own.
+    if octets.len() > budget && index.authentication_results.take().is_some() {
+        index.omitted.push("authentication-results".to_owned());
+        octets = fill(&mut index, &fields);
+    }
     // Last of all: who a held message is for is told nowhere else.
     if octets.len() > budget && !std::mem::take(&mut index.envelope).is_empty() {
         index.omitted.push("envelope".to_owned());
@@ -83,14 +88,13 @@ struct Copied {
 type Step = fn(&mut Index, &mut Vec<Copied>) -> Option<&'static str>;
 
 /// What is given up, in order.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 8] = [
     |index, _| index.preview.take().map(|_| "preview"),
     |index, _| index.body_structure.take().map(|_| "bodystructure"),
     |_, fields| shorten(fields, "References"),
     |_, fields| shorten(fields, "To"),
     |_, fields| shorten(fields, "Cc"),
     |_, fields| shorten(fields, "Bcc"),
-    |index, _| index.authentication_results.take().map(|_| "authentication-results"),
     |index, _| (!std::mem::take(&mut index.flags).is_empty()).then_some("flags"),
     |index, _| index.mailbox.take().map(|_| "mailbox"),
 ];

@@ -34,6 +34,42 @@ pub enum OuterId {
     Own,
 }
 
+/// Who stands outside in the author's place: a forwarder, which cannot speak in the author's name (DMARC, format §13.4).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OuterFrom {
+    from: String,
+    reply_to: Option<String>,
+}
+
+impl OuterFrom {
+    /// Values of From and Reply-To, unfolded. None unless both are printable ASCII, so that neither can begin another field.
+    pub fn new(from: String, reply_to: Option<String>) -> Option<OuterFrom> {
+        let printable = |value: &String| !value.is_empty() && value.bytes().all(|octet| matches!(octet, b' '..=b'~'));
+        (printable(&from) && reply_to.as_ref().is_none_or(printable)).then_some(OuterFrom { from, reply_to })
+    }
+
+    /// The value of From.
+    pub fn from(&self) -> &str {
+        &self.from
+    }
+
+    /// The value of Reply-To.
+    pub fn reply_to(&self) -> Option<&str> {
+        self.reply_to.as_deref()
+    }
+
+    /// What stands outside instead of a field of the original's. None: the field's own copy.
+    fn instead(&self, name: &str) -> Option<Vec<u8>> {
+        match name {
+            "From" => Some(copies::folded("From", &self.from)),
+            "Reply-To" => Some(self.reply_to.as_deref().map_or_else(Vec::new, |to| copies::folded("Reply-To", to))),
+            // Whoever sent it for the author did not send this.
+            "Sender" => Some(Vec::new()),
+            _ => None,
+        }
+    }
+}
+
 /// The Subject that stands outside when the true one does not (RFC 9788 §3.2.1).
 const HIDDEN_SUBJECT: &[u8] = b"Subject: [...]\r\n";
 /// Fields that `baseline` and `shy` leave outside.
@@ -56,17 +92,32 @@ const OPEN_TOO: [&str; 10] = [
 const HOUR: u64 = 3600;
 
 impl Policy {
-    /// The outer fields. `id` and `time` (Unix seconds) of sealing stand in where the true ones are hidden.
-    pub fn outer_fields(self, section: &HeaderSection<'_>, id: MessageId, time: u64, outer_id: OuterId) -> Vec<u8> {
+    /// The outer fields. `id` and `time` (Unix seconds) of sealing stand in where the true ones are hidden; `from` stands in the
+    /// author's place, whatever the policy.
+    pub fn outer_fields(
+        self,
+        section: &HeaderSection<'_>,
+        id: MessageId,
+        time: u64,
+        outer_id: OuterId,
+        from: Option<&OuterFrom>,
+    ) -> Vec<u8> {
         let mut out = Vec::with_capacity(1024);
+        let instead = |name: &str| from.and_then(|from| from.instead(name));
         if self == Self::Hidden {
-            out.extend_from_slice(b"From: sealed@sealed.invalid\r\nTo: hidden-recipients: ;\r\n");
+            out.extend(instead("From").unwrap_or_else(|| b"From: sealed@sealed.invalid\r\n".to_vec()));
+            out.extend(instead("Reply-To").into_iter().flatten());
+            out.extend_from_slice(b"To: hidden-recipients: ;\r\n");
             out.extend_from_slice(&date(time / HOUR * HOUR));
             out.extend_from_slice(&own_message_id(id));
             out.extend_from_slice(HIDDEN_SUBJECT);
             return out;
         }
         for name in WHO_AND_WHEN {
+            if let Some(instead) = instead(name) {
+                out.extend_from_slice(&instead);
+                continue;
+            }
             let copy = section.first(name).and_then(|field| match (self, name) {
                 (Self::Shy, "From" | "Sender" | "Reply-To" | "To" | "Cc") => {
                     copies::bare_addresses(field).map(|list| copies::folded(name, &list))
@@ -162,7 +213,7 @@ mod tests {
             Message-ID: <1@example.com>\r\nList-Id: <l.example.org>\r\nX-Mailer: m\r\nKeywords: k\r\n\r\nbody";
         let section = HeaderSection::parse(message);
         let outer = |policy: Policy| {
-            String::from_utf8(policy.outer_fields(&section, MessageId([1; 16]), 1_795_426_830, OuterId::Kept))
+            String::from_utf8(policy.outer_fields(&section, MessageId([1; 16]), 1_795_426_830, OuterId::Kept, None))
                 .expect("ASCII")
         };
         assert_eq!(
@@ -195,15 +246,35 @@ mod tests {
     #[test]
     fn a_mail_without_fields_still_has_a_sender_and_a_subject() {
         let section = HeaderSection::parse(b"just a body");
-        let outer = Policy::Baseline.outer_fields(&section, MessageId([0; 16]), 0, OuterId::Kept);
+        let outer = Policy::Baseline.outer_fields(&section, MessageId([0; 16]), 0, OuterId::Kept, None);
         assert_eq!(outer, b"From: unknown@sealed.invalid\r\nSubject: [...]\r\n");
+    }
+
+    #[test]
+    fn a_forwarder_stands_in_the_authors_place() {
+        let message = b"From: Eve <eve@example.com>\r\nSender: list@example.com\r\nReply-To: r@example.com\r\nTo: a@example.org\r\n\r\n";
+        let section = HeaderSection::parse(message);
+        let from = "\"Eve via mx.example.net\" <forward@example.net>";
+        for (reply_to, policy) in
+            [(Some("eve@example.com"), Policy::Baseline), (None, Policy::Shy), (None, Policy::Hidden)]
+        {
+            let instead = OuterFrom::new(from.to_owned(), reply_to.map(str::to_owned)).expect("printable");
+            let outer = policy.outer_fields(&section, MessageId([1; 16]), 0, OuterId::Kept, Some(&instead));
+            let outer = String::from_utf8(outer).expect("ASCII");
+            assert!(outer.starts_with(&format!("From: {from}\r\n")), "{outer}");
+            assert!(!outer.contains("list@") && !outer.contains("r@example.com"), "{outer}");
+            assert_eq!(outer.contains("Reply-To: eve@example.com\r\n"), reply_to.is_some(), "{outer}");
+            assert_eq!(outer.matches("From:").count(), 1);
+        }
+        assert_eq!(OuterFrom::new("a@b\r\nBcc: c@d".to_owned(), None), None);
+        assert_eq!(OuterFrom::new("a@b".to_owned(), Some("\u{e9}@b".to_owned())), None);
     }
 
     #[test]
     fn its_own_message_id_keeps_the_thread() {
         let original = b"Message-ID: <2@b>\r\nReferences: <0@a>\r\n <1@a>\r\nFrom: a@b\r\n\r\n";
         let section = HeaderSection::parse(original);
-        let outer = Policy::Baseline.outer_fields(&section, MessageId([1; 16]), 0, OuterId::Own);
+        let outer = Policy::Baseline.outer_fields(&section, MessageId([1; 16]), 0, OuterId::Own, None);
         let outer = String::from_utf8(outer).expect("ASCII");
         assert!(outer.contains("Message-ID: <AQEBAQEBAQEBAQEBAQEBAQ@sealed.invalid>\r\n"), "{outer}");
         assert!(outer.contains("References: <0@a> <1@a> <2@b>\r\n"), "{outer}");

@@ -66,7 +66,8 @@ pub fn seal<S: Read + Write + Seek>(
     let mut survey = Survey::read(original, &spool, compression(settings))?;
     let section = survey.header();
     let id = settings.id.of(&survey.hash);
-    let outer_fields = settings.policy.outer_fields(&section, id, settings.time, settings.outer_id);
+    let outer_fields =
+        settings.policy.outer_fields(&section, id, settings.time, settings.outer_id, settings.outer_from.as_ref());
     let origin = Origin {
         account: settings.account,
         id,

@@ -8,7 +8,7 @@ use sealed::{
 };
 
 use crate::{
-    policy::{OuterId, Policy},
+    policy::{OuterFrom, OuterId, Policy},
     recipient::RecipientKey,
 };
 
@@ -26,6 +26,8 @@ pub struct Settings<'a> {
     pub policy: Policy,
     /// Which Message-ID stays outside.
     pub outer_id: OuterId,
+    /// Who stands outside in the author's place; none but a forwarder does.
+    pub outer_from: Option<OuterFrom>,
     /// Whether large mail is compressed.
     pub compression: Compression,
     /// How sizes are hidden.

@@ -178,6 +178,7 @@ impl Household {
             profile: Profile::Pgp1,
             policy: Policy::Baseline,
             outer_id: seal::OuterId::Kept,
+            outer_from: None,
             compression: Compression::Auto,
             padding: Padding::Bucket,
             id: NewId::Random,

@@ -82,6 +82,9 @@ pub enum Command {
     #[cfg(feature = "open")]
     #[command(subcommand)]
     Held(Held),
+    /// Look at what a forwarder has taken and not handed on yet; have it tried, or drop it
+    #[command(subcommand)]
+    Queue(QueueCommand),
     /// Look at config, keys and mailboxes; say what is wrong and what to do
     Check(Check),
     /// Print completions for a shell
@@ -494,6 +497,42 @@ pub enum DirectoryCommand {
     },
 }
 
+#[derive(Subcommand, Debug)]
+pub enum QueueCommand {
+    /// Show what waits, what failed, and why
+    List {
+        #[command(flatten)]
+        flow: QueueFlow,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Have it tried now, also what failed
+    Retry {
+        /// Which one, as `queue list` shows it
+        #[arg(conflicts_with = "all")]
+        id: Option<String>,
+        /// All of them
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        flow: QueueFlow,
+    },
+    /// Remove it for good; nobody is told
+    Drop {
+        /// Which one, as `queue list` shows it
+        id: String,
+        #[command(flatten)]
+        flow: QueueFlow,
+    },
+}
+
+#[derive(Args, Debug)]
+pub struct QueueFlow {
+    /// The flow whose queue it is [default: the only one that forwards mail]
+    #[arg(long, value_name = "NAME")]
+    pub flow: Option<String>,
+}
+
 #[derive(Args, Debug)]
 pub struct Where {
     /// A folder, `sqlite:PATH`, or `postgres://…` [default: the flow's]
@@ -519,6 +558,8 @@ pub enum Key {
     },
     /// Write the public file that a sealer needs
     Enrolment(EnrolmentArguments),
+    /// Print what must stand in the DNS for a forwarder's DKIM key
+    Dkim(DkimArguments),
 }
 
 #[derive(Args, Debug)]
@@ -558,6 +599,18 @@ pub struct Import {
     pub old_passphrase_file: Option<PathBuf>,
     #[command(flatten)]
     pub passphrase: NewPassphrase,
+}
+
+#[derive(Args, Debug)]
+pub struct DkimArguments {
+    /// The private key, PEM: `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048`, or `-algorithm ED25519`
+    pub file: PathBuf,
+    /// The domain that signs: the forwarder's
+    #[arg(long)]
+    pub domain: String,
+    /// The name of the key in the DNS
+    #[arg(long)]
+    pub selector: String,
 }
 
 #[derive(Args, Debug)]

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod delivery;
+pub mod forward;
 mod value;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
@@ -14,6 +15,7 @@ use serde::{
 use self::{
     account::Account,
     delivery::{Delivery, Hold, WrittenDoor, WrittenHop, WrittenKeys, WrittenSink},
+    forward::{Forward, Queue, WrittenFor},
 };
 use crate::{
     failure::{Exit, Failure},
@@ -68,6 +70,8 @@ pub enum Flow {
     Mailboxes(Mailboxes),
     /// Mail that passes by.
     Delivery(Box<Delivery>),
+    /// Mail that is forwarded.
+    Forward(Box<Forward>),
 }
 
 /// A flow of mail that lies in mailboxes.
@@ -92,6 +96,7 @@ struct WrittenFlow {
     sink: Option<WrittenSink>,
     #[serde(default, deserialize_with = "value::duration_or_off")]
     backup: Option<Duration>,
+    queue: Option<Queue>,
 }
 
 /// Where mail is taken.
@@ -138,6 +143,12 @@ struct WrittenSource {
     tls_certificate: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     authserv_id: Option<String>,
+    #[serde(rename = "for")]
+    recipients: Option<Vec<String>>,
+    per_ip: Option<u32>,
+    per_sender: Option<u32>,
+    checks: Option<String>,
+    resolver: Option<std::net::SocketAddr>,
 }
 
 /// `seal = { to = "alice@example.org", … }`
@@ -201,7 +212,18 @@ impl TryFrom<WrittenFlow> for Flow {
     type Error = String;
 
     fn try_from(written: WrittenFlow) -> Result<Self, String> {
-        let WrittenFlow { source, seal, sink, backup } = written;
+        let WrittenFlow { mut source, seal, sink, backup, queue } = written;
+        let whom = source.whom()?;
+        if whom.is_none() && queue.is_some() {
+            return Err("`queue` is for mail that is forwarded, whose `source` says `for`".to_owned());
+        }
+        if let Some(whom) = whom {
+            if backup.is_some() {
+                return Err("`backup` is for flows of an account".to_owned());
+            }
+            let forward = Forward::new(whom, source.into_door()?, seal.into_owner()?, sink, queue)?;
+            return Ok(Self::Forward(Box::new(forward)));
+        }
         if source.is_door() {
             if backup.is_some() {
                 return Err("`backup` is for flows of an account".to_owned());
@@ -231,9 +253,40 @@ impl TryFrom<WrittenFlow> for Flow {
     }
 }
 
+impl Flow {
+    /// The accounts that it names.
+    fn accounts(&self) -> impl Iterator<Item = &str> {
+        let (one, other) = match self {
+            Self::Mailboxes(Mailboxes { source: Source { place: Place::Account(account), .. }, .. }) => {
+                (Some(account), None)
+            }
+            Self::Forward(forward) => match &forward.sink {
+                forward::Sink::Account { account, .. } => (Some(account), None),
+                forward::Sink::Hop { auth, .. } => (None, auth.as_ref()),
+                forward::Sink::Maildir(_) => (None, None),
+            },
+            Self::Mailboxes(_) | Self::Delivery(_) => (None, None),
+        };
+        one.into_iter().chain(other).map(String::as_str)
+    }
+}
+
 impl WrittenSource {
     fn is_door(&self) -> bool {
         self.lmtp.is_some() || self.smtp.is_some() || self.milter.is_some()
+    }
+
+    /// For whom mail is forwarded, if it is.
+    fn whom(&mut self) -> Result<Option<WrittenFor>, String> {
+        let (per_ip, per_sender, resolver) = (self.per_ip, self.per_sender, self.resolver);
+        let checks = self.checks.take();
+        match self.recipients.take() {
+            Some(recipients) => Ok(Some(WrittenFor { recipients, per_ip, per_sender, checks, resolver })),
+            None if per_ip.is_some() || per_sender.is_some() || checks.is_some() || resolver.is_some() => {
+                Err("`per-ip`, `per-sender`, `checks` and `resolver` are for mail that is forwarded, whose `source` says `for`".to_owned())
+            }
+            None => Ok(None),
+        }
     }
 
     fn into_mailboxes(self) -> Result<Source, String> {
@@ -336,7 +389,7 @@ fn sink<'de, D: Deserializer<'de>>(from: D) -> Result<Option<WrittenSink>, D::Er
 }
 
 /// Keys and words that a config may hold, for suggestions.
-const KNOWN: [&str; 56] = [
+const KNOWN: [&str; 71] = [
     "bridge",
     "flow",
     "source",
@@ -393,6 +446,21 @@ const KNOWN: [&str; 56] = [
     "open",
     "shy",
     "hidden",
+    "for",
+    "per-ip",
+    "per-sender",
+    "auth",
+    "queue",
+    "spool",
+    "retry",
+    "expire",
+    "checks",
+    "resolver",
+    "from",
+    "dkim-selector",
+    "dkim-key",
+    "report",
+    "tag",
 ];
 
 impl Config {
@@ -425,7 +493,7 @@ impl Config {
             }
         })?;
         for (flow, settings) in &config.flow {
-            if let Flow::Mailboxes(Mailboxes { source: Source { place: Place::Account(account), .. }, .. }) = settings {
+            for account in settings.accounts() {
                 config.account(account).map_err(|failure| Failure {
                     error: format!("{name}: flow {flow}: {}", failure.error),
                     ..failure
@@ -451,7 +519,7 @@ impl Config {
     pub fn mailboxes(&self, name: &str) -> Result<&Mailboxes, Failure> {
         match self.flow(name)? {
             Flow::Mailboxes(flow) => Ok(flow),
-            Flow::Delivery(_) => {
+            Flow::Delivery(_) | Flow::Forward(_) => {
                 Err(Failure::new(Exit::Config, format_args!("flow {name} seals mail that passes by; none lies there"))
                     .hint(format_args!(
                         "`sealpost watch {name}` runs it, `sealpost status {name}` says what came of it"
@@ -539,7 +607,7 @@ mod tests {
             );
             Config::parse(&text, "c").map(|mut config| match config.flow.remove("a").unwrap() {
                 Flow::Mailboxes(flow) => flow,
-                Flow::Delivery(_) => panic!("a flow of mailboxes"),
+                Flow::Delivery(_) | Flow::Forward(_) => panic!("a flow of mailboxes"),
             })
         };
         let (in_place, folder) = ("\"in-place\"", "{ folder = \"Sealed\" }");

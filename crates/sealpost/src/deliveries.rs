@@ -55,7 +55,7 @@ impl Sockets {
     }
 
     /// The one at this address.
-    fn take(&self, place: &Place) -> Option<Socket> {
+    pub fn take(&self, place: &Place) -> Option<Socket> {
         let mut sockets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let at = sockets.iter().position(|socket| is_at(socket, place))?;
         Some(sockets.swap_remove(at))
@@ -104,7 +104,7 @@ pub fn settings(home: &Home, name: &str, flow: &Delivery, sockets: &Sockets) -> 
 const DESCRIPTORS: u64 = 4;
 
 /// As many sessions as there are file descriptors for. The limit is raised as far as it may be: usually it is meant for programs that hold a few.
-fn sessions() -> usize {
+pub fn sessions() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let wanted = maximum.unwrap_or(MANY).min(MANY).max(current.unwrap_or(MANY));
@@ -146,7 +146,8 @@ fn door(home: &Home, door: &config::delivery::Door, sockets: &Sockets) -> Result
     })
 }
 
-fn session(home: &Home, dialect: Dialect, options: &DoorOptions) -> Result<server::Settings, Failure> {
+/// How sessions are led.
+pub fn session(home: &Home, dialect: Dialect, options: &DoorOptions) -> Result<server::Settings, Failure> {
     let mut settings = server::Settings::new(dialect, options.hello.clone().unwrap_or_else(host));
     settings.max_message = options.max_size.unwrap_or(MAX_MESSAGE);
     let near = ["127.0.0.0/8".to_owned(), "::1".to_owned()];
@@ -192,7 +193,7 @@ pub fn next_hop(home: &Home, hop: &Hop, hello: Option<&str>) -> Result<NextHop, 
 }
 
 /// Relative paths begin in the home.
-fn at_home(home: &Home, place: &Place) -> Place {
+pub fn at_home(home: &Home, place: &Place) -> Place {
     match place {
         Place::Unix(path) => Place::Unix(home.at(path)),
         Place::Tcp(address) => Place::Tcp(address.clone()),

@@ -21,6 +21,7 @@ mod accounts;
 mod flows;
 mod directories;
 mod deliveries;
+mod forwards;
 mod metrics;
 mod explain;
 mod notify;

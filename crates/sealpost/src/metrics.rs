@@ -21,6 +21,7 @@ use crate::failure::{DoingWhat, Exit, Failure};
 #[derive(Default)]
 pub struct Board {
     flows: Mutex<Vec<Shown>>,
+    queues: Mutex<Vec<(String, Arc<flow::forward::Counts>)>>,
 }
 
 /// A flow's name, counts and health.
@@ -35,6 +36,11 @@ impl Board {
     /// Tells of another flow from now on.
     pub fn add(&self, name: &str, counts: Arc<Counts>, health: Arc<flow::delivery::Health>) {
         self.flows.lock().unwrap_or_else(PoisonError::into_inner).push((name.to_owned(), counts, health));
+    }
+
+    /// Tells of another queue from now on.
+    pub fn add_queue(&self, name: &str, counts: Arc<flow::forward::Counts>) {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner).push((name.to_owned(), counts));
     }
 
     /// What `/metrics` says.
@@ -77,6 +83,36 @@ impl Board {
         for (flow, totals) in &all {
             let seconds = totals.sealing.as_secs_f64();
             let _ = writeln!(text, "sealpost_sealing_seconds_total{{flow=\"{flow}\"}} {seconds:.6}");
+        }
+        drop(flows);
+        text + &self.queues()
+    }
+
+    fn queues(&self) -> String {
+        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: Vec<_> = queues.iter().map(|(name, counts)| (label(name), counts.totals())).collect();
+        let mut text = String::new();
+        if all.is_empty() {
+            return text;
+        }
+        let name = "sealpost_forwarded_total";
+        family(&mut text, name, "counter", "Messages and copies of a forwarder, by what happened to them.");
+        for (flow, totals) in &all {
+            for (code, count) in &totals.events {
+                line(&mut text, name, flow, Some(("event", code.as_str())), *count);
+            }
+        }
+        type Read = fn(&flow::forward::Totals) -> u64;
+        let gauges: [(&str, &str, Read); 3] = [
+            ("sealpost_queue_waiting", "Copies in the queue that are to be handed on.", |totals| totals.waiting),
+            ("sealpost_queue_failed", "Copies in the queue that wait for somebody to decide.", |totals| totals.failed),
+            ("sealpost_queue_bytes", "Octets of both.", |totals| totals.octets),
+        ];
+        for (name, help, read) in gauges {
+            family(&mut text, name, "gauge", help);
+            for (flow, totals) in &all {
+                line(&mut text, name, flow, None, read(totals));
+            }
         }
         text
     }

@@ -7,6 +7,7 @@
 pub mod corpus;
 mod directory;
 mod frame;
+mod names;
 mod port;
 
 mod authority;
@@ -26,6 +27,7 @@ pub use cyrus::Cyrus;
 pub use double::{Character, Dedup, Double, Message};
 pub use dovecot::{Dovecot, Format, Options};
 pub use faults::{Action, Faults, Rule, Which};
+pub use names::{Names, Record};
 pub use postfix::{Postfix, Queued};
 pub use postgres::Postgres;
 pub use submit::{Language, submit};

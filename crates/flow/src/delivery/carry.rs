@@ -197,7 +197,7 @@ impl Gateway {
                 profile: owner.enrolment.profile(),
                 policy: owner.enrolment.policy,
             };
-            seal(&gateway.settings, &gateway.counts, &mail, &whose, words, Encrypted::GoesOn)
+            seal(&gateway.settings.how(), &gateway.counts, &mail, &whose, words, Encrypted::GoesOn)
         })
         .await
     }

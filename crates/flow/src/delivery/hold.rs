@@ -29,7 +29,7 @@ pub(crate) fn hold(
         policy: seal::Policy::Hidden,
     };
     // What its author has encrypted is sealed once more: the envelope must be kept with it, and only here it can be.
-    let mut copy = seal(settings, counts, mail, &whose, envelope, Encrypted::IsSealed)?;
+    let mut copy = seal(&settings.how(), counts, mail, &whose, envelope, Encrypted::IsSealed)?;
     let kept = store::maildir::deliver(&hold.maildir, |to| io::copy(&mut copy.octets, to).map(|_| ()));
     kept.map(Accepted::kept).map_err(|_| Trouble::Engine)
 }

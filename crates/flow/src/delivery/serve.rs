@@ -92,7 +92,7 @@ pub fn serve(mut settings: Settings, tell: Tell, controls: &Controls) -> Result<
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Begin)?;
     let place = settings.door.listen().place.clone();
     let listener =
-        runtime.block_on(listen(&mut settings.door)).map_err(|error| ServeError::Listen(place.clone(), error))?;
+        runtime.block_on(open(settings.door.listen_mut())).map_err(|error| ServeError::Listen(place.clone(), error))?;
     let shared = Shared {
         counts: Arc::clone(&controls.counts),
         health: Arc::clone(&controls.health),
@@ -167,8 +167,8 @@ async fn lead(stream: Box<dyn Duplex>, address: Option<IpAddr>, led: Led, curren
     drop(seat);
 }
 
-async fn listen(door: &mut Door) -> io::Result<Listener> {
-    let (Door::Mail { listen, .. } | Door::Milter { listen, .. }) = door;
+/// Takes a socket over, or opens one.
+pub(crate) async fn open(listen: &mut Listen) -> io::Result<Listener> {
     let Listen { place, socket } = listen;
     match socket.take() {
         Some(Socket::Tcp(socket)) => Listener::of_tcp(socket),
@@ -178,6 +178,6 @@ async fn listen(door: &mut Door) -> io::Result<Listener> {
 }
 
 /// A socket that nobody listens at any more.
-fn remove_own(path: &Path) -> io::Result<()> {
+pub(crate) fn remove_own(path: &Path) -> io::Result<()> {
     if std::os::unix::net::UnixStream::connect(path).is_err() { std::fs::remove_file(path) } else { Ok(()) }
 }

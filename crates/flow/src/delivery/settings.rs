@@ -7,12 +7,14 @@ use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use seal::{Compression, Enrolment, Padding};
+use seal::{Compression, Enrolment, NewId, OuterId, Padding};
+use sealed::index::Way;
 use sealed::signature::{SealerKey, Trust};
 use wire::smtp::client::NextHop;
 use wire::smtp::{Place, server};
 
 use crate::delivery::policy::Policy;
+use crate::delivery::sealing::{How, Said};
 use crate::directory::Directory;
 
 /// A delivery flow. No `Debug`: it holds secrets.
@@ -98,9 +100,33 @@ pub struct Hold {
     pub maildir: PathBuf,
 }
 
+impl Settings {
+    /// How copies are sealed.
+    pub(crate) fn how(&self) -> How<'_> {
+        How {
+            sealer: &self.sealer,
+            trust: &self.trust,
+            compression: self.compression,
+            padding: self.padding,
+            outer_id: OuterId::Kept,
+            outer_from: None,
+            id: NewId::Random,
+            way: Way::Delivery,
+            said: Said::Within(self.authserv_id.as_deref()),
+            temporary: &self.temporary,
+        }
+    }
+}
+
 impl Door {
     /// Where it listens.
     pub fn listen(&self) -> &Listen {
+        match self {
+            Door::Mail { listen, .. } | Door::Milter { listen, .. } => listen,
+        }
+    }
+
+    pub(crate) fn listen_mut(&mut self) -> &mut Listen {
         match self {
             Door::Mail { listen, .. } | Door::Milter { listen, .. } => listen,
         }

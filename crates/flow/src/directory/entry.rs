@@ -4,6 +4,8 @@
 
 use tokio::sync::Semaphore;
 
+use crate::sqlite::OpenError;
+
 /// What stands under a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
@@ -40,6 +42,27 @@ pub enum DirectoryError {
     /// This build has no PostgreSQL.
     #[error("this build knows no PostgreSQL (feature `postgres`)")]
     NoPostgres,
+}
+
+impl From<OpenError> for DirectoryError {
+    fn from(error: OpenError) -> DirectoryError {
+        match error {
+            OpenError::File(error) => DirectoryError::Io(error),
+            OpenError::Sqlite(error) => DirectoryError::Sqlite(error),
+            OpenError::Newer => DirectoryError::Newer,
+            OpenError::Foreign => DirectoryError::Foreign,
+        }
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl From<crate::postgres::PostgresError> for DirectoryError {
+    fn from(error: crate::postgres::PostgresError) -> DirectoryError {
+        match error {
+            crate::postgres::PostgresError::Said(what) => DirectoryError::Postgres(what),
+            crate::postgres::PostgresError::Newer => DirectoryError::Newer,
+        }
+    }
 }
 
 /// Octets of one entry.

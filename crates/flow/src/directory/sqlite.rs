@@ -5,12 +5,12 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::directory::address::Address;
 use crate::directory::entry::{DirectoryError, Entry, aside};
+use crate::sqlite::open;
 
 /// A database.
 pub struct Sqlite {
@@ -20,8 +20,6 @@ pub struct Sqlite {
 
 /// "SPdi": tells this database from others.
 const APPLICATION_ID: i64 = 0x5350_6469;
-/// How long another process may hold it.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Entry k brings schema k to k + 1. Entries are never changed, only added.
 const MIGRATIONS: [&str; 1] = ["
     CREATE TABLE recipient (
@@ -96,7 +94,7 @@ impl Sqlite {
                 shared.lock().unwrap_or_else(PoisonError::into_inner);
             let open = match connection.take() {
                 Some(open) => open,
-                None => open(&path)?,
+                None => open(&path, APPLICATION_ID, &MIGRATIONS)?,
             };
             let done = work(&open);
             // After an error it is opened anew: the file may have been replaced.
@@ -105,34 +103,4 @@ impl Sqlite {
         })
         .await
     }
-}
-
-fn open(path: &PathBuf) -> Result<Connection, DirectoryError> {
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.pragma_update(None, "trusted_schema", "OFF")?;
-    let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let (application, version) = (number("application_id")?, number("user_version")?);
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if application != APPLICATION_ID && (application != 0 || tables > 0) {
-        return Err(DirectoryError::Foreign);
-    }
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-    if version > known {
-        return Err(DirectoryError::Newer);
-    }
-    let from = usize::try_from(version).unwrap_or_default();
-    if from < MIGRATIONS.len() {
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        let steps: String = MIGRATIONS.iter().skip(from).copied().collect();
-        let numbers = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {known};");
-        // Another process may do the same at this moment: whoever is second finds it done.
-        connection.execute_batch("BEGIN IMMEDIATE")?;
-        let now: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if now == version {
-            connection.execute_batch(&format!("{steps}{numbers}"))?;
-        }
-        connection.execute_batch("COMMIT")?;
-    }
-    Ok(connection)
 }

@@ -85,6 +85,7 @@ pub fn try_owner(owner: &Owner, sealer: &SealerKey) -> Tried {
         profile: owner.enrolment.profile(),
         policy: owner.enrolment.policy,
         outer_id: OuterId::Kept,
+        outer_from: None,
         compression: Compression::Never,
         padding: Padding::Bucket,
         id: NewId::Random,

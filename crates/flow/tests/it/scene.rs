@@ -145,6 +145,7 @@ impl Scene {
             profile: settings.enrolment.profile(),
             policy: settings.enrolment.policy,
             outer_id: seal::OuterId::Kept,
+            outer_from: None,
             compression: settings.compression,
             padding: settings.padding,
             id: seal::NewId::Random,

@@ -233,6 +233,7 @@ fn make() {
             profile: golden.profile,
             policy: golden.policy,
             outer_id: seal::OuterId::Kept,
+            outer_from: None,
             compression: golden.compression,
             padding: golden.padding,
             id: NewId::Random,

@@ -95,6 +95,7 @@ impl Household {
             profile: self.profile,
             policy: self.policy,
             outer_id: seal::OuterId::Kept,
+            outer_from: None,
             compression: self.compression,
             padding: self.padding,
             id: seal::NewId::Random,

@@ -92,6 +92,7 @@ fn write(
         profile: with.profile,
         policy: with.policy,
         outer_id: OuterId::Kept,
+        outer_from: None,
         compression: with.compression,
         padding: Padding::Bucket,
         id: NewId::Random,

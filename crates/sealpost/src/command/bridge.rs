@@ -79,7 +79,7 @@ pub fn maildir(home: &Home, config: &Config, named: Option<&PathBuf>) -> Result<
                 Place::Maildir(path) => Some(home.at(path)),
                 Place::Account(_) => None,
             },
-            Flow::Delivery(_) => None,
+            Flow::Delivery(_) | Flow::Forward(_) => None,
         })
         .collect();
     of_flows.sort();

@@ -7,7 +7,7 @@ use store::ledger::Code;
 
 use crate::{
     clock,
-    command::{deliver, print, print_json},
+    command::{deliver, forward, print, print_json},
     config::{Config, Flow},
     explain::explain,
     failure::{Exit, Failure},
@@ -77,6 +77,7 @@ pub fn status(home: &Home, name: Option<&str>, json: bool) -> Result<(), Failure
                 Stands::Mailboxes(Box::new(flow::status(&flows::settings(home, &config, name, &stop)?, &stop)?))
             }
             Flow::Delivery(flow) => Stands::Delivery(deliver::status(home, name, flow)?),
+            Flow::Forward(flow) => Stands::Forward(forward::status(home, name, flow)?),
         };
         all.insert(name, stands);
     }
@@ -86,17 +87,19 @@ pub fn status(home: &Home, name: Option<&str>, json: bool) -> Result<(), Failure
     let text = |(name, stands): (&&str, &Stands)| match stands {
         Stands::Mailboxes(status) => status_text(name, status),
         Stands::Delivery(status) => deliver::status_text(name, status),
+        Stands::Forward(status) => forward::status_text(name, status),
     };
     let texts: Vec<String> = all.iter().map(text).collect();
     if texts.is_empty() { print("config.toml has no flows yet\n") } else { print(&texts.join("\n")) }
 }
 
-/// How a flow of either kind stands.
+/// How a flow of any kind stands.
 #[derive(serde::Serialize)]
 #[serde(untagged)]
 enum Stands {
     Mailboxes(Box<Status>),
     Delivery(deliver::Status),
+    Forward(forward::Status),
 }
 
 /// Shows a flow's progress on a bar.

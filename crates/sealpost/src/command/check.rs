@@ -3,6 +3,7 @@
 
 mod account;
 mod delivery;
+mod forward;
 
 use std::{
     collections::BTreeMap,
@@ -65,6 +66,7 @@ pub fn run(home: &Home, arguments: &Check) -> Result<(), Failure> {
                 match settings {
                     Flow::Mailboxes(_) => flow(home, &config, name, &reached, &stop, &mut findings),
                     Flow::Delivery(delivery) => delivery::check(home, name, delivery, &mut findings),
+                    Flow::Forward(forward) => forward::check(home, &config, name, forward, &stop, &mut findings),
                 }
             }
         }

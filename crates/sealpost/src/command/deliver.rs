@@ -72,7 +72,7 @@ impl Delivering {
                 wait_for(settings.directory.source().list("", 1))?;
                 Ok(settings)
             }
-            Flow::Mailboxes(_) => Err(Failure::new(Exit::Config, "it is of another kind now")),
+            Flow::Mailboxes(_) | Flow::Forward(_) => Err(Failure::new(Exit::Config, "it is of another kind now")),
         };
         match read() {
             Ok(settings) => {
@@ -146,7 +146,7 @@ impl Delivering {
     fn warn(&self, home: &Home) {
         let read = || match Config::read(home)?.flow(&self.name)? {
             Flow::Delivery(flow) => ending(home, flow),
-            Flow::Mailboxes(_) => Ok(Ending::default()),
+            Flow::Mailboxes(_) | Flow::Forward(_) => Ok(Ending::default()),
         };
         match read() {
             Ok(ending) => ending.lines().iter().for_each(|line| tell(format_args!("{}: {line}", self.name))),

@@ -65,7 +65,7 @@ pub fn find(home: &Home, place: &Where) -> Result<Directory, Failure> {
     let config = Config::read(home)?;
     let of = |flow: &Flow| match flow {
         Flow::Delivery(flow) => Some(flow.certificates.clone()),
-        Flow::Mailboxes(_) => None,
+        Flow::Mailboxes(_) | Flow::Forward(_) => None,
     };
     let found: Vec<String> = match &place.flow {
         Some(name) => of(config.flow(name)?).into_iter().collect(),

@@ -161,6 +161,7 @@ impl<'a> Release<'a> {
             profile: owner.enrolment.profile(),
             policy: owner.enrolment.policy,
             outer_id: OuterId::Kept,
+            outer_from: None,
             compression: seal::Compression::Auto,
             padding: Padding::Bucket,
             id: NewId::Random,

@@ -296,6 +296,7 @@ mod owner {
             profile: enrolment.profile(),
             policy: Policy::default(),
             outer_id: seal::OuterId::Kept,
+            outer_from: None,
             compression: Compression::Never,
             padding: Padding::Bucket,
             id: NewId::Random,

@@ -1,11 +1,13 @@
-//! `key`: list, export, import, trust-sealer, enrolment.
+//! `key`: list, export, import, trust-sealer, enrolment, dkim.
 
+use flow::forward::dkim::Signer;
 use seal::Enrolment;
 use sealed::field::encode_id;
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::{
-    args::{EnrolmentArguments, Export, Import, Key},
+    args::{DkimArguments, EnrolmentArguments, Export, Import, Key},
     clock,
     command::{print, print_json},
     failure::{DoingWhat, Exit, Failure},
@@ -30,6 +32,7 @@ pub fn run(home: &Home, key: &Key) -> Result<(), Failure> {
             Ok(())
         }
         Key::Enrolment(enrolment) => self::enrolment(home, enrolment),
+        Key::Dkim(key) => dkim(key),
     }
 }
 
@@ -61,6 +64,13 @@ struct Listing {
 struct Secret {
     fingerprint: String,
     under_passphrase: bool,
+}
+
+fn dkim(key: &DkimArguments) -> Result<(), Failure> {
+    let pem = Zeroizing::new(std::fs::read(&key.file).doing(Exit::Config, "cannot read the key")?);
+    let signer = Signer::new(&key.domain).and_then(|signer| signer.with_key(&key.selector, &pem));
+    let signer = signer.map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
+    print(&format!("{}\n", signer.dns_records().join("\n")))
 }
 
 fn list(home: &Home, json: bool) -> Result<(), Failure> {

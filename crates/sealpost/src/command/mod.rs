@@ -7,6 +7,8 @@ mod bulk;
 mod check;
 mod deliver;
 mod directory;
+mod forward;
+mod queue;
 #[cfg(feature = "open")]
 mod demo;
 #[cfg(feature = "open")]
@@ -75,6 +77,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Directory(command) => directory::run(&home()?, &command),
         #[cfg(feature = "open")]
         Command::Held(held) => held::run(&home()?, &held),
+        Command::Queue(command) => queue::run(&home()?, &command),
         Command::Check(check) => check::run(&home()?, &check),
         Command::Completions { shell } => {
             let mut script = Vec::new();

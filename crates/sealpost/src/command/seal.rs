@@ -130,6 +130,7 @@ impl Sealer {
             profile: self.recipients.enrolment.profile(),
             policy: self.policy,
             outer_id: seal::OuterId::Kept,
+            outer_from: None,
             compression: self.compression,
             padding: Padding::Bucket,
             id: NewId::Random,

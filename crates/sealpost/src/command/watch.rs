@@ -16,7 +16,7 @@ use flow::{Fate, Progress, Settings};
 use store::ledger::Code;
 
 use crate::{
-    command::deliver::Delivering,
+    command::{deliver::Delivering, forward::Forwarding},
     config::{Config, Flow},
     deliveries::Sockets,
     explain::explain,
@@ -65,18 +65,20 @@ fn all(home: &Home, config: &Config, names: &[String], undone: Undone) -> Result
     let stop = flows::asked_to_stop()?;
     let reload = asked_to_reload()?;
     let sockets = Sockets::inherited();
-    let (mut settings, mut deliveries) = (Vec::new(), Vec::new());
+    let (mut settings, mut deliveries, mut forwards) = (Vec::new(), Vec::new(), Vec::new());
     for name in names {
         match config.flow(name)? {
             Flow::Mailboxes(_) => settings.push(flows::settings(home, config, name, &stop)?),
             Flow::Delivery(flow) => deliveries.push(Delivering::new(home, name, flow, &sockets, &stop)?),
+            Flow::Forward(flow) => forwards.push(Forwarding::new(home, config, name, flow, &sockets, &stop)?),
         }
     }
     if undone == Undone::IsLeftOut {
-        leave_out_undone(&mut settings, deliveries.len());
+        leave_out_undone(&mut settings, deliveries.len() + forwards.len());
     }
     let board = Arc::new(Board::default());
     deliveries.iter().for_each(|delivery| delivery.show_on(&board));
+    forwards.iter().for_each(|forward| forward.show_on(&board));
     if let Some(metrics) = &config.metrics {
         metrics::serve(metrics.listen, board)?;
     }
@@ -101,6 +103,15 @@ fn all(home: &Home, config: &Config, names: &[String], undone: Undone) -> Result
                 scope.spawn(|| {
                     let _on_panic = StopAll(&stop);
                     if let Err(failure) = delivery.run(home) {
+                        first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                })
+            }))
+            .chain(forwards.iter().map(|forward| {
+                scope.spawn(|| {
+                    let _on_panic = StopAll(&stop);
+                    if let Err(failure) = forward.run(home) {
                         first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
                         stop.store(true, Ordering::Relaxed);
                     }

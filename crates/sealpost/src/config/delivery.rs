@@ -137,6 +137,13 @@ pub(super) struct WrittenKeys {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct WrittenHop {
     pub(super) folder: Option<String>,
+    pub(super) account: Option<String>,
+    pub(super) mailbox: Option<String>,
+    pub(super) auth: Option<String>,
+    pub(super) to: Option<String>,
+    pub(super) from: Option<String>,
+    pub(super) dkim_selector: Option<String>,
+    pub(super) dkim_key: Option<PathBuf>,
     lmtp: Option<String>,
     smtp: Option<String>,
     maildir: Option<PathBuf>,
@@ -156,7 +163,7 @@ const DOOR: &str = "a source is one of `maildir`, `account`, `lmtp`, `smtp`, `mi
 const TLS: &str = "`tls-certificate` and `tls-key` go together";
 
 impl WrittenDoor {
-    fn door(self) -> Result<Door, String> {
+    pub(super) fn door(self) -> Result<Door, String> {
         let tls = match (self.tls_certificate, self.tls_key) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
@@ -184,7 +191,7 @@ impl WrittenDoor {
 }
 
 impl WrittenHop {
-    fn sink(self) -> Result<Sink, String> {
+    pub(super) fn sink(self) -> Result<Sink, String> {
         const SINK: &str =
             "such mail goes to { lmtp = \"host:port\" }, { smtp = \"host:port\" } or { maildir = \"/path\" }";
         let (dialect, written) = match (self.folder, self.lmtp, self.smtp, self.maildir) {
@@ -214,10 +221,21 @@ impl WrittenHop {
     }
 
     /// A folder of an account, if it says that and nothing else.
-    pub(super) fn into_folder(self) -> Option<String> {
-        let more = self.lmtp.is_some() || self.smtp.is_some() || self.maildir.is_some() || self.tls.is_some();
-        let more = more || self.ca_file.is_some() || self.user.is_some() || self.password.is_some();
-        self.folder.filter(|_| !more)
+    pub(super) fn into_folder(mut self) -> Option<String> {
+        let folder = self.folder.take();
+        folder.filter(|_| self.is_bare() && !self.is_of_a_forwarder())
+    }
+
+    /// Does it say nothing of a server, a Maildir or a folder?
+    pub(super) fn is_bare(&self) -> bool {
+        let place = self.folder.is_some() || self.lmtp.is_some() || self.smtp.is_some() || self.maildir.is_some();
+        let how = self.tls.is_some() || self.ca_file.is_some() || self.user.is_some() || self.password.is_some();
+        !place && !how
+    }
+
+    fn is_of_a_forwarder(&self) -> bool {
+        let name = self.from.is_some() || self.dkim_selector.is_some() || self.dkim_key.is_some();
+        name || self.account.is_some() || self.mailbox.is_some() || self.auth.is_some() || self.to.is_some()
     }
 }
 
@@ -231,6 +249,10 @@ impl Delivery {
         let door = door.door()?;
         let is_milter = door.spoken == Spoken::Milter;
         let sink = match sink {
+            Some(WrittenSink::Table(hop)) if hop.is_of_a_forwarder() => {
+                let keys = "`account`, `mailbox`, `auth`, `to`, `from`, `dkim-selector` and `dkim-key`";
+                return Err(format!("{keys} are for mail that is forwarded, whose `source` says `for`"));
+            }
             Some(WrittenSink::Table(hop)) => match hop.sink()? {
                 Sink::Maildir(_) if is_milter => {
                     let way = "leave `sink` out, or name where copies are handed back: { smtp = \"host:port\" }";

@@ -18,6 +18,12 @@ pub(super) fn duration_or_off<'de, D: Deserializer<'de>>(from: D) -> Result<Opti
     off.or_else(|| seconds(&text)).map(Some).ok_or_else(|| serde::de::Error::custom(DURATION))
 }
 
+/// Several.
+pub(super) fn durations<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Duration>, D::Error> {
+    let texts = Vec::<String>::deserialize(from)?;
+    texts.iter().map(|text| seconds(text).ok_or_else(|| serde::de::Error::custom(DURATION))).collect()
+}
+
 const DURATION: &str = "a duration is a number and s, m, h or d: \"60s\"";
 
 fn seconds(text: &str) -> Option<Duration> {

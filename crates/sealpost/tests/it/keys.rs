@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use crate::program::{Gpg, Stage, holds, sample};
+use crate::program::{Gpg, Stage, holds, is_there, sample};
 
 #[test]
 fn a_sealer_and_an_owner_get_to_know_each_other() {
@@ -201,4 +201,28 @@ fn check_names_every_fault_with_what_to_do() {
     let verdicts = json.as_array().unwrap().iter().filter(|finding| finding["verdict"] == "wrong").count();
     assert!(outcome.code == 78 && verdicts >= 3, "{outcome}");
     wrong("--home nowhere check", &["WRONG    home: there is no home in", "-> make one"]);
+}
+
+#[test]
+fn a_dkim_key_of_openssl_gets_its_record() {
+    if !is_there("openssl", "version") {
+        return;
+    }
+    let stage = Stage::new();
+    for (kind, begins) in [
+        (
+            ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"].as_slice(),
+            "v=DKIM1; k=rsa; p=MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A",
+        ),
+        (&["-algorithm", "ED25519"], "v=DKIM1; k=ed25519; p="),
+    ] {
+        let mut openssl = std::process::Command::new("openssl");
+        openssl.arg("genpkey").args(kind).args(["-out", "dkim.pem"]).current_dir(stage.path(""));
+        assert!(openssl.output().unwrap().status.success());
+        let line = stage.text("key dkim dkim.pem --domain example.net --selector sp1", b"");
+        assert!(line.starts_with(&format!("sp1._domainkey.example.net. IN TXT ( \"{begins}")), "{line}");
+    }
+    stage.write("weak.pem", "nothing");
+    stage.bad("key dkim weak.pem --domain example.net --selector sp1", b"", 78, "not a private key");
+    stage.bad("key dkim dkim.pem --domain example.net --selector s;p", b"", 78, "not a name in the DNS");
 }

@@ -14,5 +14,6 @@ mod account;
 mod gateway;
 mod delivery;
 mod faults;
+mod forward;
 mod demo;
 mod bridge;

@@ -73,6 +73,21 @@ impl MailFrom {
         }
         Some(mail)
     }
+
+    /// What [`MailFrom::parse`] reads, without SIZE.
+    pub fn argument(&self) -> String {
+        let mut text = format!("FROM:<{}>", self.address);
+        match self.body {
+            Body::SevenBit => {}
+            Body::EightBitMime => text.push_str(" BODY=8BITMIME"),
+            Body::BinaryMime => text.push_str(" BODY=BINARYMIME"),
+        }
+        if self.smtputf8 {
+            text.push_str(" SMTPUTF8");
+        }
+        self.parameters.iter().for_each(|parameter| parameter.write(&mut text));
+        text
+    }
 }
 
 impl RcptTo {
@@ -83,6 +98,13 @@ impl RcptTo {
             return None;
         }
         Some(RcptTo { address: address.to_owned(), parameters: parameters(rest)? })
+    }
+
+    /// What [`RcptTo::parse`] reads.
+    pub fn argument(&self) -> String {
+        let mut text = format!("TO:<{}>", self.address);
+        self.parameters.iter().for_each(|parameter| parameter.write(&mut text));
+        text
     }
 }
 
@@ -165,6 +187,8 @@ mod tests {
         let mut text = String::new();
         mail.parameters.iter().for_each(|parameter| parameter.write(&mut text));
         assert_eq!(text, " RET=HDRS ENVID=x+2By");
+        let again = MailFrom::parse(&mail.argument()).unwrap_or_default();
+        assert_eq!(again, MailFrom { size: None, ..mail });
         for (argument, address) in [
             ("FROM:<>", ""),
             ("from: <a@b>", "a@b"),

@@ -50,6 +50,7 @@ pub(crate) fn make(settings: &Settings, with: &SealWith) -> io::Result<()> {
         profile: with.profile,
         policy: seal::Policy::Hidden,
         outer_id: OuterId::Kept,
+        outer_from: None,
         compression: with.compression,
         padding: Padding::Bucket,
         id: NewId::Random,

@@ -50,7 +50,7 @@ pub(super) fn check(home: &Home, name: &str, flow: &Delivery, findings: &mut Vec
     }
 }
 
-fn reach(hop: wire::smtp::client::NextHop) -> Result<(), Failure> {
+pub(super) fn reach(hop: wire::smtp::client::NextHop) -> Result<(), Failure> {
     let place = hop.place.to_string();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.doing(Exit::Unavailable, "cannot begin")?;

@@ -3,6 +3,7 @@
 //! In: messages. Out: their answers. A connection that the server ended meanwhile costs a new one, never a message; and there are never more of them
 //! at once than the limit says.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
@@ -19,12 +20,19 @@ pub struct Pool {
     hop: Arc<NextHop>,
     idle: Mutex<Vec<Session>>,
     places: Semaphore,
+    /// Octets of the largest message that the server takes, as it said last; zero: it has not said.
+    takes: AtomicU64,
 }
 
 impl Pool {
     /// Nothing is connected yet.
     pub fn new(hop: NextHop) -> Pool {
-        Pool { hop: Arc::new(hop), idle: Mutex::default(), places: Semaphore::new(limit::CONNECTIONS_OUT) }
+        Pool {
+            hop: Arc::new(hop),
+            idle: Mutex::default(),
+            places: Semaphore::new(limit::CONNECTIONS_OUT),
+            takes: AtomicU64::new(0),
+        }
     }
 
     /// Hands one message over; an answer for each recipient.
@@ -51,7 +59,7 @@ impl Pool {
                 Err(error) => return Err(error),
             }
         }
-        let mut session = Session::connect(Arc::clone(&self.hop)).await?;
+        let mut session = self.connect().await?;
         let replies = session.deliver(from, to, said, &mut content).await;
         if matches!(replies, Ok(_) | Err(DeliverError::TooLarge | DeliverError::Lacks(_))) {
             self.keep(session).await;
@@ -61,8 +69,19 @@ impl Pool {
 
     /// Can the next server be reached, and does it want to talk?
     pub async fn probe(&self) -> Result<(), DeliverError> {
-        Session::connect(Arc::clone(&self.hop)).await?.quit().await;
+        self.connect().await?.quit().await;
         Ok(())
+    }
+
+    /// Octets of the largest message that the server takes (RFC 1870), as it said when it was reached last.
+    pub fn takes(&self) -> Option<u64> {
+        Some(self.takes.load(Ordering::Relaxed)).filter(|size| *size > 0)
+    }
+
+    async fn connect(&self) -> Result<Session, DeliverError> {
+        let session = Session::connect(Arc::clone(&self.hop)).await?;
+        self.takes.store(session.takes().unwrap_or_default(), Ordering::Relaxed);
+        Ok(session)
     }
 
     async fn reusable(&self) -> Option<Session> {

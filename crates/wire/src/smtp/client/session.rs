@@ -100,6 +100,9 @@ pub enum DeliverError {
     /// The server was not reached, or broke off before it had the whole message: it cannot have taken it.
     #[error("the next server {0}")]
     NotSent(&'static str),
+    /// The server refuses the login, or there is none to be had: no message at all is taken until somebody mends that.
+    #[error("the next server {0}")]
+    NoLogin(&'static str),
     /// The connection broke after the server had everything.
     #[error("the next server broke off without an answer")]
     Unknown,
@@ -197,6 +200,11 @@ impl Session {
         }
         session.log_in().await?;
         Ok(session)
+    }
+
+    /// Octets of the largest message that the server takes, if it says so.
+    pub(crate) fn takes(&self) -> Option<u64> {
+        self.capabilities.size()
     }
 
     /// May another message go this way? Not if an answer did not fit, nor if the server says anything unasked: that it ends, or one answer too
@@ -457,14 +465,14 @@ impl Session {
 
     /// RFC 4954.
     async fn log_in(&mut self) -> Result<(), DeliverError> {
-        const REFUSED: DeliverError = DeliverError::NotSent("refuses the login");
+        const REFUSED: DeliverError = DeliverError::NoLogin("refuses the login");
         let Some(login) = self.hop.login.clone() else { return Ok(()) };
         let asked = tokio::task::spawn_blocking(move || login()).await;
         let credentials =
-            asked.ok().and_then(Result::ok).ok_or(DeliverError::NotSent("needs a login that is not to be had"))?;
+            asked.ok().and_then(Result::ok).ok_or(DeliverError::NoLogin("needs a login that is not to be had"))?;
         let offered: Vec<String> = self.capabilities.arguments("AUTH").map(str::to_owned).collect();
         let mechanism = Mechanism::choose(&credentials, |name| offered.iter().any(|one| one == name));
-        let mechanism = mechanism.ok_or(DeliverError::NotSent("offers no way to log in"))?;
+        let mechanism = mechanism.ok_or(DeliverError::NoLogin("offers no way to log in"))?;
         let mut exchange = Exchange::new(mechanism, &credentials, self.hop.place.host().unwrap_or_default(), 0)
             .map_err(|_| REFUSED)?;
         let mut line = Zeroizing::new(format!("AUTH {}", mechanism.name()));

@@ -80,6 +80,8 @@ pub enum SessionError {
 pub struct Client {
     /// Its address; none: it came by a unix socket.
     pub address: Option<IpAddr>,
+    /// What it calls itself (HELO, EHLO, LHLO).
+    pub name: String,
     /// What it says of the client that it has the message from: by XFORWARD for this message, or by XCLIENT for all.
     pub xforward: Option<Xforward>,
     /// Whether the session is within TLS.
@@ -385,14 +387,21 @@ impl Session {
     async fn obey(&mut self, line: &[u8]) -> Result<Option<Request>, SessionError> {
         let ok = Reply::new(250, (2, 0, 0), "ok");
         match Command::parse(line) {
-            Command::Helo(_) if self.settings.dialect == Dialect::Smtp => {
+            Command::Helo(name) if self.settings.dialect == Dialect::Smtp => {
+                name.clone_into(&mut self.client.name);
                 self.over();
                 self.extended = false;
                 let name = self.settings.hello.clone();
                 self.put(&Reply::bare(250, vec![name])).await?;
             }
-            Command::Ehlo(_) if self.settings.dialect == Dialect::Smtp => self.offer().await?,
-            Command::Lhlo(_) if self.settings.dialect == Dialect::Lmtp => self.offer().await?,
+            Command::Ehlo(name) if self.settings.dialect == Dialect::Smtp => {
+                name.clone_into(&mut self.client.name);
+                self.offer().await?;
+            }
+            Command::Lhlo(name) if self.settings.dialect == Dialect::Lmtp => {
+                name.clone_into(&mut self.client.name);
+                self.offer().await?;
+            }
             Command::Helo(_) | Command::Ehlo(_) | Command::Lhlo(_) => {
                 self.wrong(500, (5, 5, 1), "the other greeting: SMTP says EHLO, LMTP says LHLO").await?;
             }

@@ -31,6 +31,7 @@ pub enum Extension {
 }
 
 /// How sessions are led.
+#[derive(Clone)]
 pub struct Settings {
     /// SMTP or LMTP.
     pub dialect: Dialect,
@@ -108,7 +109,7 @@ impl Settings {
     }
 
     /// Is what this peer tells of others believed? `None`: it came by a unix socket.
-    pub(crate) fn trusts(&self, peer: Option<IpAddr>) -> bool {
+    pub fn trusts(&self, peer: Option<IpAddr>) -> bool {
         peer.is_none_or(|peer| self.trusted.iter().any(|network| network.contains(peer)))
     }
 }

@@ -1,0 +1,52 @@
+//! Mail forwarded: taken as a mail exchanger takes it, sealed to one owner, handed to the mailbox he has elsewhere.
+//!
+//! In: the settings of a forward flow. Out: every message that was answered 250 at its target, once, or in the queue, sealed. Two halves that meet
+//! in the spool: `intake.rs` takes, seals and keeps; `runner.rs` puts and settles. Nobody is ever sent a bounce: what cannot be handed on stays,
+//! and the owner is told. What is believed of mail that comes in: `checks.rs`; what others may believe of what goes out: `rewrite.rs`, `dkim.rs`,
+//! `return_path.rs`. Never depends on `open`; nothing in clear touches the disk.
+
+pub mod resolver;
+
+mod results;
+
+pub mod verdict;
+pub mod evidence;
+pub mod checks;
+pub mod rewrite;
+pub mod dkim;
+pub mod return_path;
+pub mod note;
+
+pub mod obstacle;
+pub mod schedule;
+pub mod counts;
+
+mod envelope;
+mod parcel;
+mod recipients;
+mod rate;
+mod trace;
+
+pub mod spool;
+pub mod settings;
+
+mod arrived;
+mod group;
+mod hop;
+mod append;
+mod target;
+mod sealing;
+mod runner;
+mod intake;
+mod door;
+mod serve;
+
+pub use counts::{Counts, Event, Totals};
+pub use obstacle::Obstacle;
+pub use rate::Rates;
+pub use recipients::Recipients;
+pub use runner::{Tell, Told};
+pub use schedule::Schedule;
+pub use serve::{Controls, ForwardError, serve};
+pub use settings::{Own, Settings, Sink};
+pub use spool::{Item, Kind, Spool, SpoolError, Standing, Tally, Which};

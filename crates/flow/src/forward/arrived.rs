@@ -1,0 +1,49 @@
+//! What must be held before a copy leaves the queue, and before a sender is told 250.
+//!
+//! In: the next server's word, a file that is on disk, a copy that was fetched back; what the spool has written. Out: receipts. The functions here
+//! are the only places that make them.
+
+use store::maildir::Delivered;
+use wire::smtp::Reply;
+
+use crate::forward::parcel::Identical;
+use crate::forward::spool::Written;
+
+/// The copy is at its target: the queue may let it go.
+#[derive(Debug)]
+#[must_use = "without it, the copy stays in the queue"]
+pub(crate) struct Arrived(());
+
+/// Somebody answers for the message now: its sender may forget it.
+#[derive(Debug)]
+#[must_use = "without it, the sender must be told to keep the message"]
+pub(crate) struct Kept(());
+
+impl Arrived {
+    /// The next server's final answer was positive (RFC 5321 §4.2.5).
+    pub(crate) fn by_hop(reply: &Reply) -> Option<Arrived> {
+        reply.is_positive().then_some(Arrived(()))
+    }
+
+    /// It lies in a Maildir, where it would survive power loss.
+    pub(crate) fn filed(_: Delivered) -> Arrived {
+        Arrived(())
+    }
+
+    /// It was fetched back from the owner's account, and is the one.
+    pub(crate) fn seen(_: Identical) -> Arrived {
+        Arrived(())
+    }
+}
+
+impl Kept {
+    /// It lies in the spool, synced, now or from an earlier time.
+    pub(crate) fn written(_: Written) -> Kept {
+        Kept(())
+    }
+
+    /// It need not.
+    pub(crate) fn arrived(_: Arrived) -> Kept {
+        Kept(())
+    }
+}

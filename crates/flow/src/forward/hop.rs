@@ -1,0 +1,115 @@
+//! A copy handed to another server, or put into a Maildir.
+//!
+//! In: a copy. Out: a receipt, or what stood in the way. What is sealed is ASCII in short lines and asks for no extension but what its addresses need.
+
+use std::io::{self, Seek, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use wire::smtp::client::{Content, DeliverError, NextHop, Pool};
+use wire::smtp::{Body, MailFrom, RcptTo};
+
+use crate::forward::arrived::Arrived;
+use crate::forward::obstacle::Obstacle;
+use crate::forward::parcel::{Evidence, Headed, Parcel};
+use crate::forward::settings::Own;
+use crate::forward::trace::mark;
+
+/// Another server.
+pub(crate) struct Hop {
+    pool: Pool,
+    hello: String,
+    to: Option<String>,
+    own: Option<Arc<Own>>,
+}
+
+impl Hop {
+    /// `to`: for this address; none: for the one that a copy came for.
+    pub(crate) fn new(hop: NextHop, to: Option<String>, own: Option<Arc<Own>>) -> Hop {
+        let hello = hop.hello.clone();
+        Hop { pool: Pool::new(hop), hello, to, own }
+    }
+
+    /// Octets of the largest copy that it takes, as it said last.
+    pub(crate) fn takes(&self) -> Option<u64> {
+        self.pool.takes()
+    }
+
+    /// Can it be reached?
+    pub(crate) async fn probe(&self) -> Result<(), Obstacle> {
+        self.pool.probe().await.map_err(|error| obstacle(&error))
+    }
+
+    pub(crate) async fn put(&self, parcel: Parcel) -> Result<Arrived, Obstacle> {
+        let (parcel, signature) = self.sign(parcel).await?;
+        let mut head = mark(&parcel.envelope.to.address, &self.hello, &parcel.name(), parcel.received.0).into_bytes();
+        head.extend_from_slice(&signature);
+        let mut to = parcel.envelope.to.clone();
+        if let Some(address) = &self.to {
+            to.address.clone_from(address);
+        }
+        let from = sender(&parcel, &to);
+        let length = parcel.length.saturating_add(u64::try_from(head.len()).unwrap_or(u64::MAX));
+        let octets = Box::new(Headed::new(head, parcel.octets));
+        let content = Content { length, shape: parcel.shape, octets };
+        match self.pool.deliver(&from, std::slice::from_ref(&to), None, content).await {
+            // One recipient, one answer.
+            Ok(replies) => match replies.as_slice() {
+                [reply] => Arrived::by_hop(reply).ok_or_else(|| Obstacle::of_reply(reply)),
+                _ => Err(Obstacle::Unknown),
+            },
+            Err(error) => Err(obstacle(&error)),
+        }
+    }
+}
+
+impl Hop {
+    /// Fields of our own signature; none without a name of our own, and none for what goes on in its author's.
+    async fn sign(&self, mut parcel: Parcel) -> Result<(Parcel, Vec<u8>), Obstacle> {
+        let Some(own) = self.own.clone().filter(|_| !matches!(parcel.evidence, Evidence::AsItCame(_))) else {
+            return Ok((parcel, Vec::new()));
+        };
+        let signed = tokio::task::spawn_blocking(move || {
+            parcel.octets.rewind().map_err(|_| Obstacle::Unwritable)?;
+            let signature = own.signer.sign(&mut parcel.octets).map_err(|_| Obstacle::Unwritable)?;
+            parcel.octets.rewind().map_err(|_| Obstacle::Unwritable)?;
+            Ok((parcel, signature))
+        });
+        signed.await.unwrap_or(Err(Obstacle::Unwritable))
+    }
+}
+
+/// MAIL FROM of what was sealed asks for no extension that only the original needed.
+fn sender(parcel: &Parcel, to: &RcptTo) -> MailFrom {
+    let mut from = parcel.envelope.from.clone();
+    if !matches!(parcel.evidence, Evidence::AsItCame(_)) {
+        from.smtputf8 = from.smtputf8 && !(from.address.is_ascii() && to.address.is_ascii());
+        from.body = Body::SevenBit;
+    }
+    from
+}
+
+fn obstacle(error: &DeliverError) -> Obstacle {
+    match error {
+        DeliverError::NotSent(_) => Obstacle::Unreachable,
+        DeliverError::NoLogin(_) => Obstacle::Login,
+        DeliverError::Unknown => Obstacle::Unknown,
+        DeliverError::TooLarge => Obstacle::TooLarge,
+        DeliverError::Lacks(_) => Obstacle::Lacks,
+        DeliverError::Read(_) => Obstacle::Unwritable,
+    }
+}
+
+/// Into a Maildir, synced.
+pub(crate) async fn file(path: PathBuf, hello: &str, parcel: Parcel) -> Result<Arrived, Obstacle> {
+    let head = mark(&parcel.envelope.to.address, hello, &parcel.name(), parcel.received.0);
+    let mut octets = parcel.octets;
+    let written = tokio::task::spawn_blocking(move || {
+        store::maildir::deliver(&path, |to| {
+            to.write_all(head.as_bytes())?;
+            io::copy(&mut octets, &mut { to as &mut dyn Write }).map(|_| ())
+        })
+    });
+    let written = written.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    written.map(Arrived::filed).map_err(|_| Obstacle::Unwritable)
+}

@@ -1,0 +1,228 @@
+//! Take, seal, keep: a message from its sender's hands into the spool.
+//!
+//! In: an envelope, a message. Out: the answer to its sender; it is positive only against a receipt ([`Kept`]). Whatever goes wrong before leaves
+//! the message with its sender. What is refused is refused here, while he is there: nobody is sent a bounce later.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use sealed::identity::MessageId;
+use store::{Fate, UnixSeconds};
+use tokio::sync::Semaphore;
+use wire::smtp::{MailFrom, RcptTo, Reply};
+
+use crate::delivery::carry::refusal;
+use crate::delivery::mail::Mail;
+use crate::delivery::{OnFailure, Trouble};
+use crate::forward::arrived::Kept;
+use crate::forward::checks::{self, Checks};
+use crate::forward::counts::Event;
+use crate::forward::envelope::Envelope;
+use crate::forward::evidence as proof;
+use crate::forward::note::What;
+use crate::forward::obstacle::Obstacle;
+use crate::forward::parcel::{Evidence, Parcel};
+use crate::forward::rate::Rate;
+use crate::forward::recipients::Recipients;
+use crate::forward::return_path::ReturnPath;
+use crate::forward::rewrite::Author;
+use crate::forward::runner::{News, Runner, Told};
+use crate::forward::sealing::{Arrival, Found};
+use crate::forward::spool::{Kind, Written};
+use crate::forward::trace::{Path, path};
+use crate::forward::verdict::{Action, Strictness};
+
+/// Messages that are sealed or written at once; further ones wait, and their senders with them.
+const UNDER_WAY: usize = 64;
+/// Octets that a copy may grow by on its way: the marks before it.
+const MARKS: u64 = 1024;
+
+/// All that taking mail in needs; shared by the sessions.
+pub(crate) struct Intake {
+    pub(crate) runner: Arc<Runner>,
+    recipients: Recipients,
+    rate: Rate,
+    checks: Option<(Checks, Strictness)>,
+    cores: Semaphore,
+    under_way: Semaphore,
+}
+
+/// Who sends a message.
+#[derive(Clone, Debug)]
+pub(crate) enum Client {
+    /// An address of the network.
+    Stranger {
+        ip: IpAddr,
+        /// What it calls itself.
+        helo: String,
+    },
+    /// A server that is trusted, which has its own limits.
+    Trusted,
+}
+
+/// A message that was taken, with its envelope.
+pub(crate) struct Taken {
+    pub(crate) mail: Mail,
+    pub(crate) client: Client,
+    pub(crate) from: MailFrom,
+    pub(crate) recipients: Vec<RcptTo>,
+}
+
+impl Intake {
+    pub(crate) fn new(
+        runner: Arc<Runner>,
+        recipients: Recipients,
+        rate: Rate,
+        checks: Option<(Checks, Strictness)>,
+    ) -> Intake {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let (cores, under_way) = (Semaphore::new(cores), Semaphore::new(UNDER_WAY));
+        Intake { runner, recipients, rate, checks, cores, under_way }
+    }
+
+    /// May this sender begin a message now?
+    pub(crate) fn sender(&self, client: &Client, from: &MailFrom) -> Result<(), Reply> {
+        match client {
+            Client::Stranger { ip, .. } if !self.rate.may_send(Some(*ip), &from.address, Instant::now()) => {
+                Err(self.refuse(Reply::new(450, (4, 7, 1), "too many messages; come again in a minute"), None))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Is mail taken for this recipient, now?
+    pub(crate) fn recipient(&self, from: &MailFrom, to: &RcptTo) -> Result<(), Reply> {
+        if let Some(path) = self.return_path().filter(|path| path.looks_like_ours(&to.address)) {
+            let returned = path.decode(&from.address, &to.address, now());
+            return returned.map(|_| ()).map_err(|error| self.refuse(error.reply(), None));
+        }
+        if !self.recipients.has(&to.address) {
+            return Err(self.refuse(Reply::new(550, (5, 7, 1), "no mail is taken for this recipient"), None));
+        }
+        match self.runner.target.obstacle() {
+            // What somebody must mend first would only fill the queue. What passes by itself does not: that is what it is for.
+            Some(obstacle) if obstacle.fate() == Fate::Stop => Err(self.refuse(obstacle.reply(), Some(obstacle))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes a message in; the answer to its sender.
+    pub(crate) async fn take_in(&self, taken: Taken) -> Reply {
+        let _under_way = self.under_way.acquire().await;
+        let Taken { mail, client, from, recipients } = taken;
+        let (returned, recipients) = self.returned(&from, recipients);
+        for id in &returned {
+            // What a bounce says is a stranger's word; that it came is all that the owner is told of it.
+            let news = News { what: What::Returned, id: *id, received: None, said: "a bounce came" };
+            self.runner.notify(news, self.recipients.owner()).await;
+        }
+        let names: Vec<&str> = recipients.iter().map(|to| to.address.as_str()).collect();
+        let Some(to) = recipients.first().cloned() else {
+            return match returned.as_slice() {
+                [] => Reply::new(503, (5, 5, 1), "RCPT first"),
+                _ => Reply::new(250, (2, 0, 0), "noted"),
+            };
+        };
+        let path = match path(&mail, &names) {
+            Ok(Path::Loop) => return self.refuse(Reply::new(554, (5, 4, 6), "this message goes in circles"), None),
+            Ok(path) => path,
+            Err(_) => return self.refuse(refusal(OnFailure::Defer, Trouble::Engine), None),
+        };
+        let found = match self.check(&mail, &client, &from).await {
+            Ok(found) => found,
+            Err(reply) => return self.refuse(reply, None),
+        };
+        // All of these addresses are one owner's: the message is his once.
+        let envelope = Envelope { from: MailFrom { size: None, ..from }, to };
+        let recipients = names.into_iter().map(str::to_owned).collect();
+        let arrival = Arrival { mail, envelope, recipients, path, received: UnixSeconds::now(), found };
+        match self.seal(arrival).await {
+            Ok(parcel) => self.keep(parcel).await,
+            Err(trouble) => {
+                self.runner.sealer.counts.trouble(trouble);
+                let answer = if trouble == Trouble::BeyondFormat { OnFailure::Reject } else { OnFailure::Defer };
+                self.refuse(refusal(answer, trouble), None)
+            }
+        }
+    }
+
+    fn return_path(&self) -> Option<&ReturnPath> {
+        self.runner.sealer.own.as_ref().map(|own| &own.return_path)
+    }
+
+    /// Which copies came back, and who else the message is for.
+    fn returned(&self, from: &MailFrom, recipients: Vec<RcptTo>) -> (Vec<MessageId>, Vec<RcptTo>) {
+        let Some(path) = self.return_path() else { return (Vec::new(), recipients) };
+        let (ours, others): (Vec<_>, Vec<_>) = recipients.into_iter().partition(|to| path.looks_like_ours(&to.address));
+        let back = ours.iter().filter_map(|to| path.decode(&from.address, &to.address, now()).ok());
+        (back.map(|back| MessageId(back.id)).collect(), others)
+    }
+
+    /// What is to be believed of a message, if anybody looks; or what its sender's server is told.
+    async fn check(&self, mail: &Mail, client: &Client, from: &MailFrom) -> Result<Found, Reply> {
+        let (Some((checks, strictness)), Client::Stranger { ip, helo }) = (&self.checks, client) else {
+            return Ok(Found::BySomebodyTrusted);
+        };
+        let read = mail.clone();
+        let read = tokio::task::spawn_blocking(move || proof::Evidence::read(&mut *read.read()?)).await;
+        let evidence = read.ok().and_then(Result::ok).ok_or_else(|| refusal(OnFailure::Defer, Trouble::Engine))?;
+        let asked = checks::Client { ip: *ip, helo, mail_from: &from.address };
+        let verdict = checks.check(&asked, &evidence).await;
+        let author = match verdict.action(*strictness) {
+            Action::Take => Author::Unsuspected,
+            Action::Mark => Author::Unverified,
+            Action::Refuse(reply) => return Err(reply),
+        };
+        Ok(Found::Here(verdict.authentication_results().to_owned(), author))
+    }
+
+    async fn keep(&self, parcel: Parcel) -> Reply {
+        let large = |takes| parcel.length.saturating_add(MARKS) > takes;
+        if self.runner.target.takes().is_some_and(large) {
+            return self.refuse(Obstacle::TooLarge.reply(), Some(Obstacle::TooLarge));
+        }
+        let kept = if matches!(parcel.evidence, Evidence::AsItCame(_)) {
+            // Its header fields are in clear, so it is not for the spool: handed on now, or still its sender's.
+            match self.runner.target.put(parcel).await {
+                Ok((arrived, _)) => Kept::arrived(arrived),
+                Err(obstacle) => return self.refuse(obstacle.reply(), Some(obstacle)),
+            }
+        } else {
+            match self.runner.keep(parcel, Kind::Mail).await {
+                Ok(Written::Before) => {
+                    self.runner.counts.event(Event::Repeated);
+                    return positive(Kept::written(Written::Before), "it was taken before");
+                }
+                Ok(written) => Kept::written(written),
+                Err(_) => return self.refuse(Reply::new(451, (4, 3, 0), "the message cannot be kept now"), None),
+            }
+        };
+        self.runner.counts.event(Event::Kept);
+        positive(kept, "taken")
+    }
+
+    /// As many at a time as there are cores.
+    async fn seal(&self, arrival: Arrival) -> Result<Parcel, Trouble> {
+        let _core = self.cores.acquire().await;
+        let runner = Arc::clone(&self.runner);
+        tokio::task::spawn_blocking(move || runner.sealer.seal(&arrival)).await.unwrap_or(Err(Trouble::Engine))
+    }
+
+    fn refuse(&self, reply: Reply, why: Option<Obstacle>) -> Reply {
+        let event = if reply.is_permanent() { Event::Rejected } else { Event::Deferred };
+        self.runner.counts.event(event);
+        (self.runner.tell)(&Told { flow: &self.runner.sealer.flow, event, why, id: None, code: Some(reply.code()) });
+        reply
+    }
+}
+
+/// Unix seconds.
+fn now() -> u64 {
+    u64::try_from(UnixSeconds::now().0).unwrap_or_default()
+}
+
+/// The only way to a 250.
+fn positive(_: Kept, text: &str) -> Reply {
+    Reply::new(250, (2, 0, 0), text)
+}

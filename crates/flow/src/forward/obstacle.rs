@@ -1,0 +1,163 @@
+//! Why a target has not got a copy, and whose turn it is then.
+//!
+//! In: what a target said, or that it said nothing. Out: one of a few named obstacles. Never holds a text of a server.
+
+use store::Fate;
+use store::ledger::Code;
+use wire::smtp::Reply;
+
+/// Why a target has not got a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Obstacle {
+    /// It was not reached, or broke off before it had the copy.
+    Unreachable,
+    /// It broke off when it had the copy, before it said whether it took it.
+    Unknown,
+    /// It does not want it now.
+    NotNow,
+    /// It refuses our login, or there is none.
+    Login,
+    /// The owner's mailbox is full.
+    Full,
+    /// The owner's mailbox is not there, or may not be written to.
+    NoMailbox,
+    /// A file could not be written here.
+    Unwritable,
+    /// It refuses this copy for good.
+    Refused,
+    /// The copy is larger than it takes.
+    TooLarge,
+    /// It lacks an extension that the copy needs.
+    Lacks,
+    /// What it shows is not what it was given.
+    NotAsSent,
+    /// The copy in the spool is not what was put there.
+    Damaged,
+    /// It was tried as long as the schedule says.
+    Expired,
+}
+
+impl Obstacle {
+    /// All of them.
+    pub const ALL: [Obstacle; 13] = [
+        Obstacle::Unreachable,
+        Obstacle::Unknown,
+        Obstacle::NotNow,
+        Obstacle::Login,
+        Obstacle::Full,
+        Obstacle::NoMailbox,
+        Obstacle::Unwritable,
+        Obstacle::Refused,
+        Obstacle::TooLarge,
+        Obstacle::Lacks,
+        Obstacle::NotAsSent,
+        Obstacle::Damaged,
+        Obstacle::Expired,
+    ];
+
+    /// Whose turn it is. *Stop*: whoever sends mail meanwhile is told to keep it.
+    pub fn fate(self) -> Fate {
+        match self {
+            Obstacle::Unreachable | Obstacle::Unknown | Obstacle::NotNow => Fate::Retry,
+            Obstacle::Login | Obstacle::Full | Obstacle::NoMailbox | Obstacle::Unwritable => Fate::Stop,
+            Obstacle::Refused
+            | Obstacle::TooLarge
+            | Obstacle::Lacks
+            | Obstacle::NotAsSent
+            | Obstacle::Damaged
+            | Obstacle::Expired => Fate::Refuse,
+        }
+    }
+
+    /// For the spool, reports and counters.
+    pub fn code(self) -> Code {
+        Code::new(match self {
+            Obstacle::Unreachable => "unreachable",
+            Obstacle::Unknown => "unknown-end",
+            Obstacle::NotNow => "not-now",
+            Obstacle::Login => "login",
+            Obstacle::Full => "mailbox-full",
+            Obstacle::NoMailbox => "no-mailbox",
+            Obstacle::Unwritable => "unwritable",
+            Obstacle::Refused => "refused",
+            Obstacle::TooLarge => "too-large",
+            Obstacle::Lacks => "lacks-extension",
+            Obstacle::NotAsSent => "not-as-sent",
+            Obstacle::Damaged => "damaged",
+            Obstacle::Expired => "expired",
+        })
+    }
+
+    /// The obstacle of that code.
+    pub fn of(code: &str) -> Option<Obstacle> {
+        Obstacle::ALL.into_iter().find(|one| one.code().as_str() == code)
+    }
+
+    /// For people.
+    pub fn text(self) -> &'static str {
+        match self {
+            Obstacle::Unreachable => "the target cannot be reached",
+            Obstacle::Unknown => "the target broke off without an answer",
+            Obstacle::NotNow => "the target does not take it now",
+            Obstacle::Login => "the target refuses our login",
+            Obstacle::Full => "the mailbox is full",
+            Obstacle::NoMailbox => "the mailbox is not there, or may not be written to",
+            Obstacle::Unwritable => "it cannot be written: no space, or no permission",
+            Obstacle::Refused => "the target refuses it",
+            Obstacle::TooLarge => "it is larger than the target takes",
+            Obstacle::Lacks => "the target lacks an extension that it needs",
+            Obstacle::NotAsSent => "what the target stored is not what it was given",
+            Obstacle::Damaged => "the copy in the spool is damaged",
+            Obstacle::Expired => "the target did not take it in time",
+        }
+    }
+
+    /// What whoever sends mail is told while this stands in the way of all mail.
+    pub(crate) fn reply(self) -> Reply {
+        match self {
+            Obstacle::Full => Reply::new(452, (4, 2, 2), "the mailbox is full"),
+            Obstacle::Unwritable => Reply::new(452, (4, 3, 1), "no space for the message now"),
+            Obstacle::TooLarge => Reply::new(552, (5, 3, 4), "the sealed message is larger than the target takes"),
+            Obstacle::Refused | Obstacle::NotAsSent | Obstacle::Lacks => Reply::new(554, (5, 3, 0), self.text()),
+            Obstacle::Login | Obstacle::NoMailbox => {
+                Reply::new(451, (4, 3, 5), "the owner's mailbox cannot be used now")
+            }
+            _ => Reply::new(451, (4, 4, 1), "the owner's mailbox cannot be reached now"),
+        }
+    }
+
+    /// What a refusal of a mail server means (RFC 3463 §3).
+    pub(crate) fn of_reply(reply: &Reply) -> Obstacle {
+        match reply.enhanced() {
+            // Also as 5.2.2: a full mailbox is emptied one day.
+            Some((_, 2, 2)) => Obstacle::Full,
+            Some((5, 3, 4) | (5, 2, 3)) => Obstacle::TooLarge,
+            _ if reply.code() == 552 => Obstacle::TooLarge,
+            _ if reply.is_permanent() => Obstacle::Refused,
+            _ => Obstacle::NotNow,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_lead_back_and_replies_fit_fates() {
+        for obstacle in Obstacle::ALL {
+            assert_eq!(Obstacle::of(obstacle.code().as_str()), Some(obstacle));
+            let reply = obstacle.reply();
+            assert!(obstacle.fate() == Fate::Refuse || reply.is_transient(), "{obstacle:?}");
+        }
+        for (code, enhanced, means) in [
+            (552, (5, 2, 2), Obstacle::Full),
+            (452, (4, 2, 2), Obstacle::Full),
+            (552, (5, 3, 4), Obstacle::TooLarge),
+            (550, (5, 7, 26), Obstacle::Refused),
+            (421, (4, 7, 0), Obstacle::NotNow),
+        ] {
+            assert_eq!(Obstacle::of_reply(&Reply::new(code, enhanced, "x")), means);
+        }
+    }
+}

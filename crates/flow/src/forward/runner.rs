@@ -1,0 +1,383 @@
+//! Put and settle: copies from the spool to their target, at once and then as the schedule says.
+//!
+//! In: a copy that was just kept, or rows whose time has come. Out: each at its target and out of the queue, or back in it with a time and a reason.
+//! A row goes only against a receipt ([`Arrived`]). Nobody is sent a bounce: what a target refuses for good stays, and its owner is written a note.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use seal::Expectation;
+use sealed::identity::MessageId;
+use store::{Fate, UnixSeconds};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wire::smtp::{MailFrom, RcptTo, Shape};
+
+use crate::delivery::mail::Taking;
+use crate::delivery::sealing::Octets;
+use crate::forward::append::Way;
+use crate::forward::arrived::Arrived;
+use crate::forward::counts::{Counts, Event};
+use crate::forward::envelope::Envelope;
+use crate::forward::group::Group;
+use crate::forward::note::{Note, What, compose};
+use crate::forward::obstacle::Obstacle;
+use crate::forward::parcel::{Evidence, Look, Parcel};
+use crate::forward::schedule::Schedule;
+use crate::forward::sealing::{Arrival, Found, Sealer};
+use crate::forward::spool::{Change, Kind, New, Row, Spool, SpoolError, Turn, Which, Written};
+use crate::forward::target::Target;
+use crate::forward::trace;
+
+/// Copies under way at once.
+const UNDER_WAY: usize = 128;
+/// Rows that are taken at a time.
+const MANY: usize = 64;
+/// Between two looks into the spool.
+const LOOK: Duration = Duration::from_millis(500);
+/// Between two signs of life.
+const BEAT: Duration = Duration::from_secs(5);
+/// Between two times of forgetting.
+const FORGET: Duration = Duration::from_secs(600);
+/// Before a change is written again that could not be.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Ciphertext of one copy that is kept in memory; octets.
+const IN_MEMORY: usize = 256 * 1024;
+
+/// Who is told what became of a copy that did not simply arrive.
+pub type Tell = Arc<dyn Fn(&Told<'_>) + Send + Sync>;
+
+/// What became of a copy.
+#[derive(Debug)]
+pub struct Told<'a> {
+    /// The flow.
+    pub flow: &'a str,
+    /// What happened.
+    pub event: Event,
+    /// What stood in the way.
+    pub why: Option<Obstacle>,
+    /// The copy's id, if there is one.
+    pub id: Option<MessageId>,
+    /// Code of the answer to its sender, if there was one.
+    pub code: Option<u16>,
+}
+
+/// What a note tells.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct News {
+    pub(crate) what: What,
+    pub(crate) id: MessageId,
+    pub(crate) received: Option<UnixSeconds>,
+    /// What stood in the way, in our words.
+    pub(crate) said: &'static str,
+}
+
+/// All that handing on needs.
+pub(crate) struct Runner {
+    pub(crate) spool: Arc<Spool>,
+    pub(crate) group: Group,
+    pub(crate) target: Target,
+    pub(crate) sealer: Sealer,
+    pub(crate) schedule: Schedule,
+    pub(crate) hello: String,
+    pub(crate) counts: Arc<Counts>,
+    pub(crate) tell: Tell,
+    pub(crate) temporary: PathBuf,
+    in_hand: InHand,
+    under_way: Arc<Semaphore>,
+}
+
+/// Ids of the copies under way.
+type InHand = Arc<Mutex<HashSet<[u8; 16]>>>;
+
+/// What a runner is made of.
+pub(crate) struct Parts {
+    pub(crate) spool: Arc<Spool>,
+    pub(crate) target: Target,
+    pub(crate) sealer: Sealer,
+    pub(crate) schedule: Schedule,
+    pub(crate) hello: String,
+    pub(crate) counts: Arc<Counts>,
+    pub(crate) tell: Tell,
+    pub(crate) temporary: PathBuf,
+}
+
+/// A place among the copies that are under way. With it the copy is out of hand, however that comes about.
+struct Hold {
+    id: MessageId,
+    in_hand: InHand,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.in_hand.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id.0);
+    }
+}
+
+impl Runner {
+    pub(crate) fn new(parts: Parts) -> Runner {
+        let Parts { spool, target, sealer, schedule, hello, counts, tell, temporary } = parts;
+        Runner {
+            group: Group::start(Arc::clone(&spool)),
+            spool,
+            target,
+            sealer,
+            schedule,
+            hello,
+            counts,
+            tell,
+            temporary,
+            in_hand: InHand::default(),
+            under_way: Arc::new(Semaphore::new(UNDER_WAY)),
+        }
+    }
+
+    /// Keeps a copy: durable when this returns. It is handed on at once if there is a place and nothing is known to stand in the way.
+    pub(crate) async fn keep(self: &Arc<Self>, parcel: Parcel, kind: Kind) -> Result<Written, Arc<SpoolError>> {
+        let Evidence::Sealing(sealing) = &parcel.evidence else { return Err(Arc::new(SpoolError::NotWhole)) };
+        let expectation = sealing.expectation().to_octets();
+        let place = match self.target.obstacle() {
+            None if self.spool.holds() => Arc::clone(&self.under_way).try_acquire_owned().ok(),
+            _ => None,
+        };
+        let hold = place.and_then(|place| self.hold(parcel.id, place));
+        // What is known to stand in the way is not run into by every message that comes: the schedule finds out when it is gone.
+        let wait = if self.target.obstacle().is_some() { self.schedule.after(1) } else { Duration::ZERO };
+        let Parcel { id, envelope, octets, length, shape, received, evidence, look } = parcel;
+        let turn = if hold.is_some() { Turn::Ours } else { Turn::Later(wait) };
+        let new = New { id, kind, envelope: envelope.write(), expectation, octets, length, received, turn };
+        let written = self.group.write(Change::Put(Box::new(new))).await;
+        let (octets, written) = match written {
+            Some((Change::Put(new), written)) => (new.octets, written),
+            _ => return Err(Arc::new(SpoolError::NotWhole)),
+        };
+        if let (Ok(Written::Now), Some(hold)) = (&written, hold) {
+            let parcel = Parcel { id, envelope, octets, length, shape, received, evidence, look };
+            let runner = Arc::clone(self);
+            tokio::spawn(async move { runner.attempt(parcel, 0, kind, hold).await });
+        }
+        written
+    }
+
+    /// Until it is asked to end. What is under way then is finished.
+    pub(crate) async fn run(self: Arc<Self>, stop: Arc<AtomicBool>) {
+        let (mut beaten, mut forgotten) = (None::<Instant>, None::<Instant>);
+        let mut step = tokio::time::interval(LOOK);
+        step.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while !stop.load(Ordering::Relaxed) {
+            step.tick().await;
+            if beaten.is_none_or(|beaten| beaten.elapsed() >= BEAT) && self.spool.beat().await.is_ok() {
+                beaten = Some(Instant::now());
+            }
+            if forgotten.is_none_or(|forgotten| forgotten.elapsed() >= FORGET) {
+                forgotten = Some(Instant::now());
+                // Another time, then.
+                let _ = self.spool.forget().await;
+            }
+            if let Some(gone) = self.target.overcome() {
+                let _ = self.spool.retry(Which::Behind(gone)).await;
+            }
+            if let Ok(tally) = self.spool.tally().await {
+                self.counts.queue(tally.waiting, tally.failed, tally.octets);
+            }
+            let in_hand = self.lock().iter().map(|id| MessageId(*id)).collect();
+            // What fails here is tried again at the next step.
+            let _ = self.spool.adopt(in_hand, self.schedule.grace()).await;
+            while self.look().await && !stop.load(Ordering::Relaxed) {}
+        }
+    }
+
+    /// How many copies are under way.
+    pub(crate) fn under_way(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Takes rows whose time has come. True: there may be more.
+    async fn look(self: &Arc<Self>) -> bool {
+        let free = self.under_way.available_permits();
+        if free == 0 || !self.spool.holds() {
+            return false;
+        }
+        let Ok(rows) = self.spool.take(free.min(MANY)).await else { return false };
+        let some = !rows.is_empty();
+        for row in rows {
+            let Ok(place) = Arc::clone(&self.under_way).acquire_owned().await else { return false };
+            // Kept by a session at this very moment: that one has it.
+            let Some(hold) = self.hold(row.id, place) else { continue };
+            let runner = Arc::clone(self);
+            tokio::spawn(async move { runner.again(row, hold).await });
+        }
+        some
+    }
+
+    /// Another try, from the spool.
+    async fn again(self: Arc<Self>, row: Row, hold: Hold) {
+        let age = UnixSeconds::now().0.saturating_sub(row.received.0);
+        let age = Duration::from_secs(u64::try_from(age).unwrap_or_default());
+        // A copy that somebody asks for once more has its try, however old it is.
+        let over = self.schedule.is_over(age) && row.tries > 0;
+        match self.fetch(&row).await {
+            Ok(parcel) => {
+                let tries = if over { u32::MAX } else { row.tries };
+                self.attempt(parcel, tries, row.kind, hold).await;
+            }
+            Err(None) => self.release(row.id, Obstacle::Unwritable, row.tries, row.look, hold).await,
+            Err(Some(obstacle)) => {
+                let envelope = Envelope::read(&row.envelope).unwrap_or_default();
+                self.fail(row.id, &envelope, row.received, row.kind, obstacle, hold).await;
+            }
+        }
+    }
+
+    /// A copy, as it lies in the spool; it must be what was put there.
+    async fn fetch(&self, row: &Row) -> Result<Parcel, Option<Obstacle>> {
+        let damaged = Some(Obstacle::Damaged);
+        let envelope = Envelope::read(&row.envelope).ok_or(damaged)?;
+        let expectation = Expectation::from_octets(&row.expectation).ok_or(damaged)?;
+        let place = tempfile::spooled_tempfile_in(IN_MEMORY, &self.temporary);
+        let octets = self.spool.read(row, place).await.map_err(|error| match error {
+            SpoolError::NotWhole => damaged,
+            _ => None,
+        })?;
+        let (id, length, received) = (row.id, row.length, row.received);
+        let evidence = self.sealer.evidence(expectation);
+        let temporary = self.temporary.clone();
+        let proved = tokio::task::spawn_blocking(move || {
+            let mut octets = octets;
+            let mut place = tempfile::spooled_tempfile_in(IN_MEMORY, temporary);
+            let proved = evidence.proves(&mut octets, &mut place).is_some();
+            (proved && std::io::Seek::rewind(&mut octets).is_ok()).then_some((octets, evidence))
+        });
+        let (octets, evidence) = proved.await.ok().flatten().ok_or(damaged)?;
+        let look = if row.look { Look::First } else { Look::NotNeeded };
+        let octets = Octets::Sealed(octets);
+        Ok(Parcel { id, envelope, octets, length, shape: Shape::Lines, received, evidence, look })
+    }
+
+    /// One try. `tries`: before this one; the largest number: it is the last.
+    async fn attempt(self: Arc<Self>, parcel: Parcel, tries: u32, kind: Kind, hold: Hold) {
+        let (id, envelope, received, look) = (parcel.id, parcel.envelope.clone(), parcel.received, parcel.look);
+        if !self.spool.holds() {
+            return self.release(id, Obstacle::Unreachable, tries, look == Look::First, hold).await;
+        }
+        match self.target.put(parcel).await {
+            Ok((arrived, way)) => {
+                self.counts.event(if way == Way::Found { Event::Found } else { Event::Arrived });
+                self.settle(Change::Done(id), Some(arrived)).await;
+            }
+            Err(obstacle) if obstacle.fate() == Fate::Refuse => {
+                return self.fail(id, &envelope, received, kind, obstacle, hold).await;
+            }
+            Err(_) if tries == u32::MAX => {
+                return self.fail(id, &envelope, received, kind, Obstacle::Expired, hold).await;
+            }
+            Err(obstacle) => {
+                let look = look == Look::First || obstacle == Obstacle::Unknown;
+                return self.release(id, obstacle, tries, look, hold).await;
+            }
+        }
+        drop(hold);
+    }
+
+    /// Back into the queue, until later.
+    async fn release(&self, id: MessageId, why: Obstacle, tries: u32, look: bool, hold: Hold) {
+        let event = if why == Obstacle::Unknown { Event::Unknown } else { Event::Retried };
+        self.note(event, Some(why), id);
+        let wait = self.schedule.after(tries.saturating_add(1));
+        let wait = if look { wait.max(self.schedule.grace()) } else { wait };
+        self.settle(Change::Later { id, wait, why, look }, None).await;
+        drop(hold);
+    }
+
+    /// It stays in the queue until somebody asks for it, and the owner is told; of a note that was not taken, nobody is.
+    async fn fail(
+        self: &Arc<Self>,
+        id: MessageId,
+        envelope: &Envelope,
+        received: UnixSeconds,
+        kind: Kind,
+        why: Obstacle,
+        hold: Hold,
+    ) {
+        self.note(Event::Failed, Some(why), id);
+        // First the note: whoever dies between the two writes another one, rather than none.
+        if kind == Kind::Mail {
+            let what = if why == Obstacle::Expired { What::Expired } else { What::Refused };
+            let news = News { what, id, received: Some(received), said: why.text() };
+            self.notify(news, envelope.to.address.clone()).await;
+        }
+        self.settle(Change::Failed(id, why), None).await;
+        drop(hold);
+    }
+
+    /// A note to the owner, into the queue. `to`: an address of his.
+    pub(crate) fn notify(self: &Arc<Self>, news: News, to: String) -> BoxFuture<'_, ()> {
+        let now = UnixSeconds::now();
+        let seconds = |at: UnixSeconds| u64::try_from(at.0).unwrap_or_default();
+        let text = compose(&Note {
+            what: news.what,
+            id: &sealed::field::encode_id(&news.id.0),
+            received: news.received.map(seconds),
+            last: seconds(now),
+            said: news.said,
+            host: &self.hello,
+            from: &self.from(),
+            to: &to,
+            now: seconds(now),
+        });
+        async move {
+            // The null sender: nobody answers a note with a note (RFC 5321 §4.5.5).
+            let rcpt = RcptTo { address: to.clone(), ..RcptTo::default() };
+            let envelope = Envelope { from: MailFrom::default(), to: rcpt };
+            let mut taking = Taking::new(None, &self.temporary);
+            let mail = taking.take(&text).and_then(|()| taking.finish(Shape::Lines));
+            let Ok(mail) = mail else { return };
+            let (path, found) = (trace::Path::Named, Found::BySomebodyTrusted);
+            let arrival = Arrival { mail, envelope, recipients: vec![to], path, received: now, found };
+            let runner = Arc::clone(self);
+            let sealed = tokio::task::spawn_blocking(move || runner.sealer.seal(&arrival)).await;
+            let Ok(Ok(parcel)) = sealed else { return };
+            if matches!(self.keep(parcel, Kind::Note).await, Ok(Written::Now)) {
+                self.note(Event::Noted, None, news.id);
+            }
+        }
+        .boxed()
+    }
+
+    /// From whom notes are.
+    fn from(&self) -> String {
+        let own = self.sealer.own.as_ref().map(|own| own.forwarder.address().to_owned());
+        own.unwrap_or_else(|| format!("postmaster@{}", self.hello))
+    }
+
+    /// Written, however long that takes: without it, the copy would be handed on again, or never.
+    async fn settle(&self, change: Change, _against: Option<Arrived>) {
+        let mut change = change;
+        loop {
+            match self.group.write(change).await {
+                Some((_, Ok(_))) | None => return,
+                Some((back, Err(_))) => change = back,
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    pub(crate) fn note(&self, event: Event, why: Option<Obstacle>, id: MessageId) {
+        self.counts.event(event);
+        (self.tell)(&Told { flow: &self.sealer.flow, event, why, id: Some(id), code: None });
+    }
+
+    /// None: it is in hand already.
+    fn hold(&self, id: MessageId, place: OwnedSemaphorePermit) -> Option<Hold> {
+        self.lock().insert(id.0).then(|| Hold { id, in_hand: Arc::clone(&self.in_hand), _place: place })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<[u8; 16]>> {
+        self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,72 @@
+//! When a copy is tried again, and when no more.
+//!
+//! In: how often it was tried. Out: a time to wait. RFC 5321 §4.5.4.1 asks for half an hour between tries and four to five days; the first ones
+//! are sooner here, as most outages are short.
+
+use std::time::Duration;
+
+/// When a copy is tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// Waits after the first, second, … try; the last one is repeated. Never empty.
+    steps: Vec<Duration>,
+    /// After so long it is not tried by itself any more.
+    expire: Duration,
+    /// A target that broke off may still be at work on what it was given; so long it is left alone before the copy is looked for.
+    grace: Duration,
+}
+
+/// The usual grace.
+const GRACE: Duration = Duration::from_secs(5);
+
+impl Default for Schedule {
+    fn default() -> Schedule {
+        let steps = [30, 120, 480, 1800, 7200, 14_400].map(Duration::from_secs).to_vec();
+        Schedule { steps, expire: Duration::from_secs(5 * 86_400), grace: GRACE }
+    }
+}
+
+impl Schedule {
+    /// What is not said is as usual. No steps at all are none said.
+    pub fn new(steps: Vec<Duration>, expire: Option<Duration>) -> Schedule {
+        let usual = Schedule::default();
+        let steps = if steps.is_empty() { usual.steps } else { steps };
+        Schedule { steps, expire: expire.unwrap_or(usual.expire), grace: usual.grace }
+    }
+
+    /// With another grace.
+    pub fn with_grace(self, grace: Duration) -> Schedule {
+        Schedule { grace, ..self }
+    }
+
+    /// How long a target that broke off is left alone.
+    pub(crate) fn grace(&self) -> Duration {
+        self.grace
+    }
+
+    /// How long to wait after so many tries.
+    pub(crate) fn after(&self, tries: u32) -> Duration {
+        let at = usize::try_from(tries.saturating_sub(1)).unwrap_or(usize::MAX);
+        self.steps.get(at).or(self.steps.last()).copied().unwrap_or(Duration::from_secs(14_400))
+    }
+
+    /// Whether a copy of that age is not tried by itself any more.
+    pub(crate) fn is_over(&self, age: Duration) -> bool {
+        age >= self.expire
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_and_the_last_one_stays() {
+        let schedule = Schedule::default();
+        let waits: Vec<u64> = (1..9).map(|tries| schedule.after(tries).as_secs()).collect();
+        assert_eq!(waits, [30, 120, 480, 1800, 7200, 14_400, 14_400, 14_400]);
+        assert!(schedule.is_over(Duration::from_secs(432_000)) && !schedule.is_over(Duration::from_secs(431_999)));
+        let short = Schedule::new(vec![Duration::from_secs(1)], None);
+        assert_eq!((short.after(0), short.after(7)), (Duration::from_secs(1), Duration::from_secs(1)));
+    }
+}

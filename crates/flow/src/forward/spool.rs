@@ -1,0 +1,118 @@
+//! The queue of a forwarder: sealed copies that are to be handed on, and the memory of those that were.
+//!
+//! In: copies with their envelopes. Out: those whose time has come, each to one node at a time. One of two places, with the same words for both. A
+//! copy is there when [`Spool::write`] has returned, also after power loss. What is written: ciphertext, the SMTP envelope, hashes, times, codes.
+//! A copy that has arrived leaves its id for a day, so that a sender who was not told 250 and comes again is told so now (RFC 1047).
+
+mod item;
+
+mod sqlite;
+#[cfg(feature = "postgres")]
+mod postgres;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sealed::identity::MessageId;
+use tempfile::SpooledTempFile;
+
+pub(crate) use self::item::{Change, New, Row, Turn, Written};
+pub use self::item::{Item, Kind, SpoolError, Standing, Tally, Which};
+#[cfg(feature = "postgres")]
+use self::postgres::Postgres;
+use self::sqlite::Sqlite;
+
+/// The queue of one flow.
+pub enum Spool {
+    /// In a SQLite file: one process at a time hands on from it.
+    Sqlite(Sqlite),
+    /// In a PostgreSQL database: several nodes may.
+    #[cfg(feature = "postgres")]
+    Postgres(Postgres),
+}
+
+/// The same call at whichever place it is.
+macro_rules! at_its_place {
+    ($spool:expr, $one:ident => $call:expr) => {
+        match $spool {
+            Spool::Sqlite($one) => $call,
+            #[cfg(feature = "postgres")]
+            Spool::Postgres($one) => $call,
+        }
+    };
+}
+
+impl Spool {
+    /// In a file, which is made if need be.
+    pub fn sqlite(path: PathBuf, flow: &str) -> Spool {
+        Spool::Sqlite(Sqlite::new(path, flow))
+    }
+
+    /// On a server: `postgres://user@host/database`.
+    #[cfg(feature = "postgres")]
+    pub fn postgres(url: &str, flow: &str) -> Result<Spool, SpoolError> {
+        Postgres::new(url, flow).map(Spool::Postgres)
+    }
+
+    /// On a server, which this build cannot reach.
+    #[cfg(not(feature = "postgres"))]
+    pub fn postgres(_: &str, _: &str) -> Result<Spool, SpoolError> {
+        Err(SpoolError::NoPostgres)
+    }
+
+    /// All of it in one transaction, which is synced when this returns. The changes come back, in the same order.
+    pub(crate) async fn write(&self, changes: Vec<Change>) -> (Vec<Change>, Result<Vec<Written>, SpoolError>) {
+        at_its_place!(self, place => place.write(changes).await)
+    }
+
+    /// Copies that nobody has in hand any more, since whoever had them is gone, are to be looked for at their target, after `grace`. `in_hand`: those
+    /// that this node has.
+    pub(crate) async fn adopt(&self, in_hand: Vec<MessageId>, grace: Duration) -> Result<(), SpoolError> {
+        at_its_place!(self, place => place.adopt(in_hand, grace).await)
+    }
+
+    /// Copies whose time has come, at most `most`; from now on they are this node's.
+    pub(crate) async fn take(&self, most: usize) -> Result<Vec<Row>, SpoolError> {
+        at_its_place!(self, place => place.take(most).await)
+    }
+
+    /// The octets of a copy, written to `to`, which comes back.
+    pub(crate) async fn read(&self, row: &Row, to: SpooledTempFile) -> Result<SpooledTempFile, SpoolError> {
+        at_its_place!(self, place => place.read(row.id, row.length, to).await)
+    }
+
+    /// This node lives. To be said more often than [`Spool::holds`] lasts.
+    pub(crate) async fn beat(&self) -> Result<(), SpoolError> {
+        at_its_place!(self, place => place.beat().await)
+    }
+
+    /// Whether what this node has in hand is still its own: nobody has taken it for dead.
+    pub(crate) fn holds(&self) -> bool {
+        at_its_place!(self, place => place.holds())
+    }
+
+    /// What is in it, the oldest first, at most `most`.
+    pub async fn list(&self, most: usize) -> Result<Vec<Item>, SpoolError> {
+        at_its_place!(self, place => place.list(most).await)
+    }
+
+    /// How much is in it.
+    pub async fn tally(&self) -> Result<Tally, SpoolError> {
+        at_its_place!(self, place => place.tally().await)
+    }
+
+    /// Copies that wait or have failed are tried as soon as can be; how many.
+    pub async fn retry(&self, which: Which) -> Result<u64, SpoolError> {
+        at_its_place!(self, place => place.retry(which).await)
+    }
+
+    /// Removes a copy that nobody has in hand; false: there is none.
+    pub async fn discard(&self, id: MessageId) -> Result<bool, SpoolError> {
+        at_its_place!(self, place => place.discard(id).await)
+    }
+
+    /// Forgets what arrived long ago.
+    pub(crate) async fn forget(&self) -> Result<(), SpoolError> {
+        at_its_place!(self, place => place.forget().await)
+    }
+}

@@ -1,0 +1,225 @@
+//! What lies in the queue, what may be done with it, and why it does not answer.
+//!
+//! In: nothing. Out: the nouns of both places.
+
+use std::time::Duration;
+
+use sealed::identity::MessageId;
+use store::UnixSeconds;
+
+use crate::delivery::sealing::Octets;
+use crate::forward::envelope::Envelope;
+use crate::forward::obstacle::Obstacle;
+use crate::sqlite::OpenError;
+
+/// Octets of one piece of a copy: what is in memory at a time.
+pub(super) const PIECE: usize = 256 * 1024;
+/// How long the id of a copy that arrived is remembered: longer than any sender waits between two tries.
+pub(super) const REMEMBERED: Duration = Duration::from_secs(86_400);
+
+/// Why the spool does not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// A file cannot be made or read.
+    #[error("the spool cannot be read or written")]
+    Io(#[from] std::io::Error),
+    /// SQLite says so.
+    #[error("the spool cannot be used")]
+    Sqlite(#[from] rusqlite::Error),
+    /// PostgreSQL says so, or does not answer.
+    #[error("the spool does not answer: {0}")]
+    Postgres(String),
+    /// It was written by a newer version.
+    #[error("the spool was written by a newer version of this program")]
+    Newer,
+    /// It is a database of something else.
+    #[error("the spool is the database of another program")]
+    Foreign,
+    /// A copy is not all there.
+    #[error("a copy in the spool is not whole")]
+    NotWhole,
+    /// This build has no PostgreSQL.
+    #[error("this build knows no PostgreSQL (feature `postgres`)")]
+    NoPostgres,
+}
+
+impl From<OpenError> for SpoolError {
+    fn from(error: OpenError) -> SpoolError {
+        match error {
+            OpenError::File(error) => SpoolError::Io(error),
+            OpenError::Sqlite(error) => SpoolError::Sqlite(error),
+            OpenError::Newer => SpoolError::Newer,
+            OpenError::Foreign => SpoolError::Foreign,
+        }
+    }
+}
+
+/// What a copy is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Somebody's mail.
+    Mail,
+    /// A note of ours to the owner, about mail that was not handed on.
+    Note,
+}
+
+/// A copy to be kept.
+pub(crate) struct New {
+    pub(crate) id: MessageId,
+    pub(crate) kind: Kind,
+    pub(crate) envelope: String,
+    pub(crate) expectation: Vec<u8>,
+    pub(crate) octets: Octets,
+    pub(crate) length: u64,
+    pub(crate) received: UnixSeconds,
+    pub(crate) turn: Turn,
+}
+
+/// Whose turn it is with a new copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Whoever keeps it hands it on at once.
+    Ours,
+    /// Anybody's, after this time.
+    Later(Duration),
+}
+
+/// Something to be written.
+pub(crate) enum Change {
+    Put(Box<New>),
+    /// It arrived.
+    Done(MessageId),
+    Later {
+        id: MessageId,
+        wait: Duration,
+        why: Obstacle,
+        look: bool,
+    },
+    Failed(MessageId, Obstacle),
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// It is written.
+    Now,
+    /// That copy was put here before, or has arrived already: nothing was written.
+    Before,
+}
+
+/// A copy whose time has come.
+pub(crate) struct Row {
+    pub(crate) id: MessageId,
+    pub(crate) kind: Kind,
+    pub(crate) envelope: String,
+    pub(crate) expectation: Vec<u8>,
+    pub(crate) length: u64,
+    pub(crate) received: UnixSeconds,
+    /// Tries so far.
+    pub(crate) tries: u32,
+    /// Somebody may have handed it on already.
+    pub(crate) look: bool,
+}
+
+/// How a copy stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is to be handed on.
+    Waiting,
+    /// A node has it in hand.
+    UnderWay,
+    /// Nobody hands it on until he is asked to.
+    Failed,
+}
+
+/// A copy, as `queue list` shows it.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// Its id, as in its field `Sealed-Mail`.
+    pub id: MessageId,
+    /// What it is.
+    pub kind: Kind,
+    /// How it stands.
+    pub standing: Standing,
+    /// MAIL FROM; empty: the null sender.
+    pub from: String,
+    /// RCPT TO.
+    pub to: String,
+    /// Octets of the sealed copy.
+    pub length: u64,
+    /// When it came.
+    pub received: UnixSeconds,
+    /// When it is tried next.
+    pub due: UnixSeconds,
+    /// Tries so far.
+    pub tries: u32,
+    /// What stood in the way the last time.
+    pub why: Option<String>,
+}
+
+/// How much there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Copies that are to be handed on.
+    pub waiting: u64,
+    /// Copies that nobody hands on until he is asked to.
+    pub failed: u64,
+    /// Octets of both.
+    pub octets: u64,
+    /// When the oldest of those that wait came.
+    pub oldest: Option<UnixSeconds>,
+}
+
+/// Which copies.
+#[derive(Clone, Copy, Debug)]
+pub enum Which {
+    /// All of the flow.
+    All,
+    /// One.
+    One(MessageId),
+    /// Those that wait because of this.
+    Behind(Obstacle),
+}
+
+/// How a copy stands, as a number.
+pub(super) mod state {
+    pub(in super::super) const WAITING: i64 = 0;
+    pub(in super::super) const FAILED: i64 = 1;
+}
+
+pub(super) fn kind(number: i64) -> Kind {
+    if number == 1 { Kind::Note } else { Kind::Mail }
+}
+
+pub(super) fn number(kind: Kind) -> i64 {
+    match kind {
+        Kind::Mail => 0,
+        Kind::Note => 1,
+    }
+}
+
+pub(super) fn standing(state: i64, in_hand: bool) -> Standing {
+    match (state, in_hand) {
+        (state::FAILED, _) => Standing::Failed,
+        (_, true) => Standing::UnderWay,
+        _ => Standing::Waiting,
+    }
+}
+
+/// The addresses of an envelope.
+pub(super) fn addresses(envelope: &str) -> (String, String) {
+    let read = Envelope::read(envelope).unwrap_or_default();
+    (read.from.address, read.to.address)
+}
+
+pub(super) fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4)
+}
+
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+pub(super) fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}

@@ -1,0 +1,345 @@
+//! The queue in a PostgreSQL database, which several nodes share.
+//!
+//! In: changes, many at a time. Out: rows, each to one node (`FOR UPDATE SKIP LOCKED`). A node says every few seconds that it lives; what a node has
+//! in hand that has said so for half a minute no more, the others take over, and look first whether it was handed on. All times are the
+//! database's. COMMIT answers when the row would survive power loss (`synchronous_commit`, on unless the server's owner chose otherwise).
+
+use std::io::{Seek, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::{Client, GenericClient, Pool};
+use sealed::identity::{MessageId, random};
+use store::UnixSeconds;
+use tempfile::SpooledTempFile;
+use tokio::sync::OnceCell;
+
+use super::item::{
+    Change, Item, New, PIECE, REMEMBERED, Row, SpoolError, Tally, Turn, Which, Written, addresses, kind, millis,
+    number, signed, standing, unsigned,
+};
+use super::sqlite::fill;
+use crate::postgres::{self, PostgresError};
+
+/// A database.
+pub struct Postgres {
+    pool: Pool,
+    flow: String,
+    /// This process, among the nodes.
+    node: Vec<u8>,
+    ready: OnceCell<()>,
+    /// When the database last heard that this node lives.
+    heard: Mutex<Option<Instant>>,
+}
+
+/// How long a node is taken for alive after it has said so.
+const LEASE: Duration = Duration::from_secs(30);
+/// After so long without a word to the database, this node hands on nothing: another one may have taken it over soon.
+const SURE: Duration = Duration::from_secs(20);
+/// Entry k brings schema k to k + 1. Entries are never changed, only added.
+const MIGRATIONS: [&str; 1] = ["
+    CREATE TABLE sealpost_item (
+        id BYTEA PRIMARY KEY,
+        flow TEXT NOT NULL,
+        state SMALLINT NOT NULL,
+        kind SMALLINT NOT NULL,
+        envelope TEXT NOT NULL,
+        expectation BYTEA NOT NULL,
+        length BIGINT NOT NULL,
+        received BIGINT NOT NULL,
+        due BIGINT NOT NULL,
+        tries INT NOT NULL,
+        look BOOLEAN NOT NULL,
+        why TEXT,
+        node BYTEA
+    );
+    CREATE INDEX sealpost_item_due ON sealpost_item (flow, due) WHERE state = 0 AND node IS NULL;
+    CREATE INDEX sealpost_item_held ON sealpost_item (flow) WHERE state = 0 AND node IS NOT NULL;
+    CREATE INDEX sealpost_item_failed ON sealpost_item (flow) WHERE state = 1;
+    CREATE INDEX sealpost_item_arrived ON sealpost_item (due) WHERE state = 2;
+    CREATE TABLE sealpost_piece (
+        id BYTEA NOT NULL,
+        number INT NOT NULL,
+        octets BYTEA NOT NULL,
+        PRIMARY KEY (id, number)
+    );
+    -- Ciphertext does not shrink.
+    ALTER TABLE sealpost_piece ALTER COLUMN octets SET STORAGE EXTERNAL;
+    CREATE TABLE sealpost_node (id BYTEA PRIMARY KEY, until BIGINT NOT NULL);
+"];
+/// "SPsp": whoever migrates holds this lock.
+const LOCK: i64 = 0x5350_7370;
+/// Unix milliseconds, the database's.
+const NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::BIGINT";
+
+impl From<PostgresError> for SpoolError {
+    fn from(error: PostgresError) -> SpoolError {
+        match error {
+            PostgresError::Said(what) => SpoolError::Postgres(what),
+            PostgresError::Newer => SpoolError::Newer,
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for SpoolError {
+    fn from(error: tokio_postgres::Error) -> SpoolError {
+        PostgresError::from(error).into()
+    }
+}
+
+impl Postgres {
+    pub(super) fn new(url: &str, flow: &str) -> Result<Postgres, SpoolError> {
+        let node: [u8; 16] = random();
+        Ok(Postgres {
+            pool: postgres::pool(url)?,
+            flow: flow.to_owned(),
+            node: node.to_vec(),
+            ready: OnceCell::new(),
+            heard: Mutex::default(),
+        })
+    }
+
+    pub(super) async fn write(&self, mut changes: Vec<Change>) -> (Vec<Change>, Result<Vec<Written>, SpoolError>) {
+        let written = self.write_all(&mut changes).await;
+        (changes, written)
+    }
+
+    async fn write_all(&self, changes: &mut [Change]) -> Result<Vec<Written>, SpoolError> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        let mut written = Vec::with_capacity(changes.len());
+        for change in changes {
+            written.push(self.apply(&transaction, change).await?);
+        }
+        transaction.commit().await?;
+        Ok(written)
+    }
+
+    async fn apply(&self, on: &impl GenericClient, change: &mut Change) -> Result<Written, SpoolError> {
+        match change {
+            Change::Put(new) => return self.put(on, new).await,
+            Change::Done(id) => {
+                let text = format!(
+                    "UPDATE sealpost_item SET state = 2, envelope = '', expectation = '', node = NULL, due = {NOW}
+                     WHERE id = $1"
+                );
+                on.execute(&on.prepare_cached(&text).await?, &[&id.0.as_slice()]).await?;
+                let gone = on.prepare_cached("DELETE FROM sealpost_piece WHERE id = $1").await?;
+                on.execute(&gone, &[&id.0.as_slice()]).await?;
+            }
+            Change::Later { id, wait, why, look } => {
+                let text = format!(
+                    "UPDATE sealpost_item SET due = {NOW} + $2, tries = tries + 1, why = $3, look = $4, node = NULL
+                     WHERE id = $1 AND state = 0 AND node = $5"
+                );
+                let statement = on.prepare_cached(&text).await?;
+                let values: &[&(dyn tokio_postgres::types::ToSql + Sync)] =
+                    &[&id.0.as_slice(), &millis(*wait), &why.code().as_str(), look, &self.node];
+                on.execute(&statement, values).await?;
+            }
+            Change::Failed(id, why) => {
+                let text = "UPDATE sealpost_item SET state = 1, tries = tries + 1, why = $2, node = NULL
+                            WHERE id = $1 AND state = 0 AND node = $3";
+                let statement = on.prepare_cached(text).await?;
+                on.execute(&statement, &[&id.0.as_slice(), &why.code().as_str(), &self.node]).await?;
+            }
+        }
+        Ok(Written::Now)
+    }
+
+    async fn put(&self, on: &impl GenericClient, new: &mut New) -> Result<Written, SpoolError> {
+        let (node, wait) = match new.turn {
+            Turn::Ours => (Some(&self.node), 0),
+            Turn::Later(wait) => (None, millis(wait)),
+        };
+        let text = format!(
+            "INSERT INTO sealpost_item
+             (id, flow, state, kind, envelope, expectation, length, received, due, tries, look, node)
+             VALUES ($1, $2, 0, $3, $4, $5, $6, $7, {NOW} + $8, 0, FALSE, $9) ON CONFLICT (id) DO NOTHING"
+        );
+        let statement = on.prepare_cached(&text).await?;
+        let length = signed(new.length);
+        let kind = i16::try_from(number(new.kind)).unwrap_or_default();
+        let id = new.id.0.as_slice();
+        let values: &[&(dyn tokio_postgres::types::ToSql + Sync)] =
+            &[&id, &self.flow, &kind, &new.envelope, &new.expectation, &length, &new.received.0, &wait, &node];
+        if on.execute(&statement, values).await? == 0 {
+            return Ok(Written::Before);
+        }
+        let insert = on.prepare_cached("INSERT INTO sealpost_piece (id, number, octets) VALUES ($1, $2, $3)").await?;
+        new.octets.rewind()?;
+        let room = usize::try_from(new.length).unwrap_or(PIECE).clamp(1, PIECE);
+        let (mut piece, mut copied) = (vec![0; room], 0_u64);
+        for at in 0_i32.. {
+            let count = fill(&mut new.octets, &mut piece)?;
+            if count == 0 {
+                break;
+            }
+            on.execute(&insert, &[&id, &at, &piece.get(..count).unwrap_or_default()]).await?;
+            copied = copied.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+        }
+        if copied == new.length { Ok(Written::Now) } else { Err(SpoolError::NotWhole) }
+    }
+
+    pub(super) async fn adopt(&self, in_hand: Vec<MessageId>, grace: Duration) -> Result<(), SpoolError> {
+        let client = self.client().await?;
+        let text = format!(
+            "UPDATE sealpost_item SET look = TRUE, node = NULL, due = greatest(due, {NOW} + $4) WHERE id IN (
+                 SELECT id FROM sealpost_item AS item WHERE flow = $2 AND state = 0
+                 AND ((node = $1 AND NOT id = ANY($3))
+                      OR (node <> $1 AND NOT EXISTS (SELECT FROM sealpost_node AS live
+                                     WHERE live.id = item.node AND live.until > {NOW})))
+                 FOR UPDATE SKIP LOCKED)"
+        );
+        let in_hand: Vec<&[u8]> = in_hand.iter().map(|id| id.0.as_slice()).collect();
+        let statement = client.prepare_cached(&text).await?;
+        client.execute(&statement, &[&self.node, &self.flow, &in_hand, &millis(grace)]).await?;
+        Ok(())
+    }
+
+    pub(super) async fn take(&self, most: usize) -> Result<Vec<Row>, SpoolError> {
+        let client = self.client().await?;
+        let text = format!(
+            "UPDATE sealpost_item SET node = $1 WHERE id IN (
+                 SELECT id FROM sealpost_item WHERE flow = $2 AND state = 0 AND due <= {NOW} AND node IS NULL
+                 ORDER BY due LIMIT $3 FOR UPDATE SKIP LOCKED)
+             RETURNING id, kind, envelope, expectation, length, received, tries, look"
+        );
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let statement = client.prepare_cached(&text).await?;
+        let rows = client.query(&statement, &[&self.node, &self.flow, &most]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Row {
+                    id: id(row.try_get(0)?)?,
+                    kind: kind(row.try_get::<_, i16>(1)?.into()),
+                    envelope: row.try_get(2)?,
+                    expectation: row.try_get(3)?,
+                    length: unsigned(row.try_get(4)?),
+                    received: UnixSeconds(row.try_get(5)?),
+                    tries: u32::try_from(row.try_get::<_, i32>(6)?).unwrap_or_default(),
+                    look: row.try_get(7)?,
+                })
+            })
+            .collect()
+    }
+
+    pub(super) async fn read(
+        &self,
+        id: MessageId,
+        length: u64,
+        mut to: SpooledTempFile,
+    ) -> Result<SpooledTempFile, SpoolError> {
+        let client = self.client().await?;
+        let text = "SELECT octets FROM sealpost_piece WHERE id = $1 AND number = $2";
+        let statement = client.prepare_cached(text).await?;
+        let mut copied = 0_u64;
+        for at in 0_i32.. {
+            let Some(row) = client.query_opt(&statement, &[&id.0.as_slice(), &at]).await? else { break };
+            let octets: &[u8] = row.try_get(0)?;
+            to.write_all(octets)?;
+            copied = copied.saturating_add(u64::try_from(octets.len()).unwrap_or(u64::MAX));
+        }
+        to.rewind()?;
+        if copied == length { Ok(to) } else { Err(SpoolError::NotWhole) }
+    }
+
+    pub(super) async fn beat(&self) -> Result<(), SpoolError> {
+        // From before the question: whoever else looks counts from when the database heard it, which is later.
+        let asked = Instant::now();
+        let client = self.client().await?;
+        let text = format!(
+            "INSERT INTO sealpost_node (id, until) VALUES ($1, {NOW} + $2)
+             ON CONFLICT (id) DO UPDATE SET until = excluded.until"
+        );
+        client.execute(&client.prepare_cached(&text).await?, &[&self.node, &millis(LEASE)]).await?;
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
+        Ok(())
+    }
+
+    pub(super) fn holds(&self) -> bool {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|heard| heard.elapsed() < SURE)
+    }
+
+    pub(super) async fn list(&self, most: usize) -> Result<Vec<Item>, SpoolError> {
+        let client = self.client().await?;
+        let text = "SELECT id, kind, state, node IS NOT NULL, envelope, length, received, due, tries, why
+                    FROM sealpost_item WHERE flow = $1 AND state < 2 ORDER BY received, id LIMIT $2";
+        let rows = client.query(text, &[&self.flow, &i64::try_from(most).unwrap_or(i64::MAX)]).await?;
+        rows.iter()
+            .map(|row| {
+                let (from, to) = addresses(row.try_get(4)?);
+                Ok(Item {
+                    id: id(row.try_get(0)?)?,
+                    kind: kind(row.try_get::<_, i16>(1)?.into()),
+                    standing: standing(row.try_get::<_, i16>(2)?.into(), row.try_get(3)?),
+                    from,
+                    to,
+                    length: unsigned(row.try_get(5)?),
+                    received: UnixSeconds(row.try_get(6)?),
+                    due: UnixSeconds(row.try_get::<_, i64>(7)? / 1000),
+                    tries: u32::try_from(row.try_get::<_, i32>(8)?).unwrap_or_default(),
+                    why: row.try_get(9)?,
+                })
+            })
+            .collect()
+    }
+
+    pub(super) async fn tally(&self) -> Result<Tally, SpoolError> {
+        let client = self.client().await?;
+        let text = "SELECT count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 1),
+                    coalesce(sum(length), 0)::BIGINT, min(received) FILTER (WHERE state = 0)
+                    FROM sealpost_item WHERE flow = $1 AND state < 2";
+        let row = client.query_one(text, &[&self.flow]).await?;
+        let count = |at: usize| Ok::<u64, SpoolError>(unsigned(row.try_get(at)?));
+        let oldest: Option<i64> = row.try_get(3)?;
+        Ok(Tally { waiting: count(0)?, failed: count(1)?, octets: count(2)?, oldest: oldest.map(UnixSeconds) })
+    }
+
+    pub(super) async fn retry(&self, which: Which) -> Result<u64, SpoolError> {
+        let client = self.client().await?;
+        let set = format!(
+            "UPDATE sealpost_item SET state = 0, due = {NOW}, look = look OR state = 1
+             WHERE flow = $1 AND node IS NULL AND state < 2"
+        );
+        Ok(match which {
+            Which::All => client.execute(&set, &[&self.flow]).await?,
+            Which::One(id) => client.execute(&format!("{set} AND id = $2"), &[&self.flow, &id.0.as_slice()]).await?,
+            Which::Behind(why) => {
+                let text = format!("{set} AND state = 0 AND (why = $2 OR why IS NULL)");
+                client.execute(&text, &[&self.flow, &why.code().as_str()]).await?
+            }
+        })
+    }
+
+    pub(super) async fn discard(&self, id: MessageId) -> Result<bool, SpoolError> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        let text = "DELETE FROM sealpost_item WHERE flow = $1 AND id = $2 AND state < 2 AND node IS NULL";
+        let gone = transaction.execute(text, &[&self.flow, &id.0.as_slice()]).await? > 0;
+        if gone {
+            transaction.execute("DELETE FROM sealpost_piece WHERE id = $1", &[&id.0.as_slice()]).await?;
+        }
+        transaction.commit().await?;
+        Ok(gone)
+    }
+
+    pub(super) async fn forget(&self) -> Result<(), SpoolError> {
+        let client = self.client().await?;
+        let text = format!("DELETE FROM sealpost_item WHERE state = 2 AND due < {NOW} - $1");
+        client.execute(&text, &[&millis(REMEMBERED)]).await?;
+        let text = format!("DELETE FROM sealpost_node WHERE until < {NOW} - $1");
+        client.execute(&text, &[&millis(REMEMBERED)]).await?;
+        Ok(())
+    }
+
+    async fn client(&self) -> Result<Client, SpoolError> {
+        let client = postgres::client(&self.pool).await?;
+        self.ready.get_or_try_init(|| postgres::migrate(&client, LOCK, "sealpost_spool_schema", &MIGRATIONS)).await?;
+        Ok(client)
+    }
+}
+
+fn id(octets: &[u8]) -> Result<MessageId, SpoolError> {
+    octets.try_into().map(MessageId).map_err(|_| SpoolError::NotWhole)
+}

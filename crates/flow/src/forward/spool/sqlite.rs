@@ -1,0 +1,364 @@
+//! The queue in a SQLite file.
+//!
+//! In: changes, many at a time. Out: rows. One connection, used on threads of its own; each commit is synced (`synchronous=FULL`), so that a row
+//! that was committed is there after power loss. One process hands on from it (it holds the flow's lock); others may look at it and ask for things.
+
+use std::collections::HashSet;
+use std::io::{Read, Seek, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, params};
+use sealed::identity::{MessageId, random};
+use store::UnixSeconds;
+use tempfile::SpooledTempFile;
+
+use super::item::{
+    Change, Item, New, PIECE, REMEMBERED, Row, SpoolError, Tally, Turn, Which, Written, addresses, kind, millis,
+    number, signed, standing, state, unsigned,
+};
+use crate::sqlite::open;
+
+/// A file.
+pub struct Sqlite {
+    path: PathBuf,
+    flow: String,
+    /// This process, among those that were there before.
+    node: [u8; 16],
+    connection: Arc<Mutex<Option<Connection>>>,
+}
+
+/// "SPsp": tells this database from others.
+const APPLICATION_ID: i64 = 0x5350_7370;
+/// Entry k brings schema k to k + 1. Entries are never changed, only added.
+const MIGRATIONS: [&str; 1] = ["
+    CREATE TABLE item (
+        id BLOB NOT NULL PRIMARY KEY,
+        flow TEXT NOT NULL,
+        state INTEGER NOT NULL,
+        kind INTEGER NOT NULL,
+        envelope TEXT NOT NULL,
+        expectation BLOB NOT NULL,
+        length INTEGER NOT NULL,
+        received INTEGER NOT NULL,
+        due INTEGER NOT NULL,
+        tries INTEGER NOT NULL,
+        look INTEGER NOT NULL,
+        why TEXT,
+        node BLOB
+    ) STRICT;
+    CREATE INDEX item_due ON item (flow, due) WHERE state = 0 AND node IS NULL;
+    CREATE INDEX item_held ON item (flow) WHERE state = 0 AND node IS NOT NULL;
+    CREATE INDEX item_waiting ON item (flow, received) WHERE state = 0;
+    CREATE INDEX item_failed ON item (flow) WHERE state = 1;
+    CREATE INDEX item_arrived ON item (due) WHERE state = 2;
+    CREATE TABLE piece (
+        id BLOB NOT NULL,
+        number INTEGER NOT NULL,
+        octets BLOB NOT NULL,
+        UNIQUE (id, number)
+    ) STRICT;
+"];
+
+impl Sqlite {
+    pub(super) fn new(path: PathBuf, flow: &str) -> Sqlite {
+        Sqlite { path, flow: flow.to_owned(), node: random(), connection: Arc::default() }
+    }
+
+    pub(super) async fn write(&self, changes: Vec<Change>) -> (Vec<Change>, Result<Vec<Written>, SpoolError>) {
+        let (flow, node) = (self.flow.clone(), self.node);
+        // Shared, so that they come back also when the work fails.
+        let shared = Arc::new(Mutex::new(changes));
+        let given = Arc::clone(&shared);
+        let written = self
+            .with(move |connection| {
+                let mut changes = given.lock().unwrap_or_else(PoisonError::into_inner);
+                let transaction = connection.unchecked_transaction()?;
+                let now = now();
+                let each = changes.iter_mut().map(|change| apply(&transaction, &flow, &node, now, change));
+                let written = each.collect::<Result<Vec<_>, _>>()?;
+                transaction.commit()?;
+                Ok(written)
+            })
+            .await;
+        let changes = std::mem::take(&mut *shared.lock().unwrap_or_else(PoisonError::into_inner));
+        (changes, written)
+    }
+
+    pub(super) async fn adopt(&self, in_hand: Vec<MessageId>, grace: Duration) -> Result<(), SpoolError> {
+        let (flow, node) = (self.flow.clone(), self.node);
+        self.with(move |connection| {
+            let in_hand: HashSet<[u8; 16]> = in_hand.iter().map(|id| id.0).collect();
+            let text = "SELECT id, node FROM item WHERE flow = ?1 AND state = 0 AND node IS NOT NULL";
+            let mut held = connection.prepare_cached(text)?;
+            let rows = held.query_map([&flow], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, [u8; 16]>(1)?)))?;
+            let rows = rows.collect::<Result<Vec<_>, _>>()?;
+            let gone = |(id, holder): &([u8; 16], [u8; 16])| *holder != node || !in_hand.contains(id);
+            let gone: Vec<[u8; 16]> = rows.into_iter().filter(gone).map(|(id, _)| id).collect();
+            if !gone.is_empty() {
+                let transaction = connection.unchecked_transaction()?;
+                let text = "UPDATE item SET look = 1, node = NULL, due = max(due, ?2) WHERE id = ?1";
+                let due = now().saturating_add(millis(grace));
+                for id in gone {
+                    transaction.prepare_cached(text)?.execute(params![id, due])?;
+                }
+                transaction.commit()?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    pub(super) async fn take(&self, most: usize) -> Result<Vec<Row>, SpoolError> {
+        let (flow, node) = (self.flow.clone(), self.node);
+        self.with(move |connection| {
+            let text = "SELECT id, kind, envelope, expectation, length, received, tries, look FROM item
+                        WHERE flow = ?1 AND state = 0 AND node IS NULL AND due <= ?2 ORDER BY due LIMIT ?3";
+            let mut due = connection.prepare_cached(text)?;
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            let rows = due.query_map(params![flow, now(), most], row)?.collect::<Result<Vec<_>, _>>()?;
+            if !rows.is_empty() {
+                let transaction = connection.unchecked_transaction()?;
+                for row in &rows {
+                    let text = "UPDATE item SET node = ?2 WHERE id = ?1";
+                    transaction.prepare_cached(text)?.execute(params![row.id.0, node])?;
+                }
+                transaction.commit()?;
+            }
+            Ok(rows)
+        })
+        .await
+    }
+
+    pub(super) async fn read(
+        &self,
+        id: MessageId,
+        length: u64,
+        mut to: SpooledTempFile,
+    ) -> Result<SpooledTempFile, SpoolError> {
+        self.with(move |connection| {
+            let mut pieces = connection.prepare_cached("SELECT octets FROM piece WHERE id = ?1 ORDER BY number")?;
+            let mut rows = pieces.query([id.0])?;
+            let mut copied = 0_u64;
+            while let Some(row) = rows.next()? {
+                let octets = row.get_ref(0)?.as_blob().map_err(|_| SpoolError::NotWhole)?;
+                to.write_all(octets)?;
+                copied = copied.saturating_add(u64::try_from(octets.len()).unwrap_or(u64::MAX));
+            }
+            to.rewind()?;
+            if copied == length { Ok(to) } else { Err(SpoolError::NotWhole) }
+        })
+        .await
+    }
+
+    pub(super) async fn beat(&self) -> Result<(), SpoolError> {
+        Ok(())
+    }
+
+    pub(super) fn holds(&self) -> bool {
+        true
+    }
+
+    pub(super) async fn list(&self, most: usize) -> Result<Vec<Item>, SpoolError> {
+        let flow = self.flow.clone();
+        self.with(move |connection| {
+            let text = "SELECT id, kind, state, node IS NOT NULL, envelope, length, received, due, tries, why
+                        FROM item WHERE flow = ?1 AND state < 2 ORDER BY received, id LIMIT ?2";
+            let mut list = connection.prepare(text)?;
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            let items = list.query_map(params![flow, most], |row| {
+                let (from, to) = addresses(&row.get::<_, String>(4)?);
+                Ok(Item {
+                    id: MessageId(row.get(0)?),
+                    kind: kind(row.get(1)?),
+                    standing: standing(row.get(2)?, row.get(3)?),
+                    from,
+                    to,
+                    length: unsigned(row.get(5)?),
+                    received: UnixSeconds(row.get(6)?),
+                    due: UnixSeconds(row.get::<_, i64>(7)? / 1000),
+                    tries: row.get(8)?,
+                    why: row.get(9)?,
+                })
+            })?;
+            Ok(items.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    pub(super) async fn tally(&self) -> Result<Tally, SpoolError> {
+        let flow = self.flow.clone();
+        self.with(move |connection| {
+            let text = "SELECT count(*), coalesce(sum(length), 0), min(received) FROM item
+                        WHERE flow = ?1 AND state = ?2";
+            let of = |state: i64| {
+                connection.prepare_cached(text)?.query_row(params![flow, state], |row| {
+                    Ok((unsigned(row.get(0)?), unsigned(row.get(1)?), row.get::<_, Option<i64>>(2)?))
+                })
+            };
+            let ((waiting, octets, oldest), (failed, more, _)) = (of(state::WAITING)?, of(state::FAILED)?);
+            let octets = octets.saturating_add(more);
+            Ok(Tally { waiting, failed, octets, oldest: oldest.map(UnixSeconds) })
+        })
+        .await
+    }
+
+    pub(super) async fn retry(&self, which: Which) -> Result<u64, SpoolError> {
+        let flow = self.flow.clone();
+        self.with(move |connection| {
+            let set = "UPDATE item SET state = 0, due = ?2, look = look OR state = 1 WHERE flow = ?1 AND node IS NULL";
+            let changed = match which {
+                Which::All => connection.execute(&format!("{set} AND state < 2"), params![flow, now()])?,
+                Which::One(id) => {
+                    connection.execute(&format!("{set} AND state < 2 AND id = ?3"), params![flow, now(), id.0])?
+                }
+                Which::Behind(why) => {
+                    let text = format!("{set} AND state = 0 AND (why = ?3 OR why IS NULL)");
+                    connection.execute(&text, params![flow, now(), why.code().as_str()])?
+                }
+            };
+            Ok(u64::try_from(changed).unwrap_or(u64::MAX))
+        })
+        .await
+    }
+
+    pub(super) async fn discard(&self, id: MessageId) -> Result<bool, SpoolError> {
+        let flow = self.flow.clone();
+        self.with(move |connection| {
+            let transaction = connection.unchecked_transaction()?;
+            let text = "DELETE FROM item WHERE flow = ?1 AND id = ?2 AND state < 2 AND (node IS NULL OR state = 1)";
+            let gone = transaction.execute(text, params![flow, id.0])? > 0;
+            if gone {
+                transaction.execute("DELETE FROM piece WHERE id = ?1", [id.0])?;
+            }
+            transaction.commit()?;
+            Ok(gone)
+        })
+        .await
+    }
+
+    pub(super) async fn forget(&self) -> Result<(), SpoolError> {
+        self.with(move |connection| {
+            let before = now().saturating_sub(millis(REMEMBERED));
+            connection.execute("DELETE FROM item WHERE state = 2 AND due < ?1", [before])?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, SpoolError> + Send + 'static,
+    ) -> Result<T, SpoolError> {
+        let (shared, path) = (Arc::clone(&self.connection), self.path.clone());
+        let done = tokio::task::spawn_blocking(move || {
+            let mut connection: MutexGuard<'_, Option<Connection>> =
+                shared.lock().unwrap_or_else(PoisonError::into_inner);
+            let usable = match connection.take() {
+                Some(usable) => usable,
+                None => connect(&path)?,
+            };
+            let done = work(&usable);
+            // After an error it is opened anew: nothing of a transaction is left, and the file may have been replaced.
+            *connection = done.is_ok().then_some(usable);
+            done
+        });
+        done.await.unwrap_or_else(|error| Err(std::io::Error::other(error).into()))
+    }
+}
+
+fn connect(path: &std::path::Path) -> Result<Connection, SpoolError> {
+    let connection = open(path, APPLICATION_ID, &MIGRATIONS)?;
+    // FULL syncs the log at every commit. NORMAL would lose the last ones with the power.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    Ok(connection)
+}
+
+fn apply(
+    connection: &Connection,
+    flow: &str,
+    node: &[u8; 16],
+    now: i64,
+    change: &mut Change,
+) -> Result<Written, SpoolError> {
+    match change {
+        Change::Put(new) => return put(connection, flow, node, now, new),
+        Change::Done(id) => {
+            let text =
+                "UPDATE item SET state = 2, envelope = '', expectation = x'', node = NULL, due = ?2 WHERE id = ?1";
+            connection.prepare_cached(text)?.execute(params![id.0, now])?;
+            connection.prepare_cached("DELETE FROM piece WHERE id = ?1")?.execute([id.0])?;
+        }
+        Change::Later { id, wait, why, look } => {
+            let text = "UPDATE item SET due = ?2, tries = tries + 1, why = ?3, look = ?4, node = NULL
+                        WHERE id = ?1 AND state = 0";
+            let due = now.saturating_add(millis(*wait));
+            connection.prepare_cached(text)?.execute(params![id.0, due, why.code().as_str(), *look])?;
+        }
+        Change::Failed(id, why) => {
+            let text =
+                "UPDATE item SET state = 1, tries = tries + 1, why = ?2, node = NULL WHERE id = ?1 AND state = 0";
+            connection.prepare_cached(text)?.execute(params![id.0, why.code().as_str()])?;
+        }
+    }
+    Ok(Written::Now)
+}
+
+fn put(connection: &Connection, flow: &str, node: &[u8; 16], now: i64, new: &mut New) -> Result<Written, SpoolError> {
+    let (node, due) = match new.turn {
+        Turn::Ours => (Some(node), now),
+        Turn::Later(wait) => (None, now.saturating_add(millis(wait))),
+    };
+    let text = "INSERT OR IGNORE INTO item
+                (id, flow, state, kind, envelope, expectation, length, received, due, tries, look, node)
+                VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, ?9)";
+    let (kind, received) = (number(new.kind), new.received.0);
+    let row = params![new.id.0, flow, kind, new.envelope, new.expectation, signed(new.length), received, due, node];
+    if connection.prepare_cached(text)?.execute(row)? == 0 {
+        return Ok(Written::Before);
+    }
+    let mut insert = connection.prepare_cached("INSERT INTO piece (id, number, octets) VALUES (?1, ?2, ?3)")?;
+    new.octets.rewind()?;
+    let room = usize::try_from(new.length).unwrap_or(PIECE).clamp(1, PIECE);
+    let (mut piece, mut copied) = (vec![0; room], 0_u64);
+    for at in 0_i64.. {
+        let count = fill(&mut new.octets, &mut piece)?;
+        if count == 0 {
+            break;
+        }
+        insert.execute(params![new.id.0, at, piece.get(..count).unwrap_or_default()])?;
+        copied = copied.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+    if copied == new.length { Ok(Written::Now) } else { Err(SpoolError::NotWhole) }
+}
+
+/// As much as there is, up to a whole piece.
+pub(super) fn fill(from: &mut impl Read, piece: &mut [u8]) -> std::io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = piece.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match from.read(rest)? {
+            0 => break,
+            count => filled = filled.saturating_add(count),
+        }
+    }
+    Ok(filled)
+}
+
+fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    Ok(Row {
+        id: MessageId(row.get(0)?),
+        kind: kind(row.get(1)?),
+        envelope: row.get(2)?,
+        expectation: row.get(3)?,
+        length: unsigned(row.get(4)?),
+        received: UnixSeconds(row.get(5)?),
+        tries: row.get(6)?,
+        look: row.get(7)?,
+    })
+}
+
+/// Unix milliseconds.
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
+}

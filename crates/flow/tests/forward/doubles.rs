@@ -1,0 +1,83 @@
+//! Into accounts of servers that are not to be had: doubles of them.
+
+use std::time::Duration;
+
+use testbed::{Character, Dedup, Double};
+
+use crate::scene::Scene;
+use crate::station::{Station, account, assert_once, choice, mail, until};
+
+const DATE: &str = "25-Nov-2026 10:00:00 +0000";
+
+fn stored(server: &Double) -> Vec<Vec<u8>> {
+    server.messages("INBOX").into_iter().map(|message| message.octets).collect()
+}
+
+/// The account has the same mail already, in clear: its owner sent it to a list, and it lies in Sent.
+#[test]
+fn gmail_does_not_take_a_sealed_copy_for_what_it_has() {
+    for dedup in [Dedup::Ignore, Dedup::Replace, Dedup::Off] {
+        let home = tempfile::tempdir().unwrap();
+        let scene = Scene::new(home.path());
+        let server = Double::start(Character::Gmail { dedup });
+        let station = Station::open(&scene, choice(&scene, account(server.address(), "alice", "alice-pw")));
+        let sent: Vec<Vec<u8>> = (0..5).map(mail).collect();
+        server.deliver("[Gmail]/All Mail", &sent[0], &[], DATE);
+        sent.iter().for_each(|one| assert!(station.send(one).starts_with("250")));
+        until(&format!("all arrived {dedup:?}"), || station.count("arrived") == 5);
+        assert_once(&scene, &stored(&server), sent.clone());
+        assert!(server.all_octets().contains(&sent[0]), "what was there stays");
+    }
+}
+
+#[test]
+fn servers_without_uidplus_or_slow_ones_get_each_message_once() {
+    for character in [Character::NoUidPlus, Character::LateAppend(Duration::from_millis(100))] {
+        let home = tempfile::tempdir().unwrap();
+        let scene = Scene::new(home.path());
+        let server = Double::start(character);
+        let mut choice = choice(&scene, account(server.address(), "alice", "alice-pw"));
+        choice.schedule = choice.schedule.with_grace(Duration::from_secs(2));
+        let station = Station::open(&scene, choice);
+        let sent: Vec<Vec<u8>> = (0..5).map(mail).collect();
+        sent.iter().for_each(|one| assert!(station.send(one).starts_with("250")));
+        if character != Character::NoUidPlus {
+            // Each APPEND ends without an answer, and its message is there a moment later.
+            until("it was tried", || station.count("unknown-end") > 0);
+            server.recover();
+        }
+        until(&format!("all arrived {character:?}"), || station.count("arrived") + station.count("found") == 5);
+        assert_once(&scene, &stored(&server), sent);
+    }
+}
+
+#[test]
+fn what_an_account_cannot_take_is_refused_while_its_sender_is_there() {
+    let home = tempfile::tempdir().unwrap();
+    let scene = Scene::new(home.path());
+    let server = Double::start(Character::AppendLimit(100_000));
+    let station = Station::open(&scene, choice(&scene, account(server.address(), "alice", "alice-pw")));
+    assert!(station.send(&mail(1)).starts_with("250"));
+    let large: Vec<u8> =
+        (0..30_000_u32).flat_map(|at| format!("{:08x}", at.wrapping_mul(2_654_435_761)).into_bytes()).collect();
+    let large = [&mail(2)[..], &large].concat();
+    let said = station.send(&large);
+    assert!(said.starts_with("552 5.3.4"), "{said}");
+    until("the small one arrived", || station.count("arrived") == 1);
+    assert_eq!((stored(&server).len(), station.count("failed")), (1, 0));
+}
+
+/// A copy that does not prove is no copy: it stays in the queue.
+#[test]
+fn a_server_that_changes_what_it_stores_is_not_believed() {
+    let home = tempfile::tempdir().unwrap();
+    let scene = Scene::new(home.path());
+    let server = Double::start(Character::Exchange);
+    let station = Station::open(&scene, choice(&scene, account(server.address(), "alice", "alice-pw")));
+    assert!(station.send(&mail(1)).starts_with("250"));
+    until("it is told", || station.count("failed") >= 1);
+    assert_eq!(station.count("arrived"), 0);
+    let told = station.told.lock().unwrap().join("\n");
+    assert!(told.contains("NotAsSent"), "{told}");
+    until("it is counted", || station.controls.counts.totals().failed >= 1);
+}

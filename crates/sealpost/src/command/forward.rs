@@ -1,0 +1,236 @@
+//! A flow of mail that is forwarded, running and told of. In: its config. Out: sealed mail handed on, a line on stderr for each message or copy that did
+//! not simply pass, totals in the state database. No content, Subject or address in any of it.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use flow::forward::{Controls, Event, ForwardError, Settings, SpoolError, Told, serve};
+use serde::Serialize;
+use store::{Database, Fate, Ledger, UnixSeconds, ledger::Code};
+
+use crate::{
+    clock,
+    command::queue::wait_for,
+    config::{Config, forward::Forward},
+    deliveries::Sockets,
+    failure::{DoingWhat, Exit, Failure, with_causes},
+    forwards,
+    home::Home,
+    metrics::Board,
+    tell::tell,
+};
+
+/// Between two entries in the state database.
+const BOOK: Duration = Duration::from_secs(5);
+/// Between two looks at the stop sign.
+const STEP: Duration = Duration::from_millis(50);
+
+/// Such a flow, ready to run.
+pub struct Forwarding {
+    name: String,
+    settings: Mutex<Option<Settings>>,
+    controls: Controls,
+}
+
+impl Forwarding {
+    /// `stop`: becomes true when it is to end.
+    pub fn new(
+        home: &Home,
+        config: &Config,
+        name: &str,
+        flow: &Forward,
+        sockets: &Sockets,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<Self, Failure> {
+        let settings = forwards::settings(home, config, name, flow, sockets, stop)?;
+        let controls = Controls { stop: Arc::clone(stop), ..Controls::default() };
+        Ok(Self { name: name.to_owned(), settings: Mutex::new(Some(settings)), controls })
+    }
+
+    /// Its counters are told there.
+    pub fn show_on(&self, board: &Board) {
+        board.add(&self.name, Arc::clone(&self.controls.sealing), Arc::clone(&self.controls.health));
+        board.add_queue(&self.name, Arc::clone(&self.controls.counts));
+    }
+
+    /// Runs until it is asked to end.
+    pub fn run(&self, home: &Home) -> Result<(), Failure> {
+        let taken = self.settings.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(settings) = taken else { return Ok(()) };
+        let name = self.name.as_str();
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let books = scope.spawn(|| self.keep_books(home, &over));
+            tell(format_args!("{name}: listening at {}", settings.listen.place));
+            let served = serve(settings, Arc::new(tell_of), &self.controls);
+            over.store(true, Ordering::Relaxed);
+            let _ = books.join();
+            served.map_err(|error| {
+                let failure = Failure::new(error.fate().into(), format_args!("{name}: {}", with_causes(&error)));
+                failure.hint(hint(&error))
+            })?;
+            let totals = self.controls.counts.totals();
+            let said: Vec<String> = totals.events.iter().filter(|(_, count)| *count > 0).map(said).collect();
+            let said = if said.is_empty() { "no mail came".to_owned() } else { said.join(", ") };
+            tell(format_args!("{name}: ended, as asked; {said}"));
+            Ok(())
+        })
+    }
+
+    /// Totals go to the state database.
+    fn keep_books(&self, home: &Home, over: &AtomicBool) {
+        let (mut before, mut booked) = (Vec::new(), Instant::now());
+        loop {
+            let ends = over.load(Ordering::Relaxed);
+            if ends || booked.elapsed() >= BOOK {
+                booked = Instant::now();
+                let now = self.controls.counts.totals().events;
+                match self.book(home, &before, &now) {
+                    Ok(()) => before = now,
+                    Err(failure) => tell(format_args!("{}: totals are not kept: {}", self.name, failure.error)),
+                }
+            }
+            if ends {
+                return;
+            }
+            thread::sleep(STEP);
+        }
+    }
+
+    /// Adds what was counted since the last time.
+    fn book(&self, home: &Home, before: &[(Code, u64)], now: &[(Code, u64)]) -> Result<(), Failure> {
+        let earlier = |code: Code| before.iter().find(|(one, _)| *one == code).map_or(0, |(_, count)| *count);
+        let grown: Vec<(Code, u64)> =
+            now.iter().map(|(code, count)| (*code, count - earlier(*code))).filter(|(_, count)| *count > 0).collect();
+        if grown.is_empty() {
+            return Ok(());
+        }
+        let database = Database::open(&home.state()).doing(Exit::Unavailable, "the state database cannot be opened")?;
+        Ledger::on(&database)
+            .count(&self.name, &grown, UnixSeconds::now())
+            .doing(Exit::Unavailable, "the state database cannot be written")
+    }
+}
+
+fn said((code, count): &(Code, u64)) -> String {
+    format!("{count} {}", code.as_str())
+}
+
+fn hint(error: &ForwardError) -> &'static str {
+    match error {
+        ForwardError::Busy => "is it running already? One process at a time works on a spool in a file",
+        ForwardError::NoCertificate => "take in the owner's enrolment: `sealpost key import FILE`",
+        ForwardError::Spool(SpoolError::Postgres(_)) => "is the database running, and may this user use it?",
+        ForwardError::Spool(SpoolError::Newer) => "use the newer version of this program",
+        ForwardError::Spool(SpoolError::Foreign) => "name another file: this one belongs to another program",
+        ForwardError::Spool(_) | ForwardError::Temporary(_) => "is there space, and may you write there?",
+        _ if error.fate() == Fate::Retry => "another program is there: is this flow running already?",
+        _ => "`sealpost check` looks at the config; ports below 1024 need a privilege or socket activation",
+    }
+}
+
+/// One line: words and values, as other programs read them.
+fn tell_of(told: &Told<'_>) {
+    let mut line = format!("flow={} event={}", told.flow, told.event.code().as_str());
+    if let Some(why) = told.why {
+        let _ = write!(line, " reason={}", why.code().as_str());
+    }
+    if let Some(code) = told.code {
+        let _ = write!(line, " code={code}");
+    }
+    if let Some(id) = told.id {
+        let _ = write!(line, " id={}", sealed::field::encode_id(&id.0));
+    }
+    tell(line);
+}
+
+/// How such a flow stands.
+#[derive(Serialize, Debug, Default)]
+pub struct Status {
+    /// Messages by what became of them, since the flow began.
+    messages: BTreeMap<String, u64>,
+    /// Copies in the queue that are to be handed on.
+    waiting: u64,
+    /// Copies in the queue that nobody hands on until he is asked to.
+    failed: u64,
+    /// Octets of both.
+    queued_octets: u64,
+    /// When the oldest of those that wait came, Unix seconds.
+    oldest: Option<i64>,
+    /// When anything last happened, Unix seconds.
+    last_activity: Option<i64>,
+}
+
+impl Status {
+    /// What must be said of the queue.
+    pub fn sentence(&self) -> String {
+        format!("{} wait, {} failed", self.waiting, self.failed)
+    }
+}
+
+/// Looks at totals and queue.
+pub fn status(home: &Home, name: &str, flow: &Forward) -> Result<Status, Failure> {
+    let mut status = Status::default();
+    let spool = forwards::spool(home, name, &flow.queue)?;
+    let tally = wait_for(spool.tally())?;
+    (status.waiting, status.failed, status.queued_octets) = (tally.waiting, tally.failed, tally.octets);
+    status.oldest = tally.oldest.map(|at| at.0);
+    if home.state().exists() {
+        let database = Database::open(&home.state()).doing(Exit::Unavailable, "the state database cannot be opened")?;
+        let activity =
+            Ledger::on(&database).activity(name).doing(Exit::Unavailable, "the state database cannot be read")?;
+        status.last_activity = activity.last.map(|at| at.0);
+        status.messages = activity.counters;
+    }
+    Ok(status)
+}
+
+/// The same for people.
+pub fn status_text(name: &str, status: &Status) -> String {
+    let mut text = format!("{name}: mail that is forwarded\n");
+    for (code, count) in &status.messages {
+        let _ = writeln!(text, " {count:>10}  {}", event_words(code));
+    }
+    if status.messages.is_empty() {
+        text.push_str("             nothing has come yet\n");
+    }
+    let _ = writeln!(text, " {:>10}  wait in the queue", status.waiting);
+    if status.failed > 0 {
+        let failed = status.failed;
+        let _ = writeln!(text, " {failed:>10}  could not be handed on, and stay; `sealpost queue list` says why");
+    }
+    let shown = |at: i64| clock::shown(u64::try_from(at).unwrap_or_default());
+    if let Some(oldest) = status.oldest {
+        let _ = writeln!(text, "             the oldest came {}", shown(oldest));
+    }
+    if let Some(last) = status.last_activity {
+        let _ = writeln!(text, "             last activity {}", shown(last));
+    }
+    text
+}
+
+fn event_words(code: &str) -> &str {
+    let event = Event::ALL.iter().find(|event| event.code().as_str() == code);
+    match event {
+        Some(Event::Kept) => "messages sealed, and taken from their senders",
+        Some(Event::Encrypted) => "messages were encrypted already, and went on as they came",
+        Some(Event::Repeated) => "messages came again that had been taken before",
+        Some(Event::Deferred) => "times a sender was told to come again",
+        Some(Event::Rejected) => "messages refused",
+        Some(Event::Arrived) => "copies handed on",
+        Some(Event::Found) => "copies were at their target already when they were looked for",
+        Some(Event::Retried) => "times a copy went back into the queue",
+        Some(Event::Unknown) => "times the target broke off without an answer; each may be a copy too many, by SMTP",
+        Some(Event::Failed) => "times a copy was given up until somebody asks for it",
+        Some(Event::Noted) => "notes written to the owner",
+        None => code,
+    }
+}

@@ -1,0 +1,379 @@
+//! A forwarder as its owner types it: config, queue, metrics; what killed ones leave, alone and two on one spool.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use testbed::{Dovecot, Format, Language, submit};
+use wire::imap::{Access, Credentials, Endpoint, Fetched, MailboxName, Security, Session, Timeouts, Trust, UidSet};
+
+use crate::program::{CANARY, Stage};
+
+const ME: &str = "me@my.example";
+/// As far as a test looks into the future.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An owner's home `home`, and a forwarder's homes, which seal to the owner and hold no secret of his.
+fn stage(homes: &[&str]) -> Stage {
+    let stage = Stage::with_owner();
+    let enrolment = stage.good("key enrolment", b"");
+    stage.write("alice.enrolment", enrolment);
+    stage.write("secret", "alice-pw\n");
+    stage.good("--home gate init --sealer", b"");
+    stage.good("--home gate key import alice.enrolment", b"");
+    let sealer = stage.good("--home gate key export --sealer", b"");
+    stage.write("gate.sealer", sealer);
+    stage.good("key trust-sealer gate.sealer", b"");
+    // Another node is a copy of the first one.
+    for copy in homes.iter().filter(|home| **home != "gate") {
+        for file in files(&stage.path("gate")) {
+            let to = stage.path(copy).join(file.strip_prefix(stage.path("gate")).unwrap());
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::copy(&file, to).unwrap();
+        }
+    }
+    stage
+}
+
+fn free() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// `queue` takes more words of the queue.
+fn configure(stage: &Stage, home: &str, listen: SocketAddr, store: SocketAddr, queue: &str, more: &str) {
+    stage.write(&format!("{home}/secret"), "alice-pw\n");
+    let secret = stage.path(home).join("secret");
+    fs::set_permissions(secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    stage.write(
+        &format!("{home}/config.toml"),
+        format!(
+            "[account.work]\naddress = \"alice@example.org\"\nimap = \"imap://{store}\"\nuser = \"alice\"\n\
+             password = {{ file = \"secret\" }}\ntls = \"off\"\n\n\
+             [flow.forward]\nsource = {{ smtp = \"{listen}\", for = [\"{ME}\"] }}\nseal = {{ to = \"alice@example.org\" }}\n\
+             sink = {{ account = \"work\", mailbox = \"INBOX\" }}\nqueue = {{ retry = [\"1s\"]{queue} }}\n{more}\n"
+        ),
+    );
+}
+
+/// A forwarder; it has begun to listen.
+fn run(stage: &Stage, home: &str, listen: SocketAddr) -> Child {
+    let child = stage.command(&format!("--home {home} run")).stdin(Stdio::null()).spawn().unwrap();
+    until("the forwarder listens", || TcpStream::connect(listen).is_ok());
+    child
+}
+
+/// Ends it in order; what it said.
+fn end(child: Child) -> String {
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(ended.status.success(), "{said}");
+    said
+}
+
+fn kill(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "{what}: not in a minute");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn mail(number: usize) -> Vec<u8> {
+    let canary = String::from_utf8_lossy(CANARY).into_owned();
+    format!(
+        "From: eve@example.com\r\nTo: {ME}\r\nSubject: {canary} {number}\r\nMessage-ID: <{number}@example.com>\r\n\
+         Date: Mon, 23 Nov 2026 10:00:00 +0100\r\n\r\nnumber {number}: {canary}\r\n"
+    )
+    .into_bytes()
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() { files.extend(self::files(&path)) } else { files.push(path) }
+    }
+    files
+}
+
+fn assert_nothing_readable(places: &[PathBuf]) {
+    for file in places.iter().flat_map(|place| files(place)) {
+        let octets = fs::read(&file).unwrap_or_default();
+        assert!(!octets.windows(CANARY.len()).any(|part| part == CANARY), "readable in {}", file.display());
+    }
+}
+
+/// Everything in alice's INBOX.
+fn inbox(server: SocketAddr) -> Vec<Vec<u8>> {
+    let endpoint = Endpoint { host: server.ip().to_string(), port: server.port(), security: Security::Plain };
+    let credentials = Credentials::Password { user: "alice".to_owned(), password: "alice-pw".to_owned().into() };
+    let patience = Timeouts { connect: PATIENCE, response: PATIENCE * 5 };
+    let mut session =
+        Session::connect(&endpoint, &Trust::default(), &credentials, &patience, std::sync::Arc::default()).unwrap();
+    let mut messages = Vec::new();
+    if session.select(&MailboxName::from_utf8("INBOX"), Access::Read).unwrap().exists > 0 {
+        let mut all = UidSet::new();
+        all.insert_range(1, u32::MAX);
+        let each = |fetched: Fetched<Vec<u8>>| messages.extend(fetched.body.map(Result::unwrap));
+        session.uid_fetch(&all, "UID BODY.PEEK[]", |_| Ok(Vec::new()), each).unwrap();
+    }
+    session.logout();
+    messages
+}
+
+/// Each of so many messages is there, once.
+fn assert_once(stage: &Stage, stored: &[Vec<u8>], sent: &[Vec<u8>]) {
+    for (number, octets) in stored.iter().enumerate() {
+        stage.write(&format!("stored/{number}"), octets);
+    }
+    stage.good("open --batch stored opened", b"");
+    let mut found = BTreeMap::<Vec<u8>, usize>::new();
+    for file in files(&stage.path("opened")) {
+        *found.entry(fs::read(file).unwrap()).or_default() += 1;
+    }
+    fs::remove_dir_all(stage.path("opened")).unwrap();
+    let twice: usize = found.values().map(|times| times - 1).sum();
+    let lost = sent.iter().filter(|one| !found.contains_key(*one)).count();
+    assert_eq!((lost, twice, found.len()), (0, 0, sent.len()), "lost, doubled, all");
+}
+
+/// Hands over what is to be sent, from several senders, each of which comes again until he is told 250; how often. `to`: of the n-th try.
+fn send_all(sent: &[Vec<u8>], senders: usize, to: impl Fn(usize) -> SocketAddr + Sync) -> usize {
+    let next = AtomicUsize::new(0);
+    let again = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..senders {
+            scope.spawn(|| {
+                while let Some(octets) = sent.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let begun = Instant::now();
+                    for attempt in 0.. {
+                        let said = submit(Language::Smtp, to(attempt), "eve@example.com", &[ME], octets);
+                        if said.is_ok_and(|said| said[0].starts_with("250")) {
+                            break;
+                        }
+                        again.fetch_add(1, Ordering::Relaxed);
+                        assert!(begun.elapsed() < PATIENCE * 3, "a message is not taken");
+                        thread::sleep(Duration::from_millis(10));
+                    }
+                }
+            });
+        }
+    });
+    again.into_inner()
+}
+
+fn waiting(stage: &Stage, home: &str) -> usize {
+    stage.json(&format!("--home {home} queue list --json"), b"").as_array().unwrap().len()
+}
+
+#[test]
+fn a_queue_is_shown_tried_and_dropped() {
+    if !testbed::servers() {
+        return;
+    }
+    let stage = stage(&["gate"]);
+    let (listen, metrics) = (free(), free());
+    let mut store = Dovecot::start(Format::Maildir);
+    configure(&stage, "gate", listen, store.imap(), "", &format!("[metrics]\nlisten = \"{metrics}\""));
+    assert!(stage.text("--home gate check", b"").contains("flow forward: queue"));
+    assert_eq!(stage.text("--home gate queue list", b""), "nothing waits\n");
+    let forwarder = run(&stage, "gate", listen);
+    let busy = stage.run("--home gate watch forward", b"");
+    assert!(busy.code == 75 || busy.code == 69, "{busy}");
+    let send =
+        |number: usize| submit(Language::Smtp, listen, "eve@example.com", &[ME], &mail(number)).unwrap().remove(0);
+    assert!(send(1).starts_with("250"));
+    until("it is there", || inbox(store.imap()).len() == 1);
+    store.stop();
+    // Longer than the tests run: nothing is tried but what is asked for.
+    let forwarder = {
+        end(forwarder);
+        configure(
+            &stage,
+            "gate",
+            listen,
+            store.imap(),
+            ", expire = \"1d\"",
+            &format!("[metrics]\nlisten = \"{metrics}\""),
+        );
+        let text = fs::read_to_string(stage.path("gate/config.toml")).unwrap();
+        stage.write("gate/config.toml", text.replace("\"1s\"", "\"1h\""));
+        run(&stage, "gate", listen)
+    };
+    (2..5).for_each(|number| assert!(send(number).starts_with("250"), "the queue takes it"));
+    until("they wait", || {
+        let list = stage.json("--home gate queue list --json", b"");
+        list.as_array().unwrap().iter().filter(|one| one["state"] == "waiting").count() == 3
+    });
+    let list = stage.json("--home gate queue list --json", b"");
+    assert_eq!((list[0]["from"].as_str(), list[0]["to"].as_str()), (Some("eve@example.com"), Some(ME)), "{list}");
+    assert!(stage.text("--home gate queue list", b"").contains("eve@example.com -> me@my.example"));
+    let status = stage.json("--home gate status forward --json", b"");
+    assert_eq!(status["forward"]["waiting"], 3, "{status}");
+    until("the metrics tell", || get(metrics, "/metrics").contains("sealpost_queue_waiting{flow=\"forward\"} 3\n"));
+    let id = list[0]["id"].as_str().unwrap().to_owned();
+    stage.good(&format!("--home gate queue drop -- {id}"), b"");
+    stage.bad(&format!("--home gate queue drop -- {id}"), b"", 65, "no such copy");
+    stage.bad("--home gate queue drop xx", b"", 64, "no id");
+    stage.bad("--home gate queue retry", b"", 64, "--all");
+    store.restart();
+    stage.good(&format!("--home gate queue retry -- {}", list[1]["id"].as_str().unwrap()), b"");
+    until("what was asked for is there", || inbox(store.imap()).len() >= 2);
+    stage.good("--home gate queue retry --all", b"");
+    until("all of it is there", || inbox(store.imap()).len() == 3);
+    until("the queue is empty", || waiting(&stage, "gate") == 0);
+    let counters = get(metrics, "/metrics");
+    assert!(counters.contains("sealpost_forwarded_total{flow=\"forward\",event=\"kept\"} 3\n"), "{counters}");
+    let log = end(forwarder);
+    assert!(log.contains("event=retried reason=unreachable") || log.contains("3 kept"), "{log}");
+    assert!(!log.contains("eve@") && !log.contains("my.example") && !log.contains("canary"), "{log}");
+    let text = stage.text("--home gate status forward", b"");
+    assert!(text.contains("copies handed on") && text.contains("wait in the queue"), "{text}");
+    stage.bad("--home gate sweep forward", b"", 78, "passes by");
+    assert_nothing_readable(&[stage.path("gate"), stage.path("tmp")]);
+}
+
+fn get(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_killed_forwarder_loses_and_doubles_nothing() {
+    if !testbed::servers() {
+        return;
+    }
+    let long = std::env::var_os("SEALPOST_LONG").is_some();
+    let (count, senders, kills) = if long { (10_000, 8, 200) } else { (300, 6, 12) };
+    let stage = stage(&["gate"]);
+    let listen = free();
+    let store = Dovecot::start(Format::Maildir);
+    configure(&stage, "gate", listen, store.imap(), "", "");
+    let sent: Vec<Vec<u8>> =
+        (0..count).map(|number| [mail(number), vec![b'x'; number % 7 * 20_000]].concat()).collect();
+    let mut killed = 0;
+    let again = thread::scope(|scope| {
+        let sender = scope.spawn(|| send_all(&sent, senders, |_| listen));
+        while !sender.is_finished() && killed < kills {
+            let forwarder = run(&stage, "gate", listen);
+            let lives = Instant::now();
+            while lives.elapsed() < Duration::from_millis(200 + killed as u64 * 37 % 300) && !sender.is_finished() {
+                thread::sleep(Duration::from_millis(5));
+            }
+            kill(forwarder);
+            killed += 1;
+        }
+        let forwarder = run(&stage, "gate", listen);
+        let again = sender.join().unwrap();
+        let begun = Instant::now();
+        while waiting(&stage, "gate") > 0 {
+            assert!(begun.elapsed() < PATIENCE * if long { 10 } else { 1 }, "the queue does not get empty");
+            thread::sleep(Duration::from_millis(200));
+        }
+        end(forwarder);
+        again
+    });
+    println!("{count} messages, {killed} kills, {again} tries again");
+    assert_once(&stage, &inbox(store.imap()), &sent);
+    assert_nothing_readable(&[stage.path("gate"), stage.path("tmp"), store.mail().parent().unwrap().to_path_buf()]);
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn two_nodes_on_one_spool_survive_each_other_and_the_database() {
+    if !testbed::servers() {
+        return;
+    }
+    let long = std::env::var_os("SEALPOST_LONG").is_some();
+    let (count, rounds) = if long { (5_000, 40) } else { (300, 4) };
+    let stage = stage(&["gate", "gate2"]);
+    let listens = [free(), free()];
+    let store = Dovecot::start(Format::Maildir);
+    let mut database = testbed::Postgres::start();
+    for (home, listen) in ["gate", "gate2"].iter().zip(listens) {
+        configure(&stage, home, listen, store.imap(), &format!(", spool = \"{}\"", database.url()), "");
+    }
+    let sent: Vec<Vec<u8>> = (0..count).map(mail).collect();
+    let again = thread::scope(|scope| {
+        let sender = scope.spawn(|| send_all(&sent, 6, |attempt| listens[attempt % 2]));
+        let mut first = run(&stage, "gate", listens[0]);
+        let mut second = run(&stage, "gate2", listens[1]);
+        for round in 0..rounds {
+            thread::sleep(Duration::from_millis(300));
+            match round % 4 {
+                0 => {
+                    kill(first);
+                    first = run(&stage, "gate", listens[0]);
+                }
+                1 => database.restart(),
+                2 => {
+                    kill(second);
+                    second = run(&stage, "gate2", listens[1]);
+                }
+                _ => {}
+            }
+        }
+        let again = sender.join().unwrap();
+        // One dies for good, with what it had in hand: the other takes that over.
+        kill(first);
+        until("the queue is empty", || waiting(&stage, "gate2") == 0);
+        end(second);
+        again
+    });
+    println!("{count} messages, {rounds} rounds, {again} tries again");
+    assert_once(&stage, &inbox(store.imap()), &sent);
+    let places = ["gate", "gate2", "tmp"].map(|place| stage.path(place));
+    assert_nothing_readable(&[&places[..], &[database.directory().to_path_buf()]].concat());
+}
+
+#[test]
+fn what_is_wrong_in_a_forwarders_config_is_said() {
+    let stage = stage(&["gate"]);
+    let flow = |source: &str, sink: &str, more: &str| {
+        format!(
+            "[account.work]\naddress = \"a@b\"\nimap = \"imaps://h\"\npassword = {{ env = \"P\" }}\n[flow.f]\n\
+             source = {{ {source} }}\nseal = {{ to = \"alice@example.org\" }}\nsink = {sink}\n{more}\n"
+        )
+    };
+    let good = "smtp = \"127.0.0.1:2525\", for = [\"me@my.example\"]";
+    let account = "{ account = \"work\" }";
+    for (source, sink, more, says) in [
+        ("lmtp = \"127.0.0.1:24\", for = [\"me@my.example\"]", account, "", "comes by `smtp`"),
+        ("smtp = \"127.0.0.1:2525\", for = []", account, "", "names nobody"),
+        ("smtp = \"127.0.0.1:2525\", for = [\"me\"]", account, "", "takes addresses"),
+        (good, "{ account = \"home\" }", "", "there is no [account.home]"),
+        (good, "{ smtp = \"h:25\", auth = \"home\" }", "", "there is no [account.home]"),
+        (good, "{ account = \"work\", smtp = \"h:25\" }", "", "an account is all"),
+        (good, "{ smtp = \"h:25\", mailbox = \"INBOX\" }", "", "`mailbox` goes with `account`"),
+        (good, "\"in-place\"", "", "no place of its own"),
+        (good, account, "queue = { spol = \"x\" }", "unknown field `spol`"),
+        (good, account, "queue = { retry = [\"soon\"] }", "a duration is"),
+        (good, account, "backup = \"7d\"", "`backup` is for flows of an account"),
+        ("smtp = \"127.0.0.1:2525\", per-ip = 3", account, "", "are for mail that is forwarded"),
+    ] {
+        stage.write("gate/config.toml", flow(source, sink, more));
+        stage.bad("--home gate status", b"", 78, says);
+    }
+    stage.write("gate/config.toml", flow(good, account, "queue = { spool = \"files\" }"));
+    stage.bad("--home gate queue list", b"", 78, "\"sqlite:PATH\"");
+    stage.write("gate/config.toml", "");
+    stage.bad("--home gate queue list", b"", 64, "no such flow");
+}
