@@ -272,10 +272,10 @@ fn a_killed_forwarder_loses_and_doubles_nothing() {
     let mut killed = 0;
     let again = thread::scope(|scope| {
         let sender = scope.spawn(|| send_all(&sent, senders, |_| listen));
-        while !sender.is_finished() && killed < kills {
+        while killed < kills && !(sender.is_finished() && waiting(&stage, "gate") == 0) {
             let forwarder = run(&stage, "gate", listen);
             let lives = Instant::now();
-            while lives.elapsed() < Duration::from_millis(200 + killed as u64 * 37 % 300) && !sender.is_finished() {
+            while lives.elapsed() < Duration::from_millis(200 + killed as u64 * 37 % 300) {
                 thread::sleep(Duration::from_millis(5));
             }
             kill(forwarder);
