@@ -10,3 +10,5 @@ mod programs;
 mod differential;
 mod terminal;
 mod searching;
+mod account;
+mod upstream;
