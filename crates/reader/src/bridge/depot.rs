@@ -72,6 +72,9 @@ pub(crate) trait Depot {
     /// What SEARCH looks into, if there is an index.
     fn indexed(&self, uid: u32) -> Option<Words>;
 
+    /// What was found out by opening a message, which SEARCH may want again.
+    fn learned(&mut self, uid: u32, words: &Words);
+
     /// Stores flags in the open mailbox; the places that failed.
     fn store(
         &mut self,

@@ -184,7 +184,9 @@ impl Desk<'_> {
         if facts.words.is_none() {
             self.look_once(place, facts)?;
             let original = self.original(place, facts.look.as_ref())?;
-            facts.words = Some(words_of(original)?);
+            let words = words_of(original)?;
+            self.depot.learned(self.item(place)?.uid, &words);
+            facts.words = Some(words);
         }
         Ok(facts.words.as_ref())
     }

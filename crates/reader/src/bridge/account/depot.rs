@@ -32,6 +32,8 @@ pub(crate) struct AccountDepot<'b> {
     opened: Option<(Mirror, Heads)>,
     /// Where heads are kept, encrypted; none without a key for it.
     kept: Option<Index>,
+    /// Where words are kept, encrypted.
+    known: Option<Index>,
 }
 
 impl<'b> AccountDepot<'b> {
@@ -40,9 +42,12 @@ impl<'b> AccountDepot<'b> {
         let session =
             account.connect(stop).map_err(|_| Answer::no("[UNAVAILABLE] the account cannot be reached now"))?;
         let endpoint = &account.endpoint;
-        let place = format!("heads imap {} {} {}", bridge.mail.flow, endpoint.host, endpoint.port);
-        let kept = Index::open_for(&bridge.mail, place.into_bytes()).ok().filter(|kept| kept.begin().is_ok());
-        Ok(Self { bridge, upstream: Upstream::new(session), opened: None, kept })
+        let open = |what: &str| {
+            let place = format!("{what} imap {} {} {}", bridge.mail.flow, endpoint.host, endpoint.port);
+            Index::open_for(&bridge.mail, place.into_bytes()).ok().filter(|kept| kept.begin().is_ok())
+        };
+        let (kept, known) = (open("heads"), open("words"));
+        Ok(Self { bridge, upstream: Upstream::new(session), opened: None, kept, known })
     }
 
     fn head(&mut self, uid: u32) -> Result<&mut super::head::Head, Trouble> {
@@ -56,7 +61,9 @@ impl<'b> AccountDepot<'b> {
         let (mirror, items) = Mirror::open(&mut self.upstream)?;
         let heads = Heads::new(name.wire(), chosen.uid_validity);
         let uids: Vec<u32> = items.iter().map(|item| item.uid).collect();
-        heads.tidy(self.kept.as_ref(), &uids);
+        for kept in [&self.kept, &self.known].into_iter().flatten() {
+            heads.tidy(kept, &uids);
+        }
         self.opened = Some((mirror, heads));
         let next = chosen.uid_next.unwrap_or(1).max(uids.last().map_or(1, |uid| uid.saturating_add(1)));
         let access = if chosen.read_only { Access::Read } else { access };
@@ -208,8 +215,15 @@ impl Depot for AccountDepot<'_> {
         Ok(Arrived { text, day: date.date.days() })
     }
 
-    fn indexed(&self, _: u32) -> Option<Words> {
-        None
+    fn indexed(&self, uid: u32) -> Option<Words> {
+        let (_, heads) = self.opened.as_ref()?;
+        heads.words(uid, self.known.as_ref()?)
+    }
+
+    fn learned(&mut self, uid: u32, words: &Words) {
+        if let (Some((_, heads)), Some(known)) = (&self.opened, &self.known) {
+            heads.learn(uid, words, known);
+        }
     }
 
     fn store(

@@ -9,8 +9,9 @@ use wire::imap::Fetched;
 
 use super::head::Head;
 use super::upstream::Upstream;
-use crate::bridge::index::Index;
+use crate::bridge::index::{Index, Record};
 use crate::bridge::view::{Look, Trouble, View, look};
+use crate::bridge::words::Words;
 use crate::settings::Settings;
 
 /// What is known of the messages of the open mailbox.
@@ -101,8 +102,7 @@ impl Heads {
     }
 
     /// What is kept of messages that are not there any more goes.
-    pub(crate) fn tidy(&self, kept: Option<&Index>, present: &[u32]) {
-        let Some(kept) = kept else { return };
+    pub(crate) fn tidy(&self, kept: &Index, present: &[u32]) {
         let Ok(messages) = kept.messages(&self.mailbox) else { return };
         let is_there =
             |message: &[u8]| present.binary_search_by(|uid| key(self.validity, *uid).as_slice().cmp(message)).is_ok();
@@ -112,6 +112,19 @@ impl Heads {
             let _ = kept.remove(&self.mailbox, message);
         }
         drop(transaction.map(rusqlite::Transaction::commit));
+    }
+
+    /// What SEARCH looks into, if the message was opened before.
+    pub(crate) fn words(&self, uid: u32, known: &Index) -> Option<Words> {
+        known.words(&self.mailbox, &key(self.validity, uid))
+    }
+
+    /// Keeps that.
+    pub(crate) fn learn(&self, uid: u32, words: &Words, known: &Index) {
+        let Words { body, header, attachments } = words;
+        let record = Record { body, header, attachments, ..Record::default() };
+        // What cannot be kept is found out again.
+        let _ = known.put(&self.mailbox, &key(self.validity, uid), &record);
     }
 
     fn kept(&self, uid: u32, kept: Option<&Index>) -> Option<Head> {

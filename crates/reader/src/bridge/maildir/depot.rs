@@ -166,6 +166,9 @@ impl Depot for MaildirDepot<'_> {
         (self.indexed)(opened.mailbox.name(), unique.as_bytes())
     }
 
+    /// The index of a Maildir is made on request (`sealpost index`).
+    fn learned(&mut self, _: u32, _: &Words) {}
+
     fn store(
         &mut self,
         selected: &mut Selected,

@@ -13,7 +13,7 @@ use testbed::{Dovecot, Format};
 
 use super::{
     client::{Answer, Client, Value},
-    differential::{compare, corpus, own},
+    differential::{COMMANDS, compare, corpus, own},
     scene::{Bridge, files_with, message, put},
 };
 use crate::program::{CANARY, Stage, holds, large};
@@ -105,10 +105,10 @@ fn sealed_mail_of_an_account_is_as_plain_mail_in_dovecot() {
         let told = client.good("SELECT INBOX").text();
         assert!(told.contains(&format!("* {} EXISTS", corpus.len())), "{told}");
     }
-    compare(&mut plain, &mut sealed, &corpus);
+    compare(&mut plain, &mut sealed, &corpus, COMMANDS);
     // Again in a new session, now from what was kept; and nothing of it lies in clear.
     let mut again = bridge.selected("INBOX");
-    compare(&mut plain, &mut again, &corpus);
+    compare(&mut plain, &mut again, &corpus, 300);
     let leaks = files_with(scene.stage.path("home"), &[CANARY, b"boathouse"]);
     assert!(leaks.is_empty(), "{leaks:?}");
 }
@@ -137,7 +137,7 @@ fn numbers_names_and_foreign_mail_are_the_servers() {
         let number = |answer: &Answer| lines(answer, begin)[0].split([' ', ']']).nth(3).unwrap().to_owned();
         assert_eq!(number(&one), number(&other), "{begin}");
     }
-    compare(&mut direct, &mut through, &plain);
+    compare(&mut direct, &mut through, &plain, 300);
     // The structure as the server tells it, without a body.
     for line in ["UID FETCH 1:* (UID RFC822.SIZE INTERNALDATE)", "UID SEARCH ALL"] {
         assert_eq!(lines(&through.good(line), "* "), lines(&direct.good(line), "* "), "{line}");
@@ -157,7 +157,8 @@ fn numbers_names_and_foreign_mail_are_the_servers() {
     let told = through.good("EXPUNGE");
     assert_eq!(lines(&told, "* "), ["* 1 EXPUNGE"], "{told:?}");
     through.good("DELETE Crate");
-    assert!(through.say("SELECT Crate").tagged.starts_with("NO [NONEXISTENT]"));
+    let refused = through.say("SELECT Crate");
+    assert!(refused.tagged.starts_with("NO"), "{refused:?}");
 }
 
 #[test]
@@ -213,7 +214,8 @@ fn news_comes_within_a_second_while_a_program_idles() {
     client.response();
     direct.good("SELECT INBOX");
     direct.good("STORE 1 +FLAGS (\\Deleted)");
-    assert!(client.response().ends_with(b"FLAGS (\\Deleted $SealedOK))\r\n"));
+    let told = String::from_utf8(client.response()).unwrap();
+    assert!(told.starts_with("* 1 FETCH") && told.contains("\\Deleted") && told.contains("$SealedOK"), "{told}");
     direct.good("EXPUNGE");
     assert_eq!(client.response(), b"* 1 EXPUNGE\r\n");
     client.raw(b"DONE\r\n");
@@ -344,4 +346,71 @@ fn when_the_server_goes_the_session_says_so() {
     let mut again = bridge.client();
     assert_eq!(validity(&mut again), before);
     assert!(again.good("FETCH 1 ENVELOPE").text().contains("\"one\""));
+}
+
+/// Messages of [`rates`].
+const MANY: usize = 10_000;
+
+/// The figures of docs/performance.md. `SEALPOST_MANY=10` makes ten times as many messages of it.
+#[test]
+#[ignore = "takes minutes: figures, not laws"]
+fn rates() {
+    let scene = Scene::new();
+    let local = scene.stage.path("Local");
+    for folder in ["cur", "new", "tmp"] {
+        fs::create_dir_all(local.join(folder)).unwrap();
+    }
+    let mails: Vec<Vec<u8>> = (0..MANY)
+        .map(|number| {
+            message(&format!("subject of number {number}"), &format!("word{number} {}", "some text. ".repeat(700)))
+        })
+        .collect();
+    put(&local, &mails);
+    let config = fs::read_to_string(scene.stage.path("home/config.toml")).unwrap();
+    let flow = format!(
+        "\n[flow.local]\nsource = {{ maildir = {local:?}, grace = \"0s\" }}\nseal = {{ to = \"alice@example.org\" }}\nsink = \"in-place\"\n"
+    );
+    scene.stage.write("home/config.toml", config + &flow);
+    scene.stage.good("sweep local", b"");
+    let times: usize = std::env::var("SEALPOST_MANY").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
+    let inbox = scene.server.mail().join("Maildir");
+    for (number, entry) in fs::read_dir(local.join("cur")).unwrap().enumerate() {
+        let path = entry.unwrap().path();
+        for time in 0..times {
+            fs::copy(&path, inbox.join(format!("cur/{}.M{number}T{time}P1.host:2,S", super::scene::ARRIVED))).unwrap();
+        }
+    }
+    own(&inbox, &scene.server.mail());
+    let count = MANY * times;
+    let timed = |what: &str, client: &mut Client, line: &str| {
+        let began = Instant::now();
+        client.good(line);
+        println!("{what}: {} ms", began.elapsed().as_millis());
+    };
+    let mut direct = scene.direct();
+    for what in ["Dovecot, first", "Dovecot, later"] {
+        timed(&format!("{what}, SELECT"), &mut direct, "SELECT INBOX");
+        timed(what, &mut direct, "FETCH 1:* (UID FLAGS RFC822.SIZE ENVELOPE)");
+    }
+    let bridge = scene.bridge();
+    for what in ["bridge, first", "bridge, later", "bridge, later still"] {
+        let mut client = bridge.client();
+        timed(&format!("{what}, SELECT"), &mut client, "SELECT INBOX");
+        timed(what, &mut client, "FETCH 1:* (UID FLAGS RFC822.SIZE ENVELOPE)");
+        println!("{count} messages; resident {} KiB", super::upstream::resident(&bridge));
+    }
+    let mut client = bridge.selected("INBOX");
+    for (what, client) in [("Dovecot", &mut direct), ("bridge", &mut client)] {
+        let began = Instant::now();
+        for number in 1..=200 {
+            client.good(&format!("UID FETCH {} BODY.PEEK[]", number * 37));
+        }
+        println!("{what}: a message opened in {} us", began.elapsed().as_micros() / 200);
+    }
+    if times == 1 {
+        timed("bridge, SEARCH SUBJECT", &mut client, "SEARCH SUBJECT \"number 77\"");
+        timed("bridge, first SEARCH BODY", &mut client, "SEARCH BODY word777");
+        timed("bridge, later SEARCH BODY", &mut client, "SEARCH BODY word777");
+    }
+    println!("resident {} KiB", super::upstream::resident(&bridge));
 }

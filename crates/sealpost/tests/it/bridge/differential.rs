@@ -9,7 +9,7 @@ use super::{
 use crate::program::samples;
 
 /// Commands of each kind.
-const COMMANDS: usize = 1_500;
+pub const COMMANDS: usize = 1_500;
 
 /// The corpus: the samples with CRLF and with LF, generated mail, odd structures.
 pub fn corpus() -> Vec<Vec<u8>> {
@@ -214,17 +214,17 @@ fn sealed_mail_through_the_bridge_is_as_plain_mail_in_dovecot() {
         let told = client.good("SELECT INBOX").text();
         assert!(told.contains(&format!("* {} EXISTS", corpus.len())), "{told}");
     }
-    compare(&mut plain, &mut sealed, &corpus);
+    compare(&mut plain, &mut sealed, &corpus, COMMANDS);
 }
 
 /// Generated commands to both.
-pub fn compare(plain: &mut Client, sealed: &mut Client, corpus: &[Vec<u8>]) {
+pub fn compare(plain: &mut Client, sealed: &mut Client, corpus: &[Vec<u8>], commands: usize) {
     let broken =
         corpus.iter().position(|mail| crate::program::holds(mail, b"Content-Transfer-Encoding: 7-bit")).unwrap();
     let broken = u32::try_from(broken).unwrap() + 1;
     let mut dice = Dice(0x5eed_5eed_5eed_5eed);
     let mut differ = Vec::new();
-    for _ in 0..COMMANDS {
+    for _ in 0..commands {
         let which = dice.of(&["", "UID "]);
         let line = format!("{which}FETCH {} {}", dice.set(corpus.len()), dice.items());
         let (expected, found) = (answers(plain, &line), answers(sealed, &line));
@@ -250,7 +250,7 @@ pub fn compare(plain: &mut Client, sealed: &mut Client, corpus: &[Vec<u8>]) {
         differ.is_empty(),
         "{} of {} differ:\n{}",
         differ.len(),
-        2 * COMMANDS,
+        2 * commands,
         differ[..differ.len().min(12)].join("\n")
     );
 }

@@ -70,7 +70,8 @@ fn said(script: &'static [(&'static str, &'static str)], commands: &[&str]) -> S
     told
 }
 
-fn resident(bridge: &Bridge) -> usize {
+/// KiB in memory.
+pub fn resident(bridge: &Bridge) -> usize {
     let status = fs::read_to_string(format!("/proc/{}/status", bridge.id())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
