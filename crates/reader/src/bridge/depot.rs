@@ -143,7 +143,7 @@ pub(crate) enum Pace {
 }
 
 /// How long a mail program waits between two calls with [`Pace::Waiting`], at most.
-pub(crate) const TICK: Duration = Duration::from_millis(250);
+pub(crate) const TICK: Duration = Duration::from_millis(150);
 
 /// When a message arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,3 +12,4 @@ mod terminal;
 mod searching;
 mod account;
 mod upstream;
+mod rates;

@@ -10,8 +10,11 @@ use std::{
 use super::{account::configure, client::Client, scene::Bridge};
 use crate::program::Stage;
 
-/// A server whose answers to some commands are scripted: the word of a command, and what stands before its OK.
-fn server(script: &'static [(&'static str, &'static str)]) -> SocketAddr {
+/// The word of a command, and what stands before its OK.
+type Script = &'static [(&'static str, &'static str)];
+
+/// A server whose answers to some commands are scripted.
+fn server(script: Script) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
@@ -46,7 +49,7 @@ fn serve(mut stream: TcpStream, script: &[(&str, &str)]) {
 }
 
 /// Says these commands; what is answered to the last of them, up to the end of the connection.
-fn said(script: &'static [(&'static str, &'static str)], commands: &[&str]) -> String {
+fn said(script: Script, commands: &[&str]) -> String {
     let stage = Stage::with_owner();
     configure(&stage, server(script));
     let bridge = Bridge::start(&stage);
@@ -82,7 +85,7 @@ fn garbage_wrong_numbers_and_absurd_lengths() {
     let select = "SELECT INBOX";
     let fetch = "UID FETCH 3 (ENVELOPE)";
     let body = "UID FETCH 3 BODY.PEEK[]";
-    let cases: &[(&'static [(&'static str, &'static str)], &[&str], &str)] = &[
+    let cases: &[(Script, &[&str], &str)] = &[
         (&[("UID FLAGS", "%$! ~~~~ \0\r\n")], &[select], "BYE"),
         (&[("UID FLAGS", "* 1 FETCH (UID 5 FLAGS ())\r\n* 2 FETCH (UID 3 FLAGS ())\r\n")], &[select], "BYE"),
         (&[("UID FLAGS", "* 1 FETCH (UID 5 FLAGS ())\r\n* 9 FETCH (UID 6 FLAGS ())\r\n")], &[select], "BYE"),
