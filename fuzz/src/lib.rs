@@ -2,3 +2,4 @@
 
 pub mod targets;
 pub mod sessions;
+pub mod wire_targets;

@@ -10,7 +10,7 @@ use store::database::OpenDatabaseError;
 use store::maildir::{ListError, OpenMaildirError};
 use store::{Database, Fate, Flags, Mailbox, Maildir, Message, UnixSeconds};
 
-use crate::bridge::{Look, LookError, Original, Trouble, View, attachment_name, census, look, whole};
+use crate::bridge::{Look, LookError, Original, Trouble, View, attachment_name, census, look_at_file, whole_file};
 use crate::opening::open_whole;
 use crate::settings::{Settings, Source};
 
@@ -129,7 +129,7 @@ impl<'s> Shelf<'s> {
         let mailbox = self.mailbox(name)?;
         for (entry, mut message) in census(&self.database, self.maildir.root(), &mailbox)?.entries() {
             let Some(stat) = mailbox.refresh(&mut message).map_err(|_| ShelfError::Unreadable)? else { continue };
-            let look = match look(self.settings, &mailbox, &mut message) {
+            let look = match look_at_file(self.settings, &mailbox, &mut message) {
                 Err(Trouble::Gone) => continue,
                 other => other?,
             };
@@ -166,13 +166,13 @@ impl<'s> Shelf<'s> {
         let mailbox = self.mailbox(name)?;
         let mut entries = census(&self.database, self.maildir.root(), &mailbox)?.entries();
         let (_, mut message) = entries.find(|(entry, _)| entry.uid == uid).ok_or(ShelfError::NoMessage)?;
-        let look = look(self.settings, &mailbox, &mut message)?;
+        let look = look_at_file(self.settings, &mailbox, &mut message)?;
         Ok(Found { mailbox, message, look })
     }
 
     /// The message as text for people: a few header fields, text parts, the names of what else is in it.
     pub fn text(&self, found: &mut Found) -> Result<String, ShelfError> {
-        let mut original = whole(self.settings, &found.mailbox, &mut found.message, &found.look)?;
+        let mut original = whole_file(self.settings, &found.mailbox, &mut found.message, &found.look)?;
         let header = original.header().map_err(|_| ShelfError::Unreadable)?;
         let section = HeaderSection::parse(&header);
         let mut text = String::new();

@@ -39,7 +39,7 @@ pub struct Config {
     pub bridge: Option<Bridge>,
 }
 
-/// `[bridge] maildir = "/path"`
+/// `[bridge] maildir = "/path"` or `account = "name"`
 #[derive(Deserialize, Clone, Debug)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(not(feature = "open"), expect(dead_code, reason = "a machine that only seals has no bridge"))]
@@ -47,7 +47,9 @@ pub struct Bridge {
     /// Where mail programs connect to.
     pub listen: Option<std::net::SocketAddr>,
     /// The Maildir.
-    pub maildir: PathBuf,
+    pub maildir: Option<PathBuf>,
+    /// The account, in place of a Maildir.
+    pub account: Option<String>,
     /// Whose mail it is, where there are several owners: what mail programs store is sealed to.
     pub to: Option<String>,
     /// The name to log in with.

@@ -12,7 +12,9 @@ pub mod client;
 pub mod server;
 
 pub use answer::{AppendUid, CopyUid, Fetched, Listed, Namespace, Namespaces, Status};
-pub use client::{Access, Append, AppendLost, Endpoint, News, Security, Selected, Session, StoreOrder};
+pub use client::{
+    Access, Append, AppendLost, Endpoint, Idling, News, Security, Selected, Session, StoreOrder, Tiding, Tidings,
+};
 pub use error::{Code, ImapError};
 
 pub use crate::mailbox_name::MailboxName;

@@ -7,29 +7,23 @@ use std::io::{self, Write};
 
 use mail::{HeaderSection, body, body_structure, envelope};
 use sealed::index::Index as ListView;
-use store::{Database, Flags, Uids};
-use wire::imap::server::{DateTime, FetchItem};
+use wire::imap::server::{FetchItem, Flag, SequenceSet, StoreKind, Which};
 
+use super::depot::{Arrived, Depot};
 use super::flags;
-use super::index::Index;
 use super::original::Original;
 use super::section::{self, Octets};
-use super::selected::{Access, Selected};
-use super::view::{Look, Trouble, View, look, whole};
-use super::words::Words;
+use super::selected::{Access, Item, Selected};
+use super::view::{Look, Trouble, View, whole};
 use crate::settings::Settings;
 
 /// The selected mailbox and what is open of it.
 pub(crate) struct Desk<'b> {
     pub(crate) settings: &'b Settings,
-    pub(crate) database: &'b Database,
-    pub(crate) selected: Selected,
+    pub(crate) depot: Box<dyn Depot + 'b>,
+    pub(crate) selected: Option<Selected>,
     /// The originals that were opened last.
     open: Vec<(u32, Original)>,
-    /// Views to be noted.
-    views: Vec<(u32, u8)>,
-    /// The search index, if there is one.
-    index: Option<Index>,
 }
 
 /// Originals that are kept open: programs fetch one in many pieces.
@@ -44,8 +38,32 @@ enum Value {
 }
 
 impl<'b> Desk<'b> {
-    pub(crate) fn new(settings: &'b Settings, database: &'b Database, selected: Selected) -> Self {
-        Self { settings, database, selected, open: Vec::new(), views: Vec::new(), index: Index::open(settings).ok() }
+    pub(crate) fn new(settings: &'b Settings, depot: Box<dyn Depot + 'b>) -> Self {
+        Self { settings, depot, selected: None, open: Vec::new() }
+    }
+
+    /// Takes a mailbox in the place of the one before; `None`: no other.
+    pub(crate) fn take(&mut self, selected: Option<Selected>) {
+        self.open.clear();
+        self.selected = selected;
+    }
+
+    /// The messages of the selected mailbox.
+    pub(crate) fn items(&self) -> &[Item] {
+        self.selected.as_ref().map(|selected| selected.items.as_slice()).unwrap_or_default()
+    }
+
+    /// Places of the messages that a set means; `None`: it names a number that no message has.
+    pub(crate) fn places(&self, which: Which, set: &SequenceSet) -> Option<Vec<usize>> {
+        self.selected.as_ref()?.places(which, set)
+    }
+
+    /// These items of messages will be asked for, in this order.
+    pub(crate) fn announce(&mut self, places: &[usize], items: &[FetchItem]) {
+        let Some(selected) = &self.selected else { return };
+        if !items.iter().all(|item| matches!(item, FetchItem::Uid | FetchItem::Flags)) {
+            self.depot.prepare(&selected.uids(places));
+        }
     }
 
     /// Writes the items of the message at that place.
@@ -91,7 +109,7 @@ impl<'b> Desk<'b> {
             values.push(match item {
                 FetchItem::Uid => Value::Text(format!("UID {}", self.item(place)?.uid)),
                 FetchItem::Flags => Value::Text(String::new()),
-                FetchItem::InternalDate => Value::Text(format!("INTERNALDATE \"{}\"", self.internal_date(place)?)),
+                FetchItem::InternalDate => Value::Text(format!("INTERNALDATE \"{}\"", self.arrived(place)?.text)),
                 FetchItem::Size => Value::Text(format!("RFC822.SIZE {}", self.size(place, look.as_ref())?)),
                 FetchItem::Envelope => Value::Text(format!("ENVELOPE {}", self.envelope(place, look.as_ref())?)),
                 FetchItem::BodyStructure => {
@@ -123,32 +141,21 @@ impl<'b> Desk<'b> {
         Ok(values)
     }
 
-    /// Looks at a message's header section. Shown otherwise than before, it is another message, which gets another UID.
+    /// Looks at a message's header section. Shown otherwise than before, it may be another message.
     pub(crate) fn look(&mut self, place: usize) -> Result<Look, Trouble> {
-        let id = self.selected.id;
-        let item = self.selected.items.get_mut(place).ok_or(Trouble::Gone)?;
-        let look = look(self.settings, &self.selected.mailbox, &mut item.message)?;
-        match item.view {
-            Some(view) if view.is_original() != look.view().is_original() => {
-                Uids::new(self.database).renumber(id, &[item.uid]).map_err(|_| Trouble::Io)?;
-                self.selected.forget_look();
-                return Err(Trouble::Gone);
-            }
+        let (uid, before) = (self.item(place)?.uid, self.item(place)?.view);
+        let look = self.depot.look(uid)?;
+        let now = look.view();
+        match before {
             // Whether it opens again is seen when it is opened.
-            Some(View::Broken) => {}
-            Some(view) if view == look.view() => {}
-            _ => {
-                item.view = Some(look.view());
-                self.views.push((item.uid, look.view().number()));
+            Some(View::Broken) if now == View::Original => {}
+            Some(before) if before == now => {}
+            before => {
+                self.depot.shown(uid, before, now)?;
+                self.item_mut(place)?.view = Some(now);
             }
         }
         Ok(look)
-    }
-
-    /// Writes down how messages were shown. To be called at the end of each command.
-    pub(crate) fn note(&mut self) -> rusqlite::Result<()> {
-        let views = std::mem::take(&mut self.views);
-        Uids::new(self.database).note_views(self.selected.id, &views)
     }
 
     /// The message, opened; the last one of `open`.
@@ -165,18 +172,18 @@ impl<'b> Desk<'b> {
                     None => Some(self.look(place)?),
                 };
                 let look = seen.or(fresh.as_ref()).ok_or(Trouble::Io)?;
-                let item = self.selected.items.get_mut(place).ok_or(Trouble::Gone)?;
-                let opened = whole(self.settings, &self.selected.mailbox, &mut item.message, look);
+                let body = self.depot.body(uid)?;
+                let opened = whole(self.settings, body, look);
                 let now = match &opened {
                     Err(Trouble::Broken) => View::Broken,
                     _ => look.view(),
                 };
-                if item.view != Some(now) {
-                    item.view = Some(now);
-                    self.views.push((uid, now.number()));
+                if self.item(place)?.view != Some(now) {
+                    self.depot.shown(uid, None, now)?;
+                    self.item_mut(place)?.view = Some(now);
                 }
                 let original = opened?;
-                item.size = Some(original.length());
+                self.item_mut(place)?.size = Some(original.length());
                 if self.open.len() >= MAX_OPEN {
                     self.open.remove(0);
                 }
@@ -193,11 +200,16 @@ impl<'b> Desk<'b> {
         }
         let size = match seen {
             Some(Look::Sealed(index)) if index.wire_length.is_some() => index.wire_length.unwrap_or_default(),
+            Some(Look::File(..)) => {
+                let uid = self.item(place)?.uid;
+                match self.depot.size(uid)? {
+                    Some(size) => size,
+                    None => self.original(place, seen)?.length(),
+                }
+            }
             _ => self.original(place, seen)?.length(),
         };
-        if let Some(item) = self.selected.items.get_mut(place) {
-            item.size = Some(size);
-        }
+        self.item_mut(place)?.size = Some(size);
         Ok(size)
     }
 
@@ -220,45 +232,43 @@ impl<'b> Desk<'b> {
         {
             return Ok(structure.clone());
         }
+        if let Some(Look::File(..)) = seen {
+            let uid = self.item(place)?.uid;
+            if let Some(structure) = self.depot.structure(uid)? {
+                return Ok(structure);
+            }
+        }
         body_structure(self.original(place, seen)?.structure(), MAX_STRUCTURE).ok_or(Trouble::Io)
     }
 
-    /// INTERNALDATE, in UTC.
-    fn internal_date(&mut self, place: usize) -> Result<String, Trouble> {
-        Ok(DateTime::text_of_unix(self.arrived(place)?))
-    }
-
-    /// When it arrived, Unix seconds.
-    pub(crate) fn arrived(&mut self, place: usize) -> Result<i64, Trouble> {
-        let item = self.selected.items.get_mut(place).ok_or(Trouble::Gone)?;
-        let stat = self.selected.mailbox.refresh(&mut item.message)?.ok_or(Trouble::Gone)?;
-        Ok(stat.modified().0)
-    }
-
-    /// What the index has of a message.
-    pub(crate) fn indexed(&self, place: usize) -> Result<Option<Words>, Trouble> {
-        let Some(index) = &self.index else { return Ok(None) };
-        let unique = self.item(place)?.message.unique();
-        Ok(index.words(self.selected.mailbox.name(), unique.as_bytes()))
+    /// When it arrived.
+    pub(crate) fn arrived(&mut self, place: usize) -> Result<Arrived, Trouble> {
+        let uid = self.item(place)?.uid;
+        self.depot.arrived(uid)
     }
 
     /// FLAGS, between parentheses.
     pub(crate) fn flags(&self, place: usize) -> Result<String, Trouble> {
-        let item = self.item(place)?;
-        Ok(flags::text(&item.message.flags(), &item.keywords, item.view, item.recent))
+        Ok(flags::text(self.item(place)?))
     }
 
-    pub(crate) fn item(&self, place: usize) -> Result<&super::selected::Item, Trouble> {
-        self.selected.items.get(place).ok_or(Trouble::Gone)
+    pub(crate) fn item(&self, place: usize) -> Result<&Item, Trouble> {
+        self.items().get(place).ok_or(Trouble::Gone)
+    }
+
+    fn item_mut(&mut self, place: usize) -> Result<&mut Item, Trouble> {
+        self.selected.as_mut().and_then(|selected| selected.items.get_mut(place)).ok_or(Trouble::Gone)
     }
 
     /// Sets `\Seen`; false: it was set, or may not be.
     fn mark_seen(&mut self, place: usize) -> Result<bool, Trouble> {
-        let item = self.selected.items.get_mut(place).ok_or(Trouble::Gone)?;
-        if self.selected.access == Access::Read || item.message.flags().contains(Flags::SEEN) {
+        let Some(selected) = &mut self.selected else { return Ok(false) };
+        let seen = selected.items.get(place).is_none_or(|item| item.has(Flag::Seen.text()));
+        if seen || selected.access == Access::Read {
             return Ok(false);
         }
-        Ok(self.selected.mailbox.flag(&mut item.message, |flags| flags.with(Flags::SEEN))?)
+        let failed = self.depot.store(selected, &[place], StoreKind::Add, &[Flag::Seen]).map_err(|_| Trouble::Io)?;
+        Ok(failed.is_empty())
     }
 }
 

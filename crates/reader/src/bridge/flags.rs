@@ -4,6 +4,7 @@
 use store::Flags;
 use wire::imap::server::{Flag, StoreKind};
 
+use super::selected::{Item, Recent};
 use super::view::View;
 
 /// Letters and what they mean.
@@ -20,27 +21,19 @@ pub(crate) const MAX_KEYWORDS: usize = 64;
 pub(crate) const PERMANENT: &str = "\\Answered \\Flagged \\Deleted \\Seen \\Draft $Forwarded \\*";
 
 /// The flags as IMAP writes them, between parentheses.
-pub(crate) fn text(letters: &Flags, keywords: &[String], view: Option<View>, recent: Recent) -> String {
-    let mut words: Vec<&str> = Vec::new();
-    words.extend(LETTERS.iter().filter(|(letter, _)| letters.contains(*letter)).map(|(_, flag)| flag.text()));
-    if recent == Recent::Yes {
-        words.push(Flag::Recent.text());
-    }
-    if letters.contains(FORWARDED.0) {
-        words.push(FORWARDED.1);
-    }
-    words.extend(keywords.iter().map(String::as_str));
-    words.extend(state(view));
-    words.join(" ")
+pub(crate) fn text(item: &Item) -> String {
+    let (system, keywords): (Vec<&str>, Vec<&str>) =
+        item.flags.iter().map(String::as_str).partition(|flag| flag.starts_with('\\'));
+    let recent = (item.recent == Recent::Yes).then(|| Flag::Recent.text());
+    let words = system.into_iter().chain(recent).chain(keywords).chain(state(item.view));
+    words.collect::<Vec<&str>>().join(" ")
 }
 
-/// Whether nobody has seen the message in an earlier session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Recent {
-    /// Nobody has.
-    Yes,
-    /// Somebody may have.
-    No,
+/// The flags that letters and keywords mean.
+pub(crate) fn of_file(letters: &Flags, keywords: &[String]) -> Vec<String> {
+    let known = LETTERS.iter().map(|(letter, flag)| (*letter, flag.text())).chain([FORWARDED]);
+    let words = known.filter(|(letter, _)| letters.contains(*letter)).map(|(_, text)| text.to_owned());
+    words.chain(keywords.iter().cloned()).collect()
 }
 
 fn state(view: Option<View>) -> Option<&'static str> {
@@ -53,16 +46,20 @@ fn state(view: Option<View>) -> Option<&'static str> {
 }
 
 /// Whether a message has a flag.
-pub(crate) fn has(flag: &Flag, letters: &Flags, keywords: &[String], view: Option<View>, recent: Recent) -> bool {
+pub(crate) fn has(flag: &Flag, item: &Item) -> bool {
     match flag {
-        Flag::Recent => recent == Recent::Yes,
-        Flag::Keyword(word) if word.eq_ignore_ascii_case(FORWARDED.1) => letters.contains(FORWARDED.0),
-        Flag::Keyword(word) => {
-            keywords.iter().any(|other| other.eq_ignore_ascii_case(word))
-                || state(view).is_some_and(|state| state.eq_ignore_ascii_case(word))
-        }
-        system => letters.contains(letter(system).unwrap_or_default()),
+        Flag::Recent => item.recent == Recent::Yes,
+        flag => item.has(flag.text()) || state(item.view).is_some_and(|state| state.eq_ignore_ascii_case(flag.text())),
     }
+}
+
+/// Flags as they are stored: without those that are made up here, and without `\Recent`, which is for the server to set.
+pub(crate) fn stored(flags: &[Flag]) -> Vec<String> {
+    let kept = flags
+        .iter()
+        .map(Flag::text)
+        .filter(|text| *text != Flag::Recent.text() && !STATES.iter().any(|state| state.eq_ignore_ascii_case(text)));
+    kept.map(str::to_owned).collect()
 }
 
 fn letter(flag: &Flag) -> Option<u8> {
@@ -135,8 +132,11 @@ mod tests {
         flags.extend(words(&["$Forwarded", "x", "X", "$SealedOK"]));
         assert_eq!(letters(&flags).letters(), b"PRS");
         assert_eq!(keywords(&flags), ["x"]);
-        let text = text(&letters(&flags), &keywords(&flags), Some(View::Original), Recent::Yes);
-        assert_eq!(text, "\\Answered \\Seen \\Recent $Forwarded x $SealedOK");
+        let words = of_file(&letters(&flags), &keywords(&flags));
+        let item = Item { uid: 1, flags: words, view: Some(View::Original), recent: Recent::Yes, size: None };
+        assert_eq!(text(&item), "\\Answered \\Seen \\Recent $Forwarded x $SealedOK");
+        assert!(has(&Flag::Keyword("$sealedok".to_owned()), &item) && has(&Flag::Seen, &item));
+        assert_eq!(stored(&flags), ["\\Seen", "\\Answered", "$Forwarded", "x", "X"]);
     }
 
     #[test]

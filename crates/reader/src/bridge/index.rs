@@ -13,4 +13,6 @@ mod find;
 pub use build::{Anew, Indexed, index};
 pub use file::{Index, IndexError};
 pub use find::{Hit, search};
+pub(crate) use key::{make as make_key, read as read_key};
 pub use query::{Query, QueryError};
+pub(crate) use record::Record;

@@ -42,7 +42,7 @@ impl Answer {
 }
 
 /// Writes an untagged response.
-pub(crate) fn untagged(out: &mut impl Write, line: &str) -> io::Result<()> {
+pub(crate) fn untagged(out: &mut (impl Write + ?Sized), line: &str) -> io::Result<()> {
     write!(out, "* {line}\r\n")
 }
 

@@ -65,6 +65,17 @@ fn each_text(key: SearchKey, change: &impl Fn(Vec<u8>) -> Vec<u8>) -> SearchKey 
     }
 }
 
+/// Whether a key asks for more than numbers and flags.
+pub(crate) fn looks(key: &SearchKey) -> bool {
+    match key {
+        SearchKey::All | SearchKey::Numbers(_) | SearchKey::Uids(_) | SearchKey::Flag(_) => false,
+        SearchKey::And(keys) => keys.iter().any(looks),
+        SearchKey::Or(first, second) => looks(first) || looks(second),
+        SearchKey::Not(key) => looks(key),
+        _ => true,
+    }
+}
+
 impl Desk<'_> {
     /// Whether the message at that place matches a prepared key.
     pub(crate) fn matches(&mut self, place: usize, key: &SearchKey) -> Result<bool, Trouble> {
@@ -88,20 +99,20 @@ impl Desk<'_> {
             }
             SearchKey::Not(key) => !self.holds_for(place, key, facts)?,
             SearchKey::Numbers(set) => {
-                let largest = u32::try_from(self.selected.items.len()).unwrap_or(u32::MAX);
+                let largest = u32::try_from(self.items().len()).unwrap_or(u32::MAX);
                 set.contains(u32::try_from(place.saturating_add(1)).unwrap_or(u32::MAX), largest)
             }
             SearchKey::Uids(set) => {
-                let largest = self.selected.items.last().map_or(0, |item| item.uid);
+                let largest = self.items().last().map_or(0, |item| item.uid);
                 set.contains(self.item(place)?.uid, largest)
             }
             SearchKey::Flag(flag) => {
                 let item = self.item(place)?;
-                flags::has(flag, &item.message.flags(), &item.keywords, item.view, item.recent)
+                flags::has(flag, item)
             }
-            SearchKey::Before(date) => self.arrived(place)?.div_euclid(86_400) < day_of(date),
-            SearchKey::On(date) => self.arrived(place)?.div_euclid(86_400) == day_of(date),
-            SearchKey::Since(date) => self.arrived(place)?.div_euclid(86_400) >= day_of(date),
+            SearchKey::Before(date) => self.arrived(place)?.day < day_of(date),
+            SearchKey::On(date) => self.arrived(place)?.day == day_of(date),
+            SearchKey::Since(date) => self.arrived(place)?.day >= day_of(date),
             SearchKey::SentBefore(date) => self.sent(place, facts)? < day_of(date),
             SearchKey::SentOn(date) => self.sent(place, facts)? == day_of(date),
             SearchKey::SentSince(date) => self.sent(place, facts)? >= day_of(date),
@@ -168,12 +179,14 @@ impl Desk<'_> {
 
     fn words<'f>(&mut self, place: usize, facts: &'f mut Facts) -> Result<Option<&'f Words>, Trouble> {
         if facts.words.is_none() {
-            facts.words = self.indexed(place)?;
+            facts.words = self.depot.indexed(self.item(place)?.uid);
         }
         if facts.words.is_none() {
             self.look_once(place, facts)?;
             let original = self.original(place, facts.look.as_ref())?;
-            facts.words = Some(words_of(original)?);
+            let words = words_of(original)?;
+            self.depot.learned(self.item(place)?.uid, &words);
+            facts.words = Some(words);
         }
         Ok(facts.words.as_ref())
     }

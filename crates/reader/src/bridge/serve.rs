@@ -5,21 +5,29 @@
 use std::io::{self, BufWriter, Write};
 use std::net::{TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use store::database::OpenDatabaseError;
+use store::imap::Account;
 use store::maildir::OpenMaildirError;
 use store::{Database, Fate, Maildir};
 use wire::imap::server::Connection;
 
+use super::account::AccountDepot;
+use super::depot::{Depot, TICK};
+use super::index::{Index, make_key, read_key};
+use super::link::Answer;
+use super::maildir::MaildirDepot;
 use super::session::Session;
 use super::settings::Bridge;
+use crate::settings::Source;
 
 /// Connections at once: mail programs open a handful each.
 pub const MAX_SESSIONS: usize = 64;
-/// How long a read waits until other things are looked at: new mail in IDLE, the wish to stop.
-const TICK: Duration = Duration::from_millis(250);
+/// Connections at once where each has one upstream: providers allow some ten to twenty for a user.
+const MAX_UPSTREAM: usize = 16;
 /// How long a client may not take what it is sent.
 const DEAF: Duration = Duration::from_secs(120);
 /// Between two looks for a new connection.
@@ -56,13 +64,22 @@ impl BridgeError {
 }
 
 /// Serves mail programs until `stop` is set.
-pub fn serve(bridge: &Bridge, listener: &TcpListener, stop: &AtomicBool) -> Result<(), BridgeError> {
+pub fn serve(bridge: &Bridge, listener: &TcpListener, stop: &Arc<AtomicBool>) -> Result<(), BridgeError> {
     if !listener.local_addr()?.ip().is_loopback() {
         return Err(BridgeError::NotLoopback);
     }
-    let maildir = Maildir::open(&bridge.maildir)?;
-    // Whatever is wrong with it shows now, and not to a mail program.
+    // Whatever is wrong shows now, and not to a mail program.
     drop(Database::open(&bridge.mail.state)?);
+    let (mail, most) = match &bridge.mail.source {
+        Source::Maildir(root) => (Mail::Maildir(Maildir::open(root)?), MAX_SESSIONS),
+        Source::Imap(imap) => {
+            // What lists show is kept encrypted; without a key it is fetched each time.
+            if let Some(with) = bridge.seal.as_ref().filter(|_| read_key(&bridge.mail).is_none()) {
+                let _ = make_key(&bridge.mail, with);
+            }
+            (Mail::Account(&imap.account), MAX_UPSTREAM)
+        }
+    };
     listener.set_nonblocking(true)?;
     let sessions = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -76,22 +93,28 @@ pub fn serve(bridge: &Bridge, listener: &TcpListener, stop: &AtomicBool) -> Resu
                     continue;
                 }
             };
-            if sessions.fetch_add(1, Ordering::SeqCst) >= MAX_SESSIONS {
+            if sessions.fetch_add(1, Ordering::SeqCst) >= most {
                 let mut stream = stream;
                 let _ = stream.write_all(b"* BYE too many connections\r\n");
                 sessions.fetch_sub(1, Ordering::SeqCst);
                 continue;
             }
-            let (maildir, sessions) = (&maildir, &sessions);
+            let (mail, sessions) = (&mail, &sessions);
             scope.spawn(move || {
                 let place = Place(sessions);
                 // A session that ends with an error, or by a bug, ends; there is nobody to tell but the client, who is gone.
-                let _ = catch_unwind(AssertUnwindSafe(|| attend(bridge, maildir, stream, stop)));
+                let _ = catch_unwind(AssertUnwindSafe(|| attend(bridge, mail, stream, stop)));
                 drop(place);
             });
         }
     });
     Ok(())
+}
+
+/// Where the mail lies.
+enum Mail<'b> {
+    Maildir(Maildir),
+    Account(&'b Account),
 }
 
 /// Given back also when a session panics.
@@ -103,16 +126,23 @@ impl Drop for Place<'_> {
     }
 }
 
-fn attend(bridge: &Bridge, maildir: &Maildir, stream: TcpStream, stop: &AtomicBool) -> io::Result<()> {
+fn attend(bridge: &Bridge, mail: &Mail, stream: TcpStream, stop: &Arc<AtomicBool>) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(TICK))?;
     stream.set_write_timeout(Some(DEAF))?;
-    let Ok(database) = Database::open(&bridge.mail.state) else {
-        let mut stream = stream;
-        return stream.write_all(b"* BYE [SERVERBUG] the state cannot be read now\r\n");
-    };
     let sink = BufWriter::with_capacity(WRITE_BUFFER, stream.try_clone()?);
     let link = Connection::new(stream, sink);
-    Session::new(bridge, &database, maildir, link, stop).run()
+    let door = || -> Result<Box<dyn Depot + '_>, Answer> {
+        Ok(match mail {
+            Mail::Maildir(maildir) => {
+                let database = Database::open(&bridge.mail.state).map_err(|_| Answer::state())?;
+                let index = Index::open(&bridge.mail).ok();
+                let indexed = Box::new(move |mailbox: &str, message: &[u8]| index.as_ref()?.words(mailbox, message));
+                Box::new(MaildirDepot::new(bridge, maildir, database, indexed))
+            }
+            Mail::Account(account) => Box::new(AccountDepot::connect(bridge, account, stop)?),
+        })
+    };
+    Session::new(bridge, &door, link, stop).run()
 }

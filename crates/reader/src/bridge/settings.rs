@@ -1,7 +1,5 @@
 //! What a bridge is told. In: values, from whoever reads the configuration. Out: the same. Never reads a file.
 
-use std::path::PathBuf;
-
 use seal::{Compression, Policy, RecipientKey};
 use sealed::identity::{AccountId, Profile};
 use sealed::signature::SealerKey;
@@ -9,12 +7,10 @@ use sealed::signature::SealerKey;
 use super::password::Password;
 use crate::settings::Settings;
 
-/// A bridge over a Maildir. No `Debug`: it holds secrets.
+/// A bridge over a Maildir or an account. No `Debug`: it holds secrets.
 pub struct Bridge {
-    /// Whose mail, what opens it, where state is kept.
+    /// Whose mail, where it lies, what opens it, where state is kept.
     pub mail: Settings,
-    /// Path of the Maildir.
-    pub maildir: PathBuf,
     /// The name that mail programs log in with.
     pub user: String,
     /// What they log in with.

@@ -1,16 +1,13 @@
 //! What is shown of a message: its original, or the file as it lies (format §14.1).
 //!
-//! In: a message of a mailbox. Out: the list view of a sealed message that a pinned sealer made and our key opens, from its header section alone; or the whole
+//! In: a message, wherever it lies. Out: the list view of a sealed message that a pinned sealer made and our key opens, from its header section alone; or the whole
 //! original. Everything else is shown untouched. Never uses a private key before a pinned sealer's signature.
 
-use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::{self, Read};
 
 use open::OpenError;
 use sealed::index::Index;
-use sealed::outer::read_header_section;
 use store::maildir::ScanError;
-use store::{Mailbox, Message};
 
 use super::original::Original;
 use crate::opening::open_whole;
@@ -30,11 +27,20 @@ pub(crate) enum View {
 }
 
 /// A look at the header section.
+#[derive(Clone)]
 pub(crate) enum Look {
     /// It is shown as it lies; its header section, if it is not larger than a sealed message's.
     File(View, Option<Vec<u8>>),
     /// Its original is shown.
     Sealed(Box<Index>),
+}
+
+/// A message as it lies.
+pub(crate) struct Body {
+    /// Octets.
+    pub(crate) length: u64,
+    /// The octets.
+    pub(crate) octets: Box<dyn Read>,
 }
 
 /// Why a message is not shown.
@@ -59,9 +65,6 @@ impl From<ScanError> for Trouble {
         Trouble::Io
     }
 }
-
-/// Octets of a file that are read at first.
-const READ_BUFFER: usize = 8 << 10;
 
 impl View {
     /// The number that the state database keeps.
@@ -95,34 +98,24 @@ impl Look {
     }
 }
 
-/// Looks at the header section.
-pub(crate) fn look(settings: &Settings, mailbox: &Mailbox, message: &mut Message) -> Result<Look, Trouble> {
-    let file = mailbox.open(message)?.ok_or(Trouble::Gone)?;
-    let mut file = BufReader::with_capacity(READ_BUFFER, file);
-    let Some((header, _)) = read_header_section(&mut file)? else { return Ok(Look::File(View::AsItLies, None)) };
-    Ok(match open::headers(&header, &settings.keys, &settings.trust) {
+/// Looks at a header section; `None`: it is larger than a sealed message's.
+pub(crate) fn look(settings: &Settings, header: Option<Vec<u8>>) -> Look {
+    let Some(header) = header else { return Look::File(View::AsItLies, None) };
+    match open::headers(&header, &settings.keys, &settings.trust) {
         Ok(index) => Look::Sealed(Box::new(index)),
         Err(OpenError::NotSealed(_)) => Look::File(View::AsItLies, Some(header)),
         Err(_) => Look::File(View::Foreign, Some(header)),
-    })
+    }
 }
 
 /// The whole message, as it is shown.
-pub(crate) fn whole(
-    settings: &Settings,
-    mailbox: &Mailbox,
-    message: &mut Message,
-    look: &Look,
-) -> Result<Original, Trouble> {
-    let mut file: File = mailbox.open(message)?.ok_or(Trouble::Gone)?;
+pub(crate) fn whole(settings: &Settings, body: Body, look: &Look) -> Result<Original, Trouble> {
+    let Body { length, mut octets } = body;
     match look {
-        Look::File(..) => {
-            let length = file.metadata()?.len();
-            Original::take(length, settings.spools(), |to| Ok(io::copy(&mut file, to).map(drop)?))
-        }
+        Look::File(..) => Original::take(length, settings.spools(), |to| Ok(io::copy(&mut octets, to).map(drop)?)),
         Look::Sealed(index) => {
-            let opened = open_whole(settings, file).map_err(|error| Trouble::of_opening(&error))?;
-            // The file may have been put in the other's place meanwhile.
+            let opened = open_whole(settings, octets).map_err(|error| Trouble::of_opening(&error))?;
+            // Another may have been put in its place meanwhile, or handed to us.
             if *opened.hash() != index.hash {
                 return Err(Trouble::Broken);
             }

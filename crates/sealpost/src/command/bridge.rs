@@ -1,14 +1,15 @@
-//! `bridge`: an IMAP server on this machine, in which sealed mail of a Maildir reads as if it were plain.
+//! `bridge`: an IMAP server on this machine, in which sealed mail of a Maildir or an account reads as if it were plain.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use reader::bridge::{Bridge, BridgeError, NewPassword, Password, SealWith, serve};
 
 use crate::{
-    args,
+    accounts, args,
     config::{self, Config, Flow, Place},
     failure::{DoingWhat, Exit, Failure, with_causes},
     flows,
@@ -25,7 +26,6 @@ pub fn run(home: &Home, arguments: &args::Bridge) -> Result<(), Failure> {
     let stop = flows::asked_to_stop()?;
     let config = Config::read(home)?;
     let written = config.bridge.as_ref();
-    let maildir = maildir(home, &config, arguments.maildir.as_ref())?;
     let listen = arguments.listen.or_else(|| written.and_then(|bridge| bridge.listen)).unwrap_or(LISTEN);
     if !listen.ip().is_loopback() {
         return Err(Failure::from(BridgeError::NotLoopback));
@@ -33,6 +33,7 @@ pub fn run(home: &Home, arguments: &args::Bridge) -> Result<(), Failure> {
     let to = written.and_then(|bridge| bridge.to.as_deref());
     let user = user(home, written, to)?;
     let reading = Reading::find(home, None, None, arguments.passphrase.passphrase_file.as_deref())?;
+    let mail = mail(home, &config, arguments.maildir.as_ref(), reading, &stop)?;
     let seal = seal_with(home, to)?;
     let listener = TcpListener::bind(listen)
         .doing(Exit::Unavailable, format_args!("cannot listen on {listen}"))
@@ -46,8 +47,29 @@ pub fn run(home: &Home, arguments: &args::Bridge) -> Result<(), Failure> {
     if seal.is_none() {
         tell("sealpost: bridge: no sealer key or owner here: mail programs can read and file, not store");
     }
-    let bridge = Bridge { mail: settings(home, maildir.clone(), reading), maildir, user, password, seal };
+    let bridge = Bridge { mail, user, password, seal };
     Ok(serve(&bridge, &listener, &stop)?)
+}
+
+/// What opens the mail that is meant: of the Maildir that was named, else of the account or Maildir in the config.
+fn mail(
+    home: &Home,
+    config: &Config,
+    named: Option<&PathBuf>,
+    reading: Reading,
+    stop: &Arc<AtomicBool>,
+) -> Result<reader::Settings, Failure> {
+    let written = config.bridge.as_ref().filter(|_| named.is_none());
+    let Some(name) = written.and_then(|bridge| bridge.account.as_ref()) else {
+        return Ok(settings(home, maildir(home, config, named)?, reading));
+    };
+    if written.is_some_and(|bridge| bridge.maildir.is_some()) {
+        return Err(Failure::new(Exit::Config, "[bridge] names a Maildir and an account")
+            .hint("keep one of the two; a second bridge can be given --maildir PATH"));
+    }
+    let account = accounts::account(home, config.account(name)?, stop)?;
+    let source = reader::Source::Imap(reader::Imap { account, sink: None, sealers: reader::Sealers::MayRun });
+    Ok(reader::Settings { flow: name.clone(), source, ..settings(home, PathBuf::new(), reading) })
 }
 
 /// What opens the mail of a Maildir.
@@ -68,8 +90,8 @@ pub fn maildir(home: &Home, config: &Config, named: Option<&PathBuf>) -> Result<
     if let Some(path) = named {
         return Ok(path.clone());
     }
-    if let Some(bridge) = &config.bridge {
-        return Ok(home.at(&bridge.maildir));
+    if let Some(maildir) = config.bridge.as_ref().and_then(|bridge| bridge.maildir.as_ref()) {
+        return Ok(home.at(maildir));
     }
     let mut of_flows: Vec<PathBuf> = config
         .flow

@@ -10,3 +10,6 @@ mod programs;
 mod differential;
 mod terminal;
 mod searching;
+mod account;
+mod upstream;
+mod rates;

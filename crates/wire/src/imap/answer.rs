@@ -44,6 +44,10 @@ pub struct Namespace {
 pub struct Status {
     /// How many messages.
     pub messages: Option<u32>,
+    /// How many of them are `\\Recent`.
+    pub recent: Option<u32>,
+    /// How many of them are not `\\Seen`.
+    pub unseen: Option<u32>,
     /// The UID that the next message gets, at least.
     pub uid_next: Option<u32>,
     /// What the UIDs belong to.
@@ -57,6 +61,8 @@ pub struct Status {
 /// What FETCH tells of one message.
 #[derive(Debug)]
 pub struct Fetched<B> {
+    /// Its number.
+    pub number: u32,
     /// Its UID.
     pub uid: u32,
     /// Its flags.
@@ -73,6 +79,8 @@ pub struct Fetched<B> {
     pub gm_msgid: Option<u64>,
     /// `X-GM-LABELS`, as on the wire but unquoted.
     pub gm_labels: Option<Vec<String>>,
+    /// `BODYSTRUCTURE`, as IMAP writes it.
+    pub structure: Option<String>,
     /// Sections of the body other than the whole: what stood in the brackets, upper-cased, and the octets.
     pub sections: Vec<(String, Vec<u8>)>,
     /// The whole message, written to what the caller gave; or why the caller's writer failed.
@@ -104,6 +112,7 @@ impl<B> Fetched<B> {
     /// Nothing known yet.
     pub(super) fn new() -> Self {
         Self {
+            number: 0,
             uid: 0,
             flags: None,
             internal_date: None,
@@ -112,6 +121,7 @@ impl<B> Fetched<B> {
             email_id: None,
             gm_msgid: None,
             gm_labels: None,
+            structure: None,
             sections: Vec::new(),
             body: None,
         }

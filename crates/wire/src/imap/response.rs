@@ -21,8 +21,8 @@ pub(crate) enum Head {
     Tagged(u32, Reply),
     /// `* OK ...`
     Status(Reply),
-    /// `* 7 FETCH`: what was fetched is to be read next, with [`fetched`].
-    Fetch,
+    /// `* 7 FETCH`, with the message's number: what was fetched is to be read next, with [`fetched`].
+    Fetch(u32),
     /// Anything else.
     Untagged(Untagged),
 }
@@ -57,7 +57,8 @@ pub(crate) enum Kind {
 pub(crate) enum Untagged {
     Capability(Vec<String>),
     Exists(u32),
-    Expunge,
+    /// The number of the message.
+    Expunge(u32),
     /// RFC 7162 §3.2.10: how many; none when they had gone before.
     Vanished(u64),
     List(Listed),
@@ -104,7 +105,7 @@ pub(crate) fn head<R: BufRead>(frame: &mut Frame<R>) -> Result<Head, FrameError>
     }
     Ok(Head::Untagged(match word.as_str() {
         "CAPABILITY" => Untagged::Capability(words(&String::from_utf8_lossy(frame.rest()))),
-        "LIST" => listed(frame)?,
+        "LIST" | "LSUB" => listed(frame)?,
         "STATUS" => status(frame)?,
         "SEARCH" => search(frame)?,
         "NAMESPACE" => namespaces(frame)?,
@@ -116,12 +117,12 @@ pub(crate) fn head<R: BufRead>(frame: &mut Frame<R>) -> Result<Head, FrameError>
     }))
 }
 
-/// Reads what was fetched. The whole message goes where `body` says. Nothing when no UID is told: then it belongs to no
+/// Reads what was fetched. The whole message goes where `body` says. A UID of 0: none was told, and it belongs to no
 /// message that a caller of UID commands could know.
 pub(crate) fn fetched<R: BufRead, B: Write>(
     frame: &mut Frame<R>,
     body: &mut dyn FnMut(u64) -> io::Result<B>,
-) -> Result<Option<Fetched<B>>, FrameError> {
+) -> Result<Fetched<B>, FrameError> {
     let mut uid = None;
     let mut fetched = Fetched::new();
     if !frame.eat(b'(') {
@@ -141,6 +142,7 @@ pub(crate) fn fetched<R: BufRead, B: Write>(
             "INTERNALDATE" => fetched.internal_date = frame.value()?.text(),
             "RFC822.SIZE" => fetched.size = frame.value()?.number(),
             "MODSEQ" => fetched.modseq = first(&frame.value()?).and_then(Value::number),
+            "BODYSTRUCTURE" => fetched.structure = Some(frame.value()?.written()),
             "EMAILID" => fetched.email_id = first(&frame.value()?).and_then(Value::text),
             "X-GM-MSGID" => fetched.gm_msgid = frame.value()?.number(),
             "X-GM-LABELS" => fetched.gm_labels = Some(texts(&frame.value()?)?),
@@ -157,7 +159,7 @@ pub(crate) fn fetched<R: BufRead, B: Write>(
         }
     }
     fetched.uid = uid.unwrap_or_default();
-    Ok(uid.is_some().then_some(fetched))
+    Ok(fetched)
 }
 
 /// The words of a list divided by spaces.
@@ -226,9 +228,9 @@ fn numbered<R: BufRead>(frame: &mut Frame<R>, number: u64) -> Result<Head, Frame
     let word = upper(frame.word());
     frame.spaces();
     Ok(Head::Untagged(match word.as_str() {
-        "FETCH" => return Ok(Head::Fetch),
+        "FETCH" => return Ok(Head::Fetch(number)),
         "EXISTS" => Untagged::Exists(number),
-        "EXPUNGE" => Untagged::Expunge,
+        "EXPUNGE" => Untagged::Expunge(number),
         _ => step_over(frame)?,
     }))
 }
@@ -267,6 +269,8 @@ fn status<R: BufRead>(frame: &mut Frame<R>) -> Result<Untagged, FrameError> {
         let short = number.and_then(|number| u32::try_from(number).ok());
         match upper(name.octets().unwrap_or_default()).as_str() {
             "MESSAGES" => status.messages = short,
+            "RECENT" => status.recent = short,
+            "UNSEEN" => status.unseen = short,
             "UIDNEXT" => status.uid_next = short,
             "UIDVALIDITY" => status.uid_validity = short,
             "HIGHESTMODSEQ" => status.highest_modseq = number,
@@ -362,7 +366,7 @@ mod tests {
         loop {
             let head = head(&mut frame);
             let end = head.is_err();
-            let fetch = matches!(head, Ok(Head::Fetch));
+            let fetch = matches!(head, Ok(Head::Fetch(_)));
             let _ = writeln!(text, "{head:?}");
             if fetch {
                 let fetched = fetched(&mut frame, &mut |_| Ok(Vec::new()));
@@ -462,8 +466,8 @@ mod tests {
             response.extend_from_slice(&octets);
             response.extend_from_slice(b" FLAGS (a))\r\n* 2 EXISTS\r\n");
             let mut frame = Frame::new(BufReader::with_capacity(1 + more * 100, response.as_slice()));
-            prop_assert!(matches!(head(&mut frame), Ok(Head::Fetch)));
-            let one = fetched(&mut frame, &mut |_| Ok(Vec::new())).unwrap().unwrap();
+            prop_assert!(matches!(head(&mut frame), Ok(Head::Fetch(1))));
+            let one = fetched(&mut frame, &mut |_| Ok(Vec::new())).unwrap();
             prop_assert_eq!(one.body.unwrap().unwrap(), octets);
             prop_assert_eq!(one.flags.unwrap(), ["a"]);
             prop_assert!(matches!(head(&mut frame), Ok(Head::Untagged(Untagged::Exists(2)))));

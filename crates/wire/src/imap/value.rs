@@ -29,6 +29,28 @@ impl Value {
         self.octets().map(|octets| String::from_utf8_lossy(octets).into_owned())
     }
 
+    /// As IMAP writes it (RFC 3501 §9). What is no text on one line becomes a literal.
+    pub(crate) fn written(&self) -> String {
+        match self {
+            Self::Nil => "NIL".to_owned(),
+            Self::Atom(octets) => String::from_utf8_lossy(octets).into_owned(),
+            Self::Text(octets) => written_string(&String::from_utf8_lossy(octets)),
+            // Body parts, and addresses, stand side by side without a space (RFC 3501 §9 `body-type-mpart`).
+            Self::List(values) => {
+                let parts = values.iter().take_while(|value| matches!(value, Self::List(_))).count();
+                let mut text = String::from("(");
+                for (at, value) in values.iter().enumerate() {
+                    if at > 0 && at >= parts {
+                        text.push(' ');
+                    }
+                    text.push_str(&value.written());
+                }
+                text.push(')');
+                text
+            }
+        }
+    }
+
     /// A number. quirk: some write it in quotes.
     pub(crate) fn number(&self) -> Option<u64> {
         number(self.octets()?)
@@ -51,6 +73,13 @@ impl Value {
             .map(|value| if *value == Self::Nil { Some("NIL".to_owned()) } else { value.text() })
             .collect()
     }
+}
+
+fn written_string(text: &str) -> String {
+    if text.len() > 1_000 || text.bytes().any(|octet| matches!(octet, b'\r' | b'\n' | 0 | 0x80..)) {
+        return format!("{{{}}}\r\n{text}", text.len());
+    }
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// Digits and nothing else: `str::parse` alone would let a plus sign pass.

@@ -12,9 +12,9 @@ use super::file::{Index, IndexError};
 use super::key;
 use super::record::Record;
 use crate::bridge::criteria::{fold, sent_day};
-use crate::bridge::selected::census;
+use crate::bridge::maildir::{census, look_at_file, whole_file};
 use crate::bridge::settings::SealWith;
-use crate::bridge::view::{Trouble, look, whole};
+use crate::bridge::view::Trouble;
 use crate::bridge::words::words_of;
 use crate::progress::Progress;
 use crate::settings::{Settings, Source};
@@ -140,8 +140,8 @@ fn survey(
 
 fn add(index: &Index, settings: &Settings, mailbox: &Mailbox, mut message: Message) -> Result<(), Failure> {
     let of_message = Failure::Message;
-    let seen = look(settings, mailbox, &mut message).map_err(of_message)?;
-    let mut original = whole(settings, mailbox, &mut message, &seen).map_err(of_message)?;
+    let seen = look_at_file(settings, mailbox, &mut message).map_err(of_message)?;
+    let mut original = whole_file(settings, mailbox, &mut message, &seen).map_err(of_message)?;
     let stat = mailbox.refresh(&mut message).map_err(|error| of_message(error.into()))?;
     let arrived = stat.ok_or(Failure::Message(Trouble::Gone))?.modified().0;
     let words = words_of(&mut original).map_err(of_message)?;

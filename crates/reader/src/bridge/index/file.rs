@@ -69,6 +69,11 @@ impl Index {
     pub fn open(settings: &Settings) -> Result<Index, IndexError> {
         let Source::Maildir(root) = &settings.source else { return Err(IndexError::NoMaildir) };
         let root = std::fs::canonicalize(root).map_err(|_| IndexError::Mail)?;
+        Self::open_for(settings, root.as_os_str().as_bytes().to_vec())
+    }
+
+    /// The same file, for what is known of the messages of a place.
+    pub(crate) fn open_for(settings: &Settings, maildir: Vec<u8>) -> Result<Index, IndexError> {
         let key = key::read(settings).ok_or(IndexError::None)?;
         let path = settings.state.with_file_name("index.db");
         let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
@@ -96,12 +101,17 @@ impl Index {
             VERSION => {}
             _ => return Err(IndexError::Damaged),
         }
-        let maildir = root.as_os_str().as_bytes().to_vec();
         Ok(Index { connection, key, maildir, trust: trust_of(settings) })
     }
 
     /// What SEARCH looks into, if it is there.
     pub(crate) fn words(&self, mailbox: &str, message: &[u8]) -> Option<Words> {
+        let octets = self.octets(mailbox, message)?;
+        Record::parse(&octets).map(|record| record.words())
+    }
+
+    /// What [`Index::put_octets`] kept.
+    pub(crate) fn octets(&self, mailbox: &str, message: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let sealed: Vec<u8> = self
             .connection
             .prepare_cached("SELECT sealed FROM record WHERE maildir = ?1 AND mailbox = ?2 AND message = ?3")
@@ -109,8 +119,7 @@ impl Index {
             .query_row(params![self.maildir, mailbox, message], |row| row.get(0))
             .optional()
             .ok()??;
-        let octets = self.unseal(mailbox, message, sealed)?;
-        Record::parse(&octets).map(|record| record.words())
+        self.unseal(mailbox, message, sealed)
     }
 
     /// Shows every record of a mailbox that can be read, with the message it is of.
@@ -138,6 +147,11 @@ impl Index {
         Ok(messages.collect::<rusqlite::Result<_>>()?)
     }
 
+    /// What is put and removed from now on is written at once, with its commit.
+    pub(crate) fn begin_batch(&self) -> rusqlite::Result<rusqlite::Transaction<'_>> {
+        self.connection.unchecked_transaction()
+    }
+
     /// Whether the records were made under this key, with this trust. If not, they go, and those that come are.
     pub(crate) fn begin(&self) -> Result<(), IndexError> {
         let mut holds = false;
@@ -151,8 +165,17 @@ impl Index {
 
     /// Keeps a record.
     pub(crate) fn put(&self, mailbox: &str, message: &[u8], record: &Record<'_>) -> Result<(), IndexError> {
+        self.put_octets(mailbox, message, record.write())
+    }
+
+    /// Keeps octets.
+    pub(crate) fn put_octets(
+        &self,
+        mailbox: &str,
+        message: &[u8],
+        mut octets: Zeroizing<Vec<u8>>,
+    ) -> Result<(), IndexError> {
         let nonce: [u8; NONCE_LEN] = random();
-        let mut octets = record.write();
         let bound = self.bound(mailbox, message);
         let tag = self
             .key

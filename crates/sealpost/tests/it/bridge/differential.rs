@@ -9,10 +9,10 @@ use super::{
 use crate::program::samples;
 
 /// Commands of each kind.
-const COMMANDS: usize = 1_500;
+pub const COMMANDS: usize = 1_500;
 
 /// The corpus: the samples with CRLF and with LF, generated mail, odd structures.
-fn corpus() -> Vec<Vec<u8>> {
+pub fn corpus() -> Vec<Vec<u8>> {
     let mut all: Vec<Vec<u8>> = Vec::new();
     for (_, octets) in samples() {
         let unix: Vec<u8> = String::from_utf8_lossy(&octets).replace("\r\n", "\n").into_bytes();
@@ -183,7 +183,7 @@ fn answers(client: &mut Client, line: &str) -> Vec<(u32, Vec<(String, Value)>)> 
     fetched
 }
 
-fn own(path: &Path, like: &Path) {
+pub fn own(path: &Path, like: &Path) {
     use std::os::unix::fs::MetadataExt;
     let owner = fs::metadata(like).unwrap();
     let mut all = vec![path.to_path_buf()];
@@ -214,15 +214,20 @@ fn sealed_mail_through_the_bridge_is_as_plain_mail_in_dovecot() {
         let told = client.good("SELECT INBOX").text();
         assert!(told.contains(&format!("* {} EXISTS", corpus.len())), "{told}");
     }
+    compare(&mut plain, &mut sealed, &corpus, COMMANDS);
+}
+
+/// Generated commands to both.
+pub fn compare(plain: &mut Client, sealed: &mut Client, corpus: &[Vec<u8>], commands: usize) {
     let broken =
         corpus.iter().position(|mail| crate::program::holds(mail, b"Content-Transfer-Encoding: 7-bit")).unwrap();
     let broken = u32::try_from(broken).unwrap() + 1;
     let mut dice = Dice(0x5eed_5eed_5eed_5eed);
     let mut differ = Vec::new();
-    for _ in 0..COMMANDS {
+    for _ in 0..commands {
         let which = dice.of(&["", "UID "]);
         let line = format!("{which}FETCH {} {}", dice.set(corpus.len()), dice.items());
-        let (expected, found) = (answers(&mut plain, &line), answers(&mut sealed, &line));
+        let (expected, found) = (answers(plain, &line), answers(sealed, &line));
         if expected != found {
             let pair = expected.iter().zip(&found).find(|(a, b)| a != b);
             differ.push(format!(
@@ -236,7 +241,7 @@ fn sealed_mail_through_the_bridge_is_as_plain_mail_in_dovecot() {
         let of = |client: &mut Client| -> Vec<u32> {
             client.good(&line).found().into_iter().filter(|number| *number != broken).collect()
         };
-        let (expected, found) = (of(&mut plain), of(&mut sealed));
+        let (expected, found) = (of(plain), of(sealed));
         if expected != found {
             differ.push(format!("{line}\n  Dovecot {expected:?}\n  bridge  {found:?}"));
         }
@@ -245,7 +250,7 @@ fn sealed_mail_through_the_bridge_is_as_plain_mail_in_dovecot() {
         differ.is_empty(),
         "{} of {} differ:\n{}",
         differ.len(),
-        2 * COMMANDS,
+        2 * commands,
         differ[..differ.len().min(12)].join("\n")
     );
 }

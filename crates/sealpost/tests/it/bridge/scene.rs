@@ -63,7 +63,38 @@ impl Scene {
 
     /// The bridge, with a new password.
     pub fn bridge(&self) -> Bridge {
-        let mut command = self.stage.command("bridge --new-password");
+        Bridge::start(&self.stage)
+    }
+
+    /// Every file of the stage that holds one of these texts.
+    pub fn files_with(&self, texts: &[&[u8]]) -> Vec<PathBuf> {
+        files_with(self.stage.path(""), texts)
+    }
+}
+
+/// Every file below a folder that holds one of these texts.
+pub fn files_with(folder: PathBuf, texts: &[&[u8]]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if let Ok(octets) = fs::read(&path)
+                && texts.iter().any(|text| crate::program::holds(&octets, text))
+            {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+impl Bridge {
+    /// As the config of the stage says, with a new password.
+    pub fn start(stage: &Stage) -> Bridge {
+        let mut command = stage.command("bridge --new-password");
         let mut process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(process.stderr.take().unwrap());
         let mut told = String::new();
@@ -84,27 +115,11 @@ impl Scene {
         }
     }
 
-    /// Every file of the stage that holds one of these texts.
-    pub fn files_with(&self, texts: &[&[u8]]) -> Vec<PathBuf> {
-        let mut found = Vec::new();
-        let mut folders = vec![self.stage.path("")];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else if let Ok(octets) = fs::read(&path)
-                    && texts.iter().any(|text| crate::program::holds(&octets, text))
-                {
-                    found.push(path);
-                }
-            }
-        }
-        found
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
-}
 
-impl Bridge {
     pub fn client(&self) -> Client {
         Client::logged_in(self.address, &self.user, &self.password)
     }

@@ -21,6 +21,18 @@ pub enum News {
     Stopped,
 }
 
+/// An IDLE that is open: who waits for others too looks now and then.
+#[derive(Debug)]
+pub struct Idling {
+    /// None: the server has no IDLE, and is asked from time to time.
+    tag: Option<u32>,
+    began: Instant,
+}
+
+/// An IDLE is begun anew after so long (RFC 2177).
+const RENEW: Duration = Duration::from_secs(9 * 60);
+/// How long a look may take.
+const LOOK: Duration = Duration::from_millis(1);
 /// Between two NOOPs.
 const POLL: Duration = Duration::from_secs(15);
 
@@ -34,6 +46,54 @@ impl Session {
             Err(ImapError::Stopped) => Ok(News::Stopped),
             news => news,
         }
+    }
+
+    /// Begins to wait for news. Before any other command: [`Session::end_idle`].
+    pub fn begin_idle(&mut self) -> Result<Idling, ImapError> {
+        let began = Instant::now();
+        if !self.has("IDLE") {
+            return Ok(Idling { tag: None, began });
+        }
+        let tag = self.tag()?;
+        self.write(b"IDLE\r\n")?;
+        self.flush()?;
+        loop {
+            match self.event::<io::Sink>(&mut no_body)? {
+                Event::Continue(_) => return Ok(Idling { tag: Some(tag), began }),
+                Event::Tagged(ended, reply) if ended == tag => {
+                    done(reply)?;
+                    return Ok(Idling { tag: None, began });
+                }
+                Event::Tagged(..) => return self.protocol("an answer to nothing"),
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes what has come meanwhile, without waiting for more.
+    pub fn look(&mut self, idling: &mut Idling) -> Result<(), ImapError> {
+        let most = if idling.tag.is_some() { RENEW } else { POLL };
+        if idling.began.elapsed() > most {
+            let old = std::mem::replace(idling, Idling { tag: None, began: Instant::now() });
+            self.end_idle(old)?;
+            if !self.has("IDLE") {
+                self.noop()?;
+            }
+            *idling = self.begin_idle()?;
+        }
+        while let Readiness::Octets = self.step(|session| Ok(session.frame.source().readable(deadline(LOOK))?))? {
+            match self.event::<io::Sink>(&mut no_body)? {
+                Event::Tagged(ended, _) if idling.tag == Some(ended) => idling.tag = None,
+                Event::Tagged(..) => return self.protocol("an answer to nothing"),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the waiting.
+    pub fn end_idle(&mut self, idling: Idling) -> Result<(), ImapError> {
+        idling.tag.map_or(Ok(()), |tag| self.leave(tag))
     }
 
     fn idle_until(&mut self, until: Instant) -> Result<News, ImapError> {

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 
 use super::session::{Event, Part, Session, done, no_body, quoted, string, text};
+use super::tidings::Tidings;
 use crate::imap::answer::{Listed, Namespace, Namespaces, Status};
 use crate::imap::error::ImapError;
 use crate::imap::response::{Reply, Untagged, words};
@@ -117,11 +118,6 @@ impl Session {
         self.with_name("DELETE ", name)
     }
 
-    /// Subscribes to a mailbox.
-    pub fn subscribe(&mut self, name: &MailboxName) -> Result<(), ImapError> {
-        self.with_name("SUBSCRIBE ", name)
-    }
-
     /// Selects a mailbox. When that fails, none is selected (RFC 3501 §6.3.1).
     pub fn select(&mut self, name: &MailboxName, access: Access) -> Result<Selected, ImapError> {
         let mut append_limit = self.append_limit();
@@ -139,6 +135,7 @@ impl Session {
             command.push(text(" (CONDSTORE)"));
         }
         (self.exists, self.selected) = (0, false);
+        self.tidings = self.tidings.is_some().then(Tidings::default);
         let mut seen = Seen::default();
         let reply = self.run(command, |event| {
             if let Event::Status(reply) = event {
@@ -184,7 +181,7 @@ impl Session {
         Ok(status)
     }
 
-    fn with_name(&mut self, verb: &str, name: &MailboxName) -> Result<(), ImapError> {
+    pub(super) fn with_name(&mut self, verb: &str, name: &MailboxName) -> Result<(), ImapError> {
         self.run(vec![text(verb), name_part(name)?], |_| Ok(())).map(drop)
     }
 }

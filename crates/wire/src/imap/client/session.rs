@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 use crate::imap::answer::Fetched;
+use crate::imap::client::tidings::Tidings;
 use crate::imap::error::{Code, ImapError};
 use crate::imap::frame::{Frame, FrameError};
 use crate::imap::response::{self, Head, Kind, Reply, Untagged, words};
@@ -28,6 +29,8 @@ pub struct Session {
     pub(super) selected: bool,
     /// Counts what the server told of changes in the selected mailbox.
     pub(super) changes: u64,
+    /// The same one by one, for who asked for it.
+    pub(super) tidings: Option<Tidings>,
     /// Untagged responses since the last tagged one.
     untagged: u32,
     lost: bool,
@@ -90,6 +93,7 @@ impl Session {
             exists: 0,
             selected: false,
             changes: 0,
+            tidings: None,
             untagged: 0,
             lost: false,
         }
@@ -284,9 +288,16 @@ impl Session {
             Head::Tagged(tag, reply) => Event::Tagged(tag, reply),
             Head::Status(reply) => Event::Status(reply),
             Head::Untagged(untagged) => Event::Untagged(untagged),
-            Head::Fetch => {
+            Head::Fetch(number) => {
                 self.changes = self.changes.wrapping_add(1);
-                response::fetched(&mut self.frame, body)?.map_or(Event::Untagged(Untagged::Other), Event::Fetched)
+                let fetched = response::fetched(&mut self.frame, body)?;
+                if let (Some(tidings), Some(flags)) = (&mut self.tidings, &fetched.flags) {
+                    tidings.flags(number, flags, fetched.modseq);
+                }
+                match fetched.uid {
+                    0 => Event::Untagged(Untagged::Other),
+                    _ => Event::Fetched(Fetched { number, ..fetched }),
+                }
             }
         })
     }
@@ -311,11 +322,17 @@ impl Session {
                 self.exists = *exists;
                 self.changes = told.wrapping_add(1);
             }
-            Event::Untagged(Untagged::Expunge) => {
+            Event::Untagged(Untagged::Expunge(number)) => {
+                if let Some(tidings) = &mut self.tidings {
+                    tidings.gone(*number);
+                }
                 self.exists = self.exists.saturating_sub(1);
                 self.changes = told.wrapping_add(1);
             }
             Event::Untagged(Untagged::Vanished(gone)) => {
+                if let Some(tidings) = &mut self.tidings {
+                    tidings.lose_count();
+                }
                 self.exists = self.exists.saturating_sub(u32::try_from(*gone).unwrap_or(u32::MAX));
                 self.changes = told.wrapping_add(1);
             }

@@ -79,6 +79,13 @@ impl DateTime {
         Ok(Self { date, hour, minute, second, zone })
     }
 
+    /// Reads an INTERNALDATE as FETCH tells it, out of its quotes.
+    pub fn of_text(text: &str) -> Option<Self> {
+        let quoted = format!("\"{text}\"");
+        let mut from = Cursor::new(quoted.as_bytes());
+        Self::parse(&mut from).ok().filter(|_| from.end().is_ok())
+    }
+
     /// Seconds since 1970-01-01 00:00 UTC.
     pub fn unix(self) -> i64 {
         let minutes = i64::from(self.hour) * 60 + i64::from(self.minute) - i64::from(self.zone);

@@ -1,65 +1,58 @@
-//! What a mail program changes: STORE, EXPUNGE, COPY, MOVE (RFC 3501 §6.4, RFC 4315, RFC 6851).
+//! What a mail program changes in a Maildir: STORE, EXPUNGE, COPY, MOVE (RFC 3501 §6.4, RFC 4315, RFC 6851).
 //!
-//! In: places of messages in the selected mailbox. Out: renamed, copied and removed files; UIDs of what was copied. A sealed message is copied as it is, sealed.
+//! In: places of messages in the open mailbox. Out: renamed, copied and removed files; UIDs of what was copied. A sealed message is copied as it is, sealed.
 //! Never removes a message that is not flagged as deleted at that moment, but for one that was moved.
 
 use store::{Database, Flags, Mailbox, Maildir, Uids};
 use wire::imap::server::{Flag, StoreKind, number_set};
 
-use super::fetch::Desk;
-use super::flags::{store_keywords, store_letters};
-use super::selected::{LookError, census};
-use super::view::Trouble;
+use super::census::{LookError, census};
+use super::opened::Opened;
+use crate::bridge::depot::{Carried, Leave};
+use crate::bridge::flags::{of_file, store_keywords, store_letters};
+use crate::bridge::selected::Selected;
+use crate::bridge::view::Trouble;
 
-/// Whether the originals stay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Leave {
-    /// COPY
-    Stay,
-    /// MOVE
-    Go,
-}
-
-/// What was copied or moved.
-pub(crate) struct Carried {
-    /// `COPYUID …` (RFC 4315 §3), if anything was.
-    pub(crate) code: Option<String>,
-    /// Messages that could not be.
-    pub(crate) failed: usize,
-}
-
-impl Desk<'_> {
+impl Opened {
     /// Stores flags; places that failed.
-    pub(crate) fn store(&mut self, places: &[usize], kind: StoreKind, flags: &[Flag]) -> rusqlite::Result<Vec<usize>> {
+    pub(crate) fn store(
+        &mut self,
+        database: &Database,
+        selected: &mut Selected,
+        places: &[usize],
+        kind: StoreKind,
+        flags: &[Flag],
+    ) -> rusqlite::Result<Vec<usize>> {
         let mut failed = Vec::new();
         let mut keywords = Vec::new();
         for &place in places {
-            let Some(item) = self.selected.items.get_mut(place) else { continue };
-            match self.selected.mailbox.flag(&mut item.message, |now| store_letters(now, kind, flags)) {
+            let Some(item) = selected.items.get_mut(place) else { continue };
+            let Some((mailbox, filed)) = self.file(item.uid) else { continue };
+            match mailbox.flag(&mut filed.message, |now| store_letters(now, kind, flags)) {
                 Ok(true) => {}
                 Ok(false) | Err(_) => {
                     failed.push(place);
                     continue;
                 }
             }
-            let stored = store_keywords(&item.keywords, kind, flags);
-            if stored != item.keywords {
-                item.keywords.clone_from(&stored);
+            let stored = store_keywords(&filed.keywords, kind, flags);
+            if stored != filed.keywords {
+                filed.keywords.clone_from(&stored);
                 keywords.push((item.uid, stored));
             }
+            item.flags = of_file(&filed.message.flags(), &filed.keywords);
         }
-        Uids::new(self.database).set_keywords(self.selected.id, &keywords)?;
+        Uids::new(database).set_keywords(self.id, &keywords)?;
         Ok(failed)
     }
 
-    /// Removes the messages at those places that are flagged as deleted; how many could not be.
-    pub(crate) fn expunge(&mut self, places: &[usize]) -> usize {
+    /// Removes those of these messages that are flagged as deleted; how many could not be.
+    pub(crate) fn expunge(&mut self, uids: &[u32]) -> usize {
         let mut failed = 0_usize;
-        for &place in places {
-            let Some(item) = self.selected.items.get_mut(place) else { continue };
+        for &uid in uids {
+            let Some((mailbox, filed)) = self.file(uid) else { continue };
             let is_deleted = |flags: &Flags| flags.contains(Flags::TRASHED);
-            if is_deleted(&item.message.flags()) && self.selected.mailbox.remove(&mut item.message, is_deleted).is_err()
-            {
+            if is_deleted(&filed.message.flags()) && mailbox.remove(&mut filed.message, is_deleted).is_err() {
                 failed = failed.saturating_add(1);
             }
         }
@@ -70,6 +63,8 @@ impl Desk<'_> {
     /// Copies or moves messages into a mailbox.
     pub(crate) fn carry(
         &mut self,
+        database: &Database,
+        selected: &Selected,
         places: &[usize],
         to: &Mailbox,
         maildir: &Maildir,
@@ -78,14 +73,14 @@ impl Desk<'_> {
         let mut carried = Vec::new();
         let mut failed = 0_usize;
         for &place in places {
-            let Some(item) = self.selected.items.get_mut(place) else { continue };
-            let (from, message) = (&self.selected.mailbox, &mut item.message);
+            let Some(item) = selected.items.get(place) else { continue };
+            let Some((from, filed)) = self.file(item.uid) else { continue };
             let done = match leave {
-                Leave::Stay => from.copy_to(message, to),
-                Leave::Go => from.move_to(message, to),
+                Leave::Stay => from.copy_to(&mut filed.message, to),
+                Leave::Go => from.move_to(&mut filed.message, to),
             };
             match done {
-                Ok(Some(unique)) => carried.push((item.uid, unique, item.keywords.clone(), item.view)),
+                Ok(Some(unique)) => carried.push((item.uid, unique, filed.keywords.clone(), item.view)),
                 Ok(None) | Err(_) => failed = failed.saturating_add(1),
             }
         }
@@ -95,11 +90,11 @@ impl Desk<'_> {
         if leave == Leave::Go {
             self.settle();
         }
-        self.selected.forget_look();
+        self.forget_look();
         if carried.is_empty() {
             return Ok(Carried { code: None, failed });
         }
-        let numbered = census(self.database, maildir.root(), to)?.numbered;
+        let numbered = census(database, maildir.root(), to)?.numbered;
         let (mut sources, mut targets, mut keywords, mut views) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (uid, unique, words, view) in carried {
             // One that somebody removed in this moment has no number.
@@ -113,7 +108,7 @@ impl Desk<'_> {
             }
             views.extend(view.map(|view| (entry.uid, view.number())));
         }
-        note(self.database, numbered.id, &keywords, &views)?;
+        note(database, numbered.id, &keywords, &views)?;
         let (sources, targets) = (number_set(&sources), number_set(&targets));
         let code = (!sources.is_empty()).then(|| format!("COPYUID {} {sources} {targets}", numbered.validity));
         Ok(Carried { code, failed })
@@ -121,14 +116,8 @@ impl Desk<'_> {
 
     /// Removals become durable; if that fails, they come again, which harms nobody.
     fn settle(&mut self) {
-        let _ = self.selected.mailbox.sync();
-        self.selected.forget_look();
-    }
-
-    /// Places of the messages that are flagged as deleted.
-    pub(crate) fn deleted(&self) -> Vec<usize> {
-        let items = self.selected.items.iter().enumerate();
-        items.filter(|(_, item)| item.message.flags().contains(Flags::TRASHED)).map(|(place, _)| place).collect()
+        let _ = self.mailbox.sync();
+        self.forget_look();
     }
 }
 

@@ -8,8 +8,8 @@ use store::{Database, Flags, Mailbox, Maildir, Place, SpecialUse};
 use wire::MailboxName;
 use wire::imap::server::{StatusItem, push_astring};
 
-use super::link::{Answer, untagged};
-use super::selected::{LookError, census};
+use super::census::{LookError, census};
+use crate::bridge::link::{Answer, untagged};
 
 /// The name that a mailbox has on the wire: as it is spelled on disk, where that is ASCII.
 pub(crate) fn wire_name(mailbox: &Mailbox) -> String {
@@ -26,7 +26,7 @@ pub(crate) fn find(maildir: &Maildir, name: &MailboxName) -> Result<Option<Mailb
 }
 
 /// Answers LIST or LSUB.
-pub(crate) fn list(maildir: &Maildir, verb: &str, pattern: &str, out: &mut impl Write) -> io::Result<Answer> {
+pub(crate) fn list(maildir: &Maildir, verb: &str, pattern: &str, out: &mut dyn Write) -> io::Result<Answer> {
     if pattern.is_empty() {
         untagged(out, &format!("{verb} (\\Noselect) \"/\" \"\""))?;
         return Ok(Answer::ok("done"));
@@ -60,7 +60,7 @@ pub(crate) fn status(
     maildir: &Maildir,
     name: &MailboxName,
     items: &[StatusItem],
-    out: &mut impl Write,
+    out: &mut dyn Write,
 ) -> io::Result<Answer> {
     let mailbox = match find(maildir, name) {
         Ok(Some(mailbox)) => mailbox,

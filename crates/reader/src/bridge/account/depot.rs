@@ -1,0 +1,296 @@
+//! An account as a [`Depot`]. In: a connection upstream. Out: what the session's answers ask for.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use sealed::scratch::{Scratch, Scratched};
+use store::imap::Account;
+use wire::imap::server::{AppendOrder, DateTime, Flag, StatusItem, StoreKind};
+use wire::imap::{Access as Way, ImapError, Session};
+use wire::{MailboxName, UidSet};
+
+use super::heads::Heads;
+use super::mirror::Mirror;
+use super::upstream::{Upstream, answer_of};
+use super::{append, names};
+use crate::bridge::append::no_sealer;
+use crate::bridge::depot::{Arrangement, Arrived, Carried, Depot, Leave, Listing, Pace};
+use crate::bridge::flags::stored;
+use crate::bridge::index::Index;
+use crate::bridge::link::Answer;
+use crate::bridge::selected::{Access, Changes, Selected};
+use crate::bridge::settings::Bridge;
+use crate::bridge::view::{Body, Look, Trouble, View};
+use crate::bridge::words::Words;
+
+/// An account.
+pub(crate) struct AccountDepot<'b> {
+    bridge: &'b Bridge,
+    upstream: Upstream,
+    opened: Option<(Mirror, Heads)>,
+    /// Where heads are kept, encrypted; none without a key for it.
+    kept: Option<Index>,
+    /// Where words are kept, encrypted.
+    known: Option<Index>,
+}
+
+impl<'b> AccountDepot<'b> {
+    /// Connects and logs in upstream.
+    pub(crate) fn connect(bridge: &'b Bridge, account: &Account, stop: &Arc<AtomicBool>) -> Result<Self, Answer> {
+        let session =
+            account.connect(stop).map_err(|_| Answer::no("[UNAVAILABLE] the account cannot be reached now"))?;
+        let endpoint = &account.endpoint;
+        let open = |what: &str| {
+            let place = format!("{what} imap {} {} {}", bridge.mail.flow, endpoint.host, endpoint.port);
+            Index::open_for(&bridge.mail, place.into_bytes()).ok().filter(|kept| kept.begin().is_ok())
+        };
+        let (kept, known) = (open("heads"), open("words"));
+        Ok(Self { bridge, upstream: Upstream::new(session), opened: None, kept, known })
+    }
+
+    fn head(&mut self, uid: u32) -> Result<&mut super::head::Head, Trouble> {
+        let (_, heads) = self.opened.as_mut().ok_or(Trouble::Gone)?;
+        heads.head(uid, &mut self.upstream, self.kept.as_ref(), &self.bridge.mail)
+    }
+
+    fn enter(&mut self, name: &MailboxName, access: Access) -> Result<Selected, ImapError> {
+        let way = if access == Access::Read { Way::Read } else { Way::Write };
+        let chosen = self.upstream.ask(|session| session.select(name, way))?;
+        let (mirror, items) = Mirror::open(&mut self.upstream)?;
+        let heads = Heads::new(name.wire(), chosen.uid_validity);
+        let uids: Vec<u32> = items.iter().map(|item| item.uid).collect();
+        for kept in [&self.kept, &self.known].into_iter().flatten() {
+            heads.tidy(kept, &uids);
+        }
+        self.opened = Some((mirror, heads));
+        let next = chosen.uid_next.unwrap_or(1).max(uids.last().map_or(1, |uid| uid.saturating_add(1)));
+        let access = if chosen.read_only { Access::Read } else { access };
+        let mut permanent = chosen.permanent_flags;
+        permanent.extend(chosen.new_keywords.then(|| "\\*".to_owned()));
+        let permanent = if access == Access::Read { String::new() } else { permanent.join(" ") };
+        Ok(Selected { validity: chosen.uid_validity, next, access, permanent, items })
+    }
+}
+
+impl Depot for AccountDepot<'_> {
+    fn offers(&self) -> String {
+        let offered = ["UIDPLUS", "MOVE", "CHILDREN", "SPECIAL-USE"];
+        offered.into_iter().filter(|name| self.upstream.has(name)).collect::<Vec<_>>().join(" ")
+    }
+
+    fn is_over(&self) -> bool {
+        self.upstream.is_over()
+    }
+
+    fn list(&mut self, listing: Listing, pattern: &str, out: &mut dyn Write) -> io::Result<Answer> {
+        let listed = self.upstream.ask(|session| match listing {
+            Listing::All => session.list_in_full(pattern),
+            Listing::Subscribed => session.lsub(pattern),
+        });
+        match listed {
+            Ok(all) => {
+                for listed in &all {
+                    names::write_listed(listing, listed, out)?;
+                }
+                Ok(Answer::ok("done"))
+            }
+            Err(error) => Ok(answer_of(&error)),
+        }
+    }
+
+    fn status(&mut self, name: &MailboxName, items: &[StatusItem], out: &mut dyn Write) -> io::Result<Answer> {
+        match self.upstream.ask(|session| session.status_in_full(name)) {
+            Ok(status) => match names::status_line(name, items, &status) {
+                Some(line) => {
+                    out.write_all(&line)?;
+                    Ok(Answer::ok("done"))
+                }
+                None => Ok(Answer::unreadable()),
+            },
+            Err(error) => Ok(answer_of(&error)),
+        }
+    }
+
+    fn namespaces(&mut self) -> Result<String, Answer> {
+        let namespaces = self.upstream.ask(Session::namespaces).map_err(|error| answer_of(&error))?;
+        Ok(names::namespaces_text(&namespaces))
+    }
+
+    fn arrange(&mut self, order: &Arrangement) -> Answer {
+        let done = self.upstream.ask(|session| match order {
+            Arrangement::Create(name) => session.create(name),
+            Arrangement::Delete(name) => session.delete(name),
+            Arrangement::Rename(from, to) => session.rename(from, to),
+            Arrangement::Subscribe(name) => session.subscribe(name),
+            Arrangement::Unsubscribe(name) => session.unsubscribe(name),
+        });
+        done.map_or_else(|error| answer_of(&error), |()| Answer::ok("done"))
+    }
+
+    fn open(&mut self, name: &MailboxName, access: Access) -> Result<Selected, Answer> {
+        self.opened = None;
+        self.enter(name, access).map_err(|error| {
+            if error.is_lost() {
+                self.upstream.give_up();
+            }
+            answer_of(&error)
+        })
+    }
+
+    fn leave(&mut self) {
+        self.opened = None;
+        // Whether it can be left or not: nothing of it is told any more.
+        let _ = self.upstream.ask(Session::unselect);
+    }
+
+    fn refresh(&mut self, selected: &mut Selected, pace: Pace) -> Changes {
+        let Some((mirror, _)) = &mut self.opened else { return Changes::default() };
+        let asked = match pace {
+            Pace::Heard => Ok(()),
+            Pace::Asked => self.upstream.ask(Session::noop),
+            Pace::Waiting => self.upstream.wait(),
+        };
+        match asked.and_then(|()| mirror.follow(&mut self.upstream, selected)) {
+            Ok(changes) => changes,
+            Err(error) => {
+                if error.is_lost() {
+                    self.upstream.give_up();
+                }
+                Changes::default()
+            }
+        }
+    }
+
+    fn prepare(&mut self, uids: &[u32]) {
+        if let Some((_, heads)) = &mut self.opened {
+            heads.prepare(uids);
+        }
+    }
+
+    fn look(&mut self, uid: u32) -> Result<Look, Trouble> {
+        Ok(self.head(uid)?.look.clone())
+    }
+
+    /// UIDs are upstream's: none is given anew.
+    fn shown(&mut self, _: u32, _: Option<View>, _: View) -> Result<(), Trouble> {
+        Ok(())
+    }
+
+    fn note(&mut self) -> Result<(), Trouble> {
+        Ok(())
+    }
+
+    fn body(&mut self, uid: u32) -> Result<Body, Trouble> {
+        let spools = self.bridge.mail.spools();
+        let mut found = None;
+        let set: UidSet = [uid].into_iter().collect();
+        let place = |length| Ok(Scratch::new(length, Arc::clone(&spools)));
+        let asked = self.upstream.ask(|session| {
+            session.uid_fetch(&set, "UID BODY.PEEK[]", place, |fetched| {
+                if fetched.uid == uid {
+                    found = fetched.body.or(found.take());
+                }
+            })
+        });
+        asked.map_err(|_| Trouble::Io)?;
+        let octets: Scratched<File> = found.ok_or(Trouble::Gone)??.finish()?;
+        Ok(Body { length: octets.length(), octets: Box::new(octets) })
+    }
+
+    fn structure(&mut self, uid: u32) -> Result<Option<String>, Trouble> {
+        let (_, heads) = self.opened.as_mut().ok_or(Trouble::Gone)?;
+        heads.structure(uid, &mut self.upstream, self.kept.as_ref(), &self.bridge.mail)
+    }
+
+    fn size(&mut self, uid: u32) -> Result<Option<u64>, Trouble> {
+        Ok(Some(self.head(uid)?.size))
+    }
+
+    /// As the server tells it.
+    fn arrived(&mut self, uid: u32) -> Result<Arrived, Trouble> {
+        let text = self.head(uid)?.arrived.clone();
+        let date = DateTime::of_text(&text).ok_or(Trouble::Io)?;
+        Ok(Arrived { text, day: date.date.days() })
+    }
+
+    fn indexed(&self, uid: u32) -> Option<Words> {
+        let (_, heads) = self.opened.as_ref()?;
+        heads.words(uid, self.known.as_ref()?)
+    }
+
+    fn learned(&mut self, uid: u32, words: &Words) {
+        if let (Some((_, heads)), Some(known)) = (&self.opened, &self.known) {
+            heads.learn(uid, words, known);
+        }
+    }
+
+    fn store(
+        &mut self,
+        selected: &mut Selected,
+        places: &[usize],
+        kind: StoreKind,
+        flags: &[Flag],
+    ) -> Result<Vec<usize>, Answer> {
+        let words = stored(flags);
+        let item = match kind {
+            StoreKind::Add => "+FLAGS",
+            StoreKind::Remove => "-FLAGS",
+            StoreKind::Replace => "FLAGS",
+        };
+        // Those that say what the bridge knows are nobody's to store.
+        if places.is_empty() || (words.is_empty() && kind != StoreKind::Replace) {
+            return Ok(Vec::new());
+        }
+        let set: UidSet = selected.uids(places).into_iter().collect();
+        let items = &mut selected.items;
+        let done = self.upstream.ask(|session| {
+            session.uid_store(&set, None, item, &words, |fetched| {
+                let at = items.binary_search_by_key(&fetched.uid, |item| item.uid).ok();
+                if let (Some(item), Some(mut flags)) = (at.and_then(|at| items.get_mut(at)), fetched.flags) {
+                    flags.retain(|flag| !flag.eq_ignore_ascii_case("\\Recent"));
+                    item.flags = flags;
+                }
+            })
+        });
+        done.map(|_| Vec::new()).map_err(|error| answer_of(&error))
+    }
+
+    fn expunge(&mut self, selected: &Selected, places: &[usize]) -> Result<(), Answer> {
+        if places.is_empty() {
+            return Ok(());
+        }
+        let set: UidSet = selected.uids(places).into_iter().collect();
+        self.upstream.ask(|session| session.uid_expunge(&set)).map_err(|error| answer_of(&error))
+    }
+
+    fn carry(
+        &mut self,
+        selected: &Selected,
+        places: &[usize],
+        to: &MailboxName,
+        leave: Leave,
+    ) -> Result<Carried, Answer> {
+        if places.is_empty() {
+            return Ok(Carried { code: None, failed: 0 });
+        }
+        let set: UidSet = selected.uids(places).into_iter().collect();
+        let copied = self.upstream.ask(|session| match leave {
+            Leave::Stay => session.uid_copy(&set, to),
+            Leave::Go => session.uid_move(&set, to),
+        });
+        let copied = copied.map_err(|error| answer_of(&error))?;
+        let code = copied.map(|copied| format!("COPYUID {} {} {}", copied.validity, copied.from, copied.to));
+        Ok(Carried { code, failed: 0 })
+    }
+
+    /// Whether there is such a mailbox the server says when it gets the message.
+    fn may_append(&mut self, _: &MailboxName) -> Result<(), Answer> {
+        if self.bridge.seal.is_some() { Ok(()) } else { Err(no_sealer()) }
+    }
+
+    fn append(&mut self, order: &AppendOrder, message: Scratched<File>) -> Answer {
+        append::store(self.bridge, &mut self.upstream, order, message)
+    }
+}

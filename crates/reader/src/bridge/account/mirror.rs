@@ -1,0 +1,215 @@
+//! The list of messages upstream, followed message by message (RFC 3501 §7.3, §7.4). In: what the server tells. Out: changes, in the order in which they are to be told.
+//!
+//! A sealer that works at the same time puts a sealed copy at the end, and takes its original away a moment later; `$Sealing` marks the original in between. New messages are
+//! held back for that moment, so that the copy comes when the original goes.
+
+use std::time::{Duration, Instant};
+
+use wire::UidSet;
+use wire::imap::{Fetched, ImapError, Session, Tiding, Tidings};
+
+use super::upstream::Upstream;
+use crate::bridge::selected::{Changes, Item, Recent, Selected};
+
+/// Messages that are there and were not told of yet.
+pub(crate) struct Mirror {
+    held: Vec<Item>,
+    since: Option<Instant>,
+}
+
+/// The keyword that a sealer marks an original with while it is replaced.
+const SEALING: &str = "$Sealing";
+/// So long new messages are held back at most: a sealer that died leaves its marks behind.
+const MOST: Duration = Duration::from_secs(10);
+/// So long a mailbox is waited for when it is selected in the middle of a replacement.
+const AT_FIRST: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(50);
+/// How often a list is taken that others change meanwhile.
+const TRIES: usize = 5;
+
+impl Mirror {
+    /// The messages of the mailbox that was just selected.
+    pub(crate) fn open(upstream: &mut Upstream) -> Result<(Mirror, Vec<Item>), ImapError> {
+        let began = Instant::now();
+        let mut items = census(upstream)?;
+        while items.iter().any(|item| item.has(SEALING)) && began.elapsed() < AT_FIRST {
+            std::thread::sleep(PAUSE);
+            upstream.ask(Session::noop)?;
+            items = census(upstream)?;
+        }
+        Ok((Mirror { held: Vec::new(), since: None }, items))
+    }
+
+    /// Takes in what the server has told. An error: it cannot be followed.
+    pub(crate) fn follow(&mut self, upstream: &mut Upstream, selected: &mut Selected) -> Result<Changes, ImapError> {
+        let mut changes = Changes::default();
+        let mut flagged = Vec::new();
+        for _ in 0..TRIES {
+            let session = upstream.told().ok_or(ImapError::Closed)?;
+            let (tidings, exists) = (session.tidings(), session.exists());
+            let exists = usize::try_from(exists).unwrap_or(usize::MAX);
+            if !self.apply(tidings, selected, &mut changes, &mut flagged) {
+                return self.anew(upstream, selected, changes);
+            }
+            let known = selected.items.len().saturating_add(self.held.len());
+            match exists.checked_sub(known) {
+                Some(0) => {
+                    changes.flagged = places(selected, &flagged);
+                    self.release(selected, &mut changes);
+                    return Ok(changes);
+                }
+                Some(_) => self.fetch_new(upstream, selected)?,
+                None => return self.anew(upstream, selected, changes),
+            }
+        }
+        Err(ImapError::Protocol("a number of messages that does not fit"))
+    }
+
+    /// False: the count is lost.
+    fn apply(
+        &mut self,
+        tidings: Tidings,
+        selected: &mut Selected,
+        changes: &mut Changes,
+        flagged: &mut Vec<u32>,
+    ) -> bool {
+        let Some(told) = tidings.told() else { return false };
+        for tiding in told {
+            let (Tiding::Gone(number) | Tiding::Flags(number, ..)) = &tiding;
+            let Some(place) = usize::try_from(*number).ok().and_then(|number| number.checked_sub(1)) else {
+                return false;
+            };
+            let beyond = place.checked_sub(selected.items.len());
+            match (tiding, beyond) {
+                (Tiding::Gone(_), None) => {
+                    selected.items.remove(place);
+                    changes.gone.push(place.saturating_add(1));
+                }
+                (Tiding::Gone(_), Some(at)) if at < self.held.len() => drop(self.held.remove(at)),
+                (Tiding::Gone(_), Some(_)) => return false,
+                (Tiding::Flags(_, flags, _), beyond) => {
+                    let item = match beyond {
+                        None => selected.items.get_mut(place),
+                        Some(at) => self.held.get_mut(at),
+                    };
+                    // Of one that is not known yet it is asked.
+                    let Some(item) = item else { continue };
+                    let (flags, _) = apart(flags);
+                    if flags != item.flags {
+                        item.flags = flags;
+                        flagged.push(item.uid);
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    fn fetch_new(&mut self, upstream: &mut Upstream, selected: &mut Selected) -> Result<(), ImapError> {
+        let last = self.held.last().or(selected.items.last()).map_or(0, |item| item.uid);
+        let Some(first) = last.checked_add(1) else { return Err(ImapError::Protocol("a UID beyond the last")) };
+        let mut found: Vec<Item> = fetch(upstream, first)?.into_iter().map(|(_, item)| item).collect();
+        // `*` means the last message, new or not (RFC 3501 §6.4.8).
+        found.retain(|item| item.uid >= first);
+        found.sort_by_key(|item| item.uid);
+        found.dedup_by_key(|item| item.uid);
+        if let Some(item) = found.last() {
+            selected.next = selected.next.max(item.uid.saturating_add(1));
+        }
+        self.held.extend(found);
+        Ok(())
+    }
+
+    /// Lets new messages go, unless a replacement is under way.
+    fn release(&mut self, selected: &mut Selected, changes: &mut Changes) {
+        if self.held.is_empty() {
+            self.since = None;
+            return;
+        }
+        let since = *self.since.get_or_insert_with(Instant::now);
+        let busy = selected.items.iter().any(|item| item.has(SEALING));
+        if busy && since.elapsed() < MOST {
+            return;
+        }
+        selected.items.append(&mut self.held);
+        self.since = None;
+        changes.exists = Some(selected.items.len());
+    }
+
+    /// Takes the whole list anew.
+    fn anew(
+        &mut self,
+        upstream: &mut Upstream,
+        selected: &mut Selected,
+        before: Changes,
+    ) -> Result<Changes, ImapError> {
+        let mut items = census(upstream)?;
+        for item in &mut items {
+            let old = selected.items.binary_search_by_key(&item.uid, |item| item.uid).ok();
+            item.view = old.and_then(|at| selected.items.get(at)).and_then(|item| item.view);
+        }
+        self.held.clear();
+        let mut changes = selected.replace(items);
+        changes.gone.splice(0..0, before.gone);
+        Ok(changes)
+    }
+}
+
+/// The messages of the selected mailbox, each with its number; nothing is left out.
+fn census(upstream: &mut Upstream) -> Result<Vec<Item>, ImapError> {
+    for _ in 0..TRIES {
+        upstream.told().ok_or(ImapError::Closed)?.tidings();
+        let mut found = fetch(upstream, 1)?;
+        let session = upstream.told().ok_or(ImapError::Closed)?;
+        if session.tidings().any_gone() {
+            continue;
+        }
+        found.sort_by_key(|(number, _)| *number);
+        found.dedup_by_key(|(number, _)| *number);
+        let counted = found.iter().zip(1_u32..).all(|((number, _), count)| *number == count);
+        let ascending = found.is_sorted_by(|(_, one), (_, other)| one.uid < other.uid);
+        if !counted || !ascending {
+            return Err(ImapError::Protocol("UIDs in no order"));
+        }
+        let enough = found.len() >= usize::try_from(session.exists()).unwrap_or(usize::MAX);
+        if enough {
+            return Ok(found.into_iter().map(|(_, item)| item).collect());
+        }
+    }
+    Err(ImapError::Protocol("a list that is never whole"))
+}
+
+/// UIDs and flags from one UID on.
+fn fetch(upstream: &mut Upstream, first: u32) -> Result<Vec<(u32, Item)>, ImapError> {
+    if upstream.told().is_some_and(|session| session.exists() == 0) {
+        return Ok(Vec::new());
+    }
+    let mut set = UidSet::new();
+    set.insert_range(first, u32::MAX);
+    let mut found = Vec::new();
+    upstream.ask(|session| {
+        let no_body = |_| Ok(std::io::sink());
+        session.uid_fetch(&set, "UID FLAGS", no_body, |fetched| {
+            let Fetched { number, uid, flags: Some(flags), .. } = fetched else { return };
+            let (flags, recent) = apart(flags);
+            found.push((number, Item { uid, flags, view: None, recent, size: None }));
+        })
+    })?;
+    Ok(found)
+}
+
+fn apart(mut flags: Vec<String>) -> (Vec<String>, Recent) {
+    let before = flags.len();
+    flags.retain(|flag| !flag.eq_ignore_ascii_case("\\Recent"));
+    let recent = if flags.len() < before { Recent::Yes } else { Recent::No };
+    flags.shrink_to_fit();
+    (flags, recent)
+}
+
+fn places(selected: &Selected, uids: &[u32]) -> Vec<usize> {
+    let mut places: Vec<usize> =
+        uids.iter().filter_map(|uid| selected.items.binary_search_by_key(uid, |item| item.uid).ok()).collect();
+    places.sort_unstable();
+    places.dedup();
+    places
+}

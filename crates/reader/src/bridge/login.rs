@@ -1,0 +1,74 @@
+//! How a mail program logs in: LOGIN, AUTHENTICATE PLAIN (RFC 3501 §6.2, RFC 4616). In: a user and a password. Out: the way to the mail, or a word why not. Never tells
+//! by the time that it takes whether a user is known.
+
+use std::io::{self, Write};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use base64_simd::STANDARD;
+use zeroize::Zeroizing;
+
+use super::fetch::Desk;
+use super::link::Answer;
+use super::session::{IMPATIENT, Session};
+
+/// After a wrong password.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl Session<'_> {
+    pub(crate) fn log_in(&mut self, user: &[u8], password: &[u8]) -> Answer {
+        let known = user.eq_ignore_ascii_case(self.bridge.user.as_bytes());
+        // Asked either way: the time that it takes tells nothing.
+        if self.bridge.password.is(password) && known {
+            return match (self.door)() {
+                Ok(depot) => {
+                    self.desk = Some(Desk::new(&self.bridge.mail, depot));
+                    Answer::Ok(format!("[CAPABILITY {}] logged in", self.capabilities()))
+                }
+                Err(answer) => answer,
+            };
+        }
+        self.wrong = self.wrong.saturating_add(1);
+        std::thread::sleep(PAUSE);
+        Answer::no("[AUTHENTICATIONFAILED] wrong user or password")
+    }
+
+    /// AUTHENTICATE PLAIN.
+    pub(crate) fn authenticate(&mut self, mechanism: &str, initial: Option<Zeroizing<Vec<u8>>>) -> io::Result<Answer> {
+        if mechanism != "PLAIN" {
+            return Ok(Answer::no("[CANNOT] only PLAIN and LOGIN"));
+        }
+        let response = match initial {
+            Some(response) => response,
+            None => {
+                self.link.sink().write_all(b"+ \r\n")?;
+                self.link.sink().flush()?;
+                match self.wait_for_line(IMPATIENT)? {
+                    Some(line) => line,
+                    None => return Err(io::ErrorKind::TimedOut.into()),
+                }
+            }
+        };
+        if response.as_slice() == b"*" {
+            return Ok(Answer::Bad("given up"));
+        }
+        let Ok(decoded) = STANDARD.decode_to_vec(response.as_slice()).map(Zeroizing::new) else {
+            return Ok(Answer::Bad("no base64"));
+        };
+        let parts: Vec<&[u8]> = decoded.split(|octet| *octet == 0).collect();
+        Ok(match parts.as_slice() {
+            [_, user, password] => self.log_in(user, password),
+            _ => Answer::Bad("no PLAIN response"),
+        })
+    }
+
+    fn wait_for_line(&mut self, patience: Duration) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+        let began = Instant::now();
+        while began.elapsed() < patience && !self.stop.load(Ordering::Relaxed) {
+            if let Some(line) = self.link.line()? {
+                return Ok(Some(line));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,13 @@
+//! A Maildir as a depot of mail. In: its path, the state database. Out: mailboxes, UIDs for good, messages as files. Never plaintext on disk.
+
+mod census;
+mod look;
+mod names;
+mod opened;
+mod change;
+mod append;
+mod depot;
+
+pub(crate) use census::{LookError, census};
+pub(crate) use depot::MaildirDepot;
+pub(crate) use look::{look_at_file, whole_file};

@@ -1,0 +1,218 @@
+//! A Maildir as a [`Depot`]. In: its path, the state database. Out: what the session's answers ask for.
+
+use std::fs::File;
+use std::io::{self, Write};
+
+use sealed::scratch::Scratched;
+use store::{Database, Mailbox, Maildir, Uids};
+use wire::MailboxName;
+use wire::imap::server::{AppendOrder, DateTime, Flag, StatusItem, StoreKind};
+
+use super::census::LookError;
+use super::look::{body_of_file, look_at_file};
+use super::opened::{Filed, Opened};
+use super::{append, names};
+use crate::bridge::depot::{Arrangement, Arrived, Carried, Depot, Leave, Listing, Pace};
+use crate::bridge::link::Answer;
+use crate::bridge::selected::{Access, Changes, Selected};
+use crate::bridge::settings::Bridge;
+use crate::bridge::view::{Body, Look, Trouble, View};
+use crate::bridge::words::Words;
+
+/// What the search index has of a message: by mailbox and unique name.
+pub(crate) type Indexed<'b> = Box<dyn Fn(&str, &[u8]) -> Option<Words> + 'b>;
+
+/// A Maildir.
+pub(crate) struct MaildirDepot<'b> {
+    bridge: &'b Bridge,
+    maildir: &'b Maildir,
+    database: Database,
+    opened: Option<Opened>,
+    indexed: Indexed<'b>,
+}
+
+impl<'b> MaildirDepot<'b> {
+    pub(crate) fn new(bridge: &'b Bridge, maildir: &'b Maildir, database: Database, indexed: Indexed<'b>) -> Self {
+        Self { bridge, maildir, database, opened: None, indexed }
+    }
+
+    fn find(&self, name: &MailboxName) -> Result<Mailbox, Answer> {
+        match names::find(self.maildir, name) {
+            Ok(Some(mailbox)) => Ok(mailbox),
+            Ok(None) => Err(Answer::nonexistent()),
+            Err(_) => Err(Answer::unreadable()),
+        }
+    }
+
+    fn file(&mut self, uid: u32) -> Result<(&Mailbox, &mut Filed), Trouble> {
+        self.opened.as_mut().and_then(|opened| opened.file(uid)).ok_or(Trouble::Gone)
+    }
+
+    fn opened(&mut self) -> Result<&mut Opened, Answer> {
+        self.opened.as_mut().ok_or(Answer::Bad("select a mailbox first"))
+    }
+}
+
+fn answer_of(error: &LookError) -> Answer {
+    match error {
+        LookError::Scan(_) => Answer::unreadable(),
+        LookError::State(_) => Answer::state(),
+    }
+}
+
+impl Depot for MaildirDepot<'_> {
+    fn offers(&self) -> String {
+        "UIDPLUS MOVE CHILDREN SPECIAL-USE".to_owned()
+    }
+
+    fn is_over(&self) -> bool {
+        false
+    }
+
+    fn list(&mut self, listing: Listing, pattern: &str, out: &mut dyn Write) -> io::Result<Answer> {
+        names::list(self.maildir, listing.verb(), pattern, out)
+    }
+
+    fn status(&mut self, name: &MailboxName, items: &[StatusItem], out: &mut dyn Write) -> io::Result<Answer> {
+        names::status(&self.database, self.maildir, name, items, out)
+    }
+
+    fn namespaces(&mut self) -> Result<String, Answer> {
+        Ok("((\"\" \"/\")) NIL NIL".to_owned())
+    }
+
+    fn arrange(&mut self, order: &Arrangement) -> Answer {
+        match order {
+            Arrangement::Create(name) => names::create(self.maildir, name),
+            Arrangement::Delete(_) => Answer::no("[CANNOT] mailboxes are not removed here"),
+            Arrangement::Rename(..) => Answer::no("[CANNOT] mailboxes are not renamed here"),
+            Arrangement::Subscribe(name) => match self.find(name) {
+                Ok(_) => Answer::ok("all mailboxes are subscribed"),
+                Err(answer) => answer,
+            },
+            Arrangement::Unsubscribe(_) => Answer::no("[CANNOT] all mailboxes are subscribed"),
+        }
+    }
+
+    fn open(&mut self, name: &MailboxName, access: Access) -> Result<Selected, Answer> {
+        self.opened = None;
+        let mailbox = self.find(name)?;
+        let opened = Opened::open(&self.database, self.maildir.root(), mailbox, access);
+        let (opened, selected) = opened.map_err(|error| answer_of(&error))?;
+        self.opened = Some(opened);
+        Ok(selected)
+    }
+
+    fn leave(&mut self) {
+        self.opened = None;
+    }
+
+    fn refresh(&mut self, selected: &mut Selected, _: Pace) -> Changes {
+        let Some(opened) = &mut self.opened else { return Changes::default() };
+        opened.refresh(&self.database, self.maildir.root(), selected).unwrap_or_default()
+    }
+
+    fn prepare(&mut self, _: &[u32]) {}
+
+    fn look(&mut self, uid: u32) -> Result<Look, Trouble> {
+        let bridge = self.bridge;
+        let (mailbox, filed) = self.file(uid)?;
+        look_at_file(&bridge.mail, mailbox, &mut filed.message)
+    }
+
+    /// Shown otherwise than before, it is another message, which gets another UID.
+    fn shown(&mut self, uid: u32, before: Option<View>, now: View) -> Result<(), Trouble> {
+        let opened = self.opened.as_mut().ok_or(Trouble::Gone)?;
+        if before.is_some_and(|before| before.is_original() != now.is_original()) {
+            Uids::new(&self.database).renumber(opened.id, &[uid])?;
+            opened.forget_look();
+            return Err(Trouble::Gone);
+        }
+        opened.views.push((uid, now.number()));
+        Ok(())
+    }
+
+    fn note(&mut self) -> Result<(), Trouble> {
+        let Some(opened) = &mut self.opened else { return Ok(()) };
+        let views = std::mem::take(&mut opened.views);
+        Ok(Uids::new(&self.database).note_views(opened.id, &views)?)
+    }
+
+    fn body(&mut self, uid: u32) -> Result<Body, Trouble> {
+        let (mailbox, filed) = self.file(uid)?;
+        body_of_file(mailbox, &mut filed.message)
+    }
+
+    fn structure(&mut self, _: u32) -> Result<Option<String>, Trouble> {
+        Ok(None)
+    }
+
+    fn size(&mut self, _: u32) -> Result<Option<u64>, Trouble> {
+        Ok(None)
+    }
+
+    /// In UTC.
+    fn arrived(&mut self, uid: u32) -> Result<Arrived, Trouble> {
+        let (mailbox, filed) = self.file(uid)?;
+        let stat = mailbox.refresh(&mut filed.message)?.ok_or(Trouble::Gone)?;
+        let moment = stat.modified().0;
+        Ok(Arrived { text: DateTime::text_of_unix(moment), day: moment.div_euclid(86_400) })
+    }
+
+    fn indexed(&self, uid: u32) -> Option<Words> {
+        let opened = self.opened.as_ref()?;
+        let at = opened.files.binary_search_by_key(&uid, |filed| filed.uid).ok()?;
+        let unique = opened.files.get(at)?.message.unique();
+        (self.indexed)(opened.mailbox.name(), unique.as_bytes())
+    }
+
+    /// The index of a Maildir is made on request (`sealpost index`).
+    fn learned(&mut self, _: u32, _: &Words) {}
+
+    fn store(
+        &mut self,
+        selected: &mut Selected,
+        places: &[usize],
+        kind: StoreKind,
+        flags: &[Flag],
+    ) -> Result<Vec<usize>, Answer> {
+        let Some(opened) = &mut self.opened else { return Err(Answer::Bad("select a mailbox first")) };
+        opened.store(&self.database, selected, places, kind, flags).map_err(|_| Answer::state())
+    }
+
+    fn expunge(&mut self, selected: &Selected, places: &[usize]) -> Result<(), Answer> {
+        match self.opened()?.expunge(&selected.uids(places)) {
+            0 => Ok(()),
+            _ => Err(Answer::unreadable()),
+        }
+    }
+
+    fn carry(
+        &mut self,
+        selected: &Selected,
+        places: &[usize],
+        to: &MailboxName,
+        leave: Leave,
+    ) -> Result<Carried, Answer> {
+        let to = self.find(to)?;
+        let Some(opened) = &mut self.opened else { return Err(Answer::Bad("select a mailbox first")) };
+        let carried = opened.carry(&self.database, selected, places, &to, self.maildir, leave);
+        carried.map_err(|error| answer_of(&error))
+    }
+
+    fn may_append(&mut self, name: &MailboxName) -> Result<(), Answer> {
+        self.find(name).map(drop)
+    }
+
+    fn append(&mut self, order: &AppendOrder, message: Scratched<File>) -> Answer {
+        let mailbox = match self.find(&order.mailbox) {
+            Ok(mailbox) => mailbox,
+            Err(answer) => return answer,
+        };
+        let answer = append::store(self.bridge, &self.database, self.maildir, &mailbox, order, message);
+        if let Some(opened) = &mut self.opened {
+            opened.forget_look();
+        }
+        answer
+    }
+}
