@@ -12,7 +12,7 @@ use flow::forward::{
 };
 use flow::forward::{Recipients, Schedule, Settings, Sink, Spool};
 use seal::Padding;
-use wire::smtp::Dialect;
+use wire::smtp::{Dialect, server::Extension};
 
 use crate::{
     accounts,
@@ -38,7 +38,9 @@ pub fn settings(
     stop: &Arc<AtomicBool>,
 ) -> Result<Settings, Failure> {
     let options = &flow.door.options;
-    let session = deliveries::session(home, Dialect::Smtp, options)?;
+    let mut session = deliveries::session(home, Dialect::Smtp, options)?;
+    // What becomes of a message is its owner's business: no reports to senders.
+    session.withheld.push(Extension::Dsn);
     let place = deliveries::at_home(home, &flow.door.listen);
     let mut enrolment = home.owner(&flow.seal.to)?;
     if let Some(policy) = flow.seal.policy {

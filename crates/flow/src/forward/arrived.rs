@@ -36,6 +36,13 @@ impl Arrived {
     }
 }
 
+impl Arrived {
+    /// Mail that its author encrypted, which goes on as it came: the account took it, and shows it.
+    pub(crate) fn shown() -> Arrived {
+        Arrived(())
+    }
+}
+
 impl Kept {
     /// It lies in the spool, synced, now or from an earlier time.
     pub(crate) fn written(_: Written) -> Kept {

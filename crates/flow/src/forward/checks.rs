@@ -169,7 +169,12 @@ fn one_author(section: &HeaderSection<'_>, message: &AuthenticatedMessage<'_>) -
         domains.sort_unstable();
         domains.dedup();
     }
-    if ours.len() == 1 && ours == theirs { Authors::One } else { Authors::Unclear }
+    // A domain that the DNS cannot be asked for has no policy to fail, and may look like one that has.
+    if ours.len() == 1 && ours == theirs && ours.iter().all(|domain| is_domain(domain)) {
+        Authors::One
+    } else {
+        Authors::Unclear
+    }
 }
 
 /// Puts aside signatures that must not be believed (SHA-1, RFC 8301 §3.1), that name nothing in the DNS, or that are too many.
@@ -205,6 +210,12 @@ fn is_related(one: &str, other: &str) -> bool {
 }
 
 /// A name that can be asked for: otherwise the library calls it a failure of the DNS, which it is not.
+/// Letters, digits, hyphens and underscores between dots, as a domain of mail is written; letters of any language (RFC 5890).
+fn is_domain(domain: &str) -> bool {
+    let fits = |label: &str| label.chars().all(|letter| letter.is_alphanumeric() || matches!(letter, '-' | '_'));
+    is_name(domain) && domain.split('.').all(fits)
+}
+
 fn is_name(name: &str) -> bool {
     name.len() <= 253
         && name.split('.').all(|label| (1..=63).contains(&label.len()) && !label.contains(char::is_whitespace))

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use wire::smtp::client::{Content, DeliverError, NextHop, Pool};
-use wire::smtp::{Body, MailFrom, RcptTo};
+use wire::smtp::{Body, MailFrom, Parameter, RcptTo};
 
 use crate::forward::arrived::Arrived;
 use crate::forward::obstacle::Obstacle;
@@ -19,15 +19,17 @@ use crate::forward::trace::mark;
 pub(crate) struct Hop {
     pool: Pool,
     hello: String,
+    /// Whose mail it is, for the mark. Not whom it was sent to: which of his addresses that was, the target need not know.
+    owner: String,
     to: Option<String>,
     own: Option<Arc<Own>>,
 }
 
 impl Hop {
-    /// `to`: for this address; none: for the one that a copy came for.
-    pub(crate) fn new(hop: NextHop, to: Option<String>, own: Option<Arc<Own>>) -> Hop {
+    /// `owner`: an address of his. `to`: for this address; none: for the one that a copy came for.
+    pub(crate) fn new(hop: NextHop, owner: String, to: Option<String>, own: Option<Arc<Own>>) -> Hop {
         let hello = hop.hello.clone();
-        Hop { pool: Pool::new(hop), hello, to, own }
+        Hop { pool: Pool::new(hop), hello, owner, to, own }
     }
 
     /// Octets of the largest copy that it takes, as it said last.
@@ -42,12 +44,15 @@ impl Hop {
 
     pub(crate) async fn put(&self, parcel: Parcel) -> Result<Arrived, Obstacle> {
         let (parcel, signature) = self.sign(parcel).await?;
-        let mut head = mark(&parcel.envelope.to.address, &self.hello, &parcel.name(), parcel.received.0).into_bytes();
+        let mut head = mark(&self.owner, &self.hello, &parcel.name(), parcel.received.0).into_bytes();
         head.extend_from_slice(&signature);
         let mut to = parcel.envelope.to.clone();
         if let Some(address) = &self.to {
             to.address.clone_from(address);
         }
+        // RFC 3461 §4.1: no report goes to a stranger; in our own name, only that it failed comes back.
+        let notify = if self.own.is_some() { "FAILURE" } else { "NEVER" };
+        to.parameters.push(Parameter { name: "NOTIFY".to_owned(), value: Some(notify.to_owned()) });
         let from = sender(&parcel, &to);
         let length = parcel.length.saturating_add(u64::try_from(head.len()).unwrap_or(u64::MAX));
         let octets = Box::new(Headed::new(head, parcel.octets));
@@ -101,8 +106,8 @@ fn obstacle(error: &DeliverError) -> Obstacle {
 }
 
 /// Into a Maildir, synced.
-pub(crate) async fn file(path: PathBuf, hello: &str, parcel: Parcel) -> Result<Arrived, Obstacle> {
-    let head = mark(&parcel.envelope.to.address, hello, &parcel.name(), parcel.received.0);
+pub(crate) async fn file(path: PathBuf, owner: &str, hello: &str, parcel: Parcel) -> Result<Arrived, Obstacle> {
+    let head = mark(owner, hello, &parcel.name(), parcel.received.0);
     let mut octets = parcel.octets;
     let written = tokio::task::spawn_blocking(move || {
         store::maildir::deliver(&path, |to| {

@@ -3,8 +3,9 @@
 //! In: an envelope, a message. Out: the answer to its sender; it is positive only against a receipt ([`Kept`]). Whatever goes wrong before leaves
 //! the message with its sender. What is refused is refused here, while he is there: nobody is sent a bounce later.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use sealed::identity::MessageId;
@@ -27,7 +28,7 @@ use crate::forward::rate::Rate;
 use crate::forward::recipients::Recipients;
 use crate::forward::return_path::ReturnPath;
 use crate::forward::rewrite::Author;
-use crate::forward::runner::{News, Runner, Told};
+use crate::forward::runner::{News, Noted, Runner, Told};
 use crate::forward::sealing::{Arrival, Found};
 use crate::forward::spool::{Kind, Written};
 use crate::forward::trace::{Path, path};
@@ -35,6 +36,10 @@ use crate::forward::verdict::{Action, Strictness};
 
 /// Messages that are sealed or written at once; further ones wait, and their senders with them.
 const UNDER_WAY: usize = 64;
+/// Messages that go on as they came at once: their senders wait for the target.
+const AS_THEY_CAME: usize = 8;
+/// Copies of which the owner has been told, of late, that they came back.
+const RETURNED: usize = 10_000;
 /// Octets that a copy may grow by on its way: the marks before it.
 const MARKS: u64 = 1024;
 
@@ -46,6 +51,8 @@ pub(crate) struct Intake {
     checks: Option<(Checks, Strictness)>,
     cores: Semaphore,
     under_way: Semaphore,
+    as_they_came: Semaphore,
+    told: Mutex<HashSet<[u8; 16]>>,
 }
 
 /// Who sends a message.
@@ -77,8 +84,16 @@ impl Intake {
         checks: Option<(Checks, Strictness)>,
     ) -> Intake {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let (cores, under_way) = (Semaphore::new(cores), Semaphore::new(UNDER_WAY));
-        Intake { runner, recipients, rate, checks, cores, under_way }
+        Intake {
+            runner,
+            recipients,
+            rate,
+            checks,
+            cores: Semaphore::new(cores),
+            under_way: Semaphore::new(UNDER_WAY),
+            as_they_came: Semaphore::new(AS_THEY_CAME),
+            told: Mutex::default(),
+        }
     }
 
     /// May this sender begin a message now?
@@ -100,7 +115,8 @@ impl Intake {
         if !self.recipients.has(&to.address) {
             return Err(self.refuse(Reply::new(550, (5, 7, 1), "no mail is taken for this recipient"), None));
         }
-        match self.runner.target.obstacle() {
+        // How large it will be is not known yet: a full mailbox is looked at when it is sealed.
+        match self.runner.target.obstacle(0) {
             // What somebody must mend first would only fill the queue. What passes by itself does not: that is what it is for.
             Some(obstacle) if obstacle.fate() == Fate::Stop => Err(self.refuse(obstacle.reply(), Some(obstacle))),
             _ => Ok(()),
@@ -109,13 +125,12 @@ impl Intake {
 
     /// Takes a message in; the answer to its sender.
     pub(crate) async fn take_in(&self, taken: Taken) -> Reply {
-        let _under_way = self.under_way.acquire().await;
         let Taken { mail, client, from, recipients } = taken;
         let (returned, recipients) = self.returned(&from, recipients);
         for id in &returned {
-            // What a bounce says is a stranger's word; that it came is all that the owner is told of it.
-            let news = News { what: What::Returned, id: *id, received: None, said: "a bounce came" };
-            self.runner.notify(news, self.recipients.owner()).await;
+            if self.tell_returned(*id).await == Noted::No {
+                return self.refuse(refusal(OnFailure::Defer, Trouble::Engine), None);
+            }
         }
         let names: Vec<&str> = recipients.iter().map(|to| to.address.as_str()).collect();
         let Some(to) = recipients.first().cloned() else {
@@ -124,7 +139,9 @@ impl Intake {
                 _ => Reply::new(250, (2, 0, 0), "noted"),
             };
         };
-        let path = match path(&mail, &names) {
+        let owner = self.recipients.owner();
+        let marks: Vec<&str> = names.iter().copied().chain([owner.as_str()]).collect();
+        let path = match path(&mail, &marks) {
             Ok(Path::Loop) => return self.refuse(Reply::new(554, (5, 4, 6), "this message goes in circles"), None),
             Ok(path) => path,
             Err(_) => return self.refuse(refusal(OnFailure::Defer, Trouble::Engine), None),
@@ -133,11 +150,20 @@ impl Intake {
             Ok(found) => found,
             Err(reply) => return self.refuse(reply, None),
         };
-        // All of these addresses are one owner's: the message is his once.
-        let envelope = Envelope { from: MailFrom { size: None, ..from }, to };
+        // Not before: the DNS of a stranger may take its time, and must not take anybody else's.
+        let under_way = self.under_way.acquire().await;
+        // All of these addresses are one owner's: the message is his once. What else its sender asked for (DSN) ends here: nobody sends him reports
+        // of what becomes of it, and the target need not see what he calls it.
+        let from = MailFrom { size: None, parameters: Vec::new(), ..from };
+        let envelope = Envelope { from, to: RcptTo { parameters: Vec::new(), ..to } };
         let recipients = names.into_iter().map(str::to_owned).collect();
         let arrival = Arrival { mail, envelope, recipients, path, received: UnixSeconds::now(), found };
         match self.seal(arrival).await {
+            // Its header fields are in clear, so it is not for the spool: handed on now, or still its sender's.
+            Ok(parcel) if matches!(parcel.evidence, Evidence::AsItCame(_)) => {
+                drop(under_way);
+                self.hand_on(parcel).await
+            }
             Ok(parcel) => self.keep(parcel).await,
             Err(trouble) => {
                 self.runner.sealer.counts.trouble(trouble);
@@ -177,29 +203,62 @@ impl Intake {
         Ok(Found::Here(verdict.authentication_results().to_owned(), author))
     }
 
-    async fn keep(&self, parcel: Parcel) -> Reply {
+    /// What the target cannot take, as far as is known.
+    fn hindrance(&self, parcel: &Parcel) -> Option<Obstacle> {
         let large = |takes| parcel.length.saturating_add(MARKS) > takes;
         if self.runner.target.takes().is_some_and(large) {
-            return self.refuse(Obstacle::TooLarge.reply(), Some(Obstacle::TooLarge));
+            return Some(Obstacle::TooLarge);
         }
-        let kept = if matches!(parcel.evidence, Evidence::AsItCame(_)) {
-            // Its header fields are in clear, so it is not for the spool: handed on now, or still its sender's.
-            match self.runner.target.put(parcel).await {
-                Ok((arrived, _)) => Kept::arrived(arrived),
-                Err(obstacle) => return self.refuse(obstacle.reply(), Some(obstacle)),
+        self.runner.target.obstacle(parcel.length).filter(|obstacle| obstacle.fate() == Fate::Stop)
+    }
+
+    async fn keep(&self, parcel: Parcel) -> Reply {
+        if let Some(obstacle) = self.hindrance(&parcel) {
+            return self.refuse(obstacle.reply(), Some(obstacle));
+        }
+        match self.runner.keep(parcel, Kind::Mail).await {
+            Ok(Written::Before) => {
+                self.runner.counts.event(Event::Repeated);
+                positive(Kept::written(Written::Before), "it was taken before")
             }
-        } else {
-            match self.runner.keep(parcel, Kind::Mail).await {
-                Ok(Written::Before) => {
-                    self.runner.counts.event(Event::Repeated);
-                    return positive(Kept::written(Written::Before), "it was taken before");
-                }
-                Ok(written) => Kept::written(written),
-                Err(_) => return self.refuse(Reply::new(451, (4, 3, 0), "the message cannot be kept now"), None),
+            Ok(written) => {
+                self.runner.counts.event(Event::Kept);
+                positive(Kept::written(written), "taken")
             }
+            Err(_) => self.refuse(Reply::new(451, (4, 3, 0), "the message cannot be kept now"), None),
+        }
+    }
+
+    /// The target's answer is the sender's.
+    async fn hand_on(&self, parcel: Parcel) -> Reply {
+        if let Some(obstacle) = self.hindrance(&parcel) {
+            return self.refuse(obstacle.reply(), Some(obstacle));
+        }
+        // A target that hangs holds up these few, and nobody else.
+        let Ok(_place) = self.as_they_came.try_acquire() else {
+            return self.refuse(Obstacle::NotNow.reply(), Some(Obstacle::NotNow));
         };
-        self.runner.counts.event(Event::Kept);
-        positive(kept, "taken")
+        match self.runner.target.put(parcel).await {
+            Ok((arrived, _)) => {
+                self.runner.counts.event(Event::Kept);
+                positive(Kept::arrived(arrived), "taken")
+            }
+            Err(obstacle) => self.refuse(obstacle.reply(), Some(obstacle)),
+        }
+    }
+
+    /// The owner is told once that a copy came back. What a bounce says is a stranger's word; that it came is all that he hears of it.
+    async fn tell_returned(&self, id: MessageId) -> Noted {
+        if self.told.lock().unwrap_or_else(PoisonError::into_inner).contains(&id.0) {
+            return Noted::Yes;
+        }
+        let news = News { what: What::Returned, id, received: None, said: "a bounce came" };
+        let noted = self.runner.notify(news, self.recipients.owner()).await;
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if noted == Noted::Yes && told.len() < RETURNED {
+            told.insert(id.0);
+        }
+        noted
     }
 
     /// As many at a time as there are cores.

@@ -106,6 +106,13 @@ pub(crate) struct Parts {
     pub(crate) temporary: PathBuf,
 }
 
+/// Whether the owner will hear of something: a note lies in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Noted {
+    Yes,
+    No,
+}
+
 /// A place among the copies that are under way. With it the copy is out of hand, however that comes about.
 struct Hold {
     id: MessageId,
@@ -141,13 +148,14 @@ impl Runner {
     pub(crate) async fn keep(self: &Arc<Self>, parcel: Parcel, kind: Kind) -> Result<Written, Arc<SpoolError>> {
         let Evidence::Sealing(sealing) = &parcel.evidence else { return Err(Arc::new(SpoolError::NotWhole)) };
         let expectation = sealing.expectation().to_octets();
-        let place = match self.target.obstacle() {
+        let obstacle = self.target.obstacle(parcel.length);
+        let place = match obstacle {
             None if self.spool.holds() => Arc::clone(&self.under_way).try_acquire_owned().ok(),
             _ => None,
         };
         let hold = place.and_then(|place| self.hold(parcel.id, place));
         // What is known to stand in the way is not run into by every message that comes: the schedule finds out when it is gone.
-        let wait = if self.target.obstacle().is_some() { self.schedule.after(1) } else { Duration::ZERO };
+        let wait = if obstacle.is_some() { self.schedule.after(1) } else { Duration::ZERO };
         let Parcel { id, envelope, octets, length, shape, received, evidence, look } = parcel;
         let turn = if hold.is_some() { Turn::Ours } else { Turn::Later(wait) };
         let new = New { id, kind, envelope: envelope.write(), expectation, octets, length, received, turn };
@@ -179,7 +187,7 @@ impl Runner {
                 // Another time, then.
                 let _ = self.spool.forget().await;
             }
-            if let Some(gone) = self.target.overcome() {
+            for gone in self.target.overcome() {
                 let _ = self.spool.retry(Which::Behind(gone)).await;
             }
             if let Ok(tally) = self.spool.tally().await {
@@ -220,7 +228,8 @@ impl Runner {
         let age = UnixSeconds::now().0.saturating_sub(row.received.0);
         let age = Duration::from_secs(u64::try_from(age).unwrap_or_default());
         // A copy that somebody asks for once more has its try, however old it is.
-        let over = self.schedule.is_over(age) && row.tries > 0;
+        // Nor does a note end: it tells of what did, once its way is open again.
+        let over = self.schedule.is_over(age) && row.tries > 0 && row.kind == Kind::Mail;
         match self.fetch(&row).await {
             Ok(parcel) => {
                 let tries = if over { u32::MAX } else { row.tries };
@@ -309,14 +318,17 @@ impl Runner {
         if kind == Kind::Mail {
             let what = if why == Obstacle::Expired { What::Expired } else { What::Refused };
             let news = News { what, id, received: Some(received), said: why.text() };
-            self.notify(news, envelope.to.address.clone()).await;
+            if self.notify(news, envelope.to.address.clone()).await == Noted::No {
+                // No space, as a rule. What nobody has been told of has not failed: once more, then.
+                return self.release(id, why, 1, false, hold).await;
+            }
         }
         self.settle(Change::Failed(id, why), None).await;
         drop(hold);
     }
 
     /// A note to the owner, into the queue. `to`: an address of his.
-    pub(crate) fn notify(self: &Arc<Self>, news: News, to: String) -> BoxFuture<'_, ()> {
+    pub(crate) fn notify(self: &Arc<Self>, news: News, to: String) -> BoxFuture<'_, Noted> {
         let now = UnixSeconds::now();
         let seconds = |at: UnixSeconds| u64::try_from(at.0).unwrap_or_default();
         let text = compose(&Note {
@@ -336,15 +348,18 @@ impl Runner {
             let envelope = Envelope { from: MailFrom::default(), to: rcpt };
             let mut taking = Taking::new(None, &self.temporary);
             let mail = taking.take(&text).and_then(|()| taking.finish(Shape::Lines));
-            let Ok(mail) = mail else { return };
+            let Ok(mail) = mail else { return Noted::No };
             let (path, found) = (trace::Path::Named, Found::BySomebodyTrusted);
             let arrival = Arrival { mail, envelope, recipients: vec![to], path, received: now, found };
             let runner = Arc::clone(self);
             let sealed = tokio::task::spawn_blocking(move || runner.sealer.seal(&arrival)).await;
-            let Ok(Ok(parcel)) = sealed else { return };
-            if matches!(self.keep(parcel, Kind::Note).await, Ok(Written::Now)) {
-                self.note(Event::Noted, None, news.id);
+            let Ok(Ok(parcel)) = sealed else { return Noted::No };
+            match self.keep(parcel, Kind::Note).await {
+                Ok(Written::Now) => self.note(Event::Noted, None, news.id),
+                Ok(_) => {}
+                Err(_) => return Noted::No,
             }
+            Noted::Yes
         }
         .boxed()
     }

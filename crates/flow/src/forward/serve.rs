@@ -167,7 +167,8 @@ impl House {
             counts: Arc::clone(&controls.sealing),
         };
         let hello = settings.session.hello.clone();
-        let target = Target::new(settings.sink, &hello, own, temporary.clone()).map_err(ForwardError::Begin)?;
+        let target = Target::new(settings.sink, &hello, settings.recipients.owner(), own, temporary.clone())
+            .map_err(ForwardError::Begin)?;
         let runner = Runner::new(Parts {
             spool: Arc::new(settings.spool),
             target,

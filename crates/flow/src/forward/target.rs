@@ -2,9 +2,10 @@
 //!
 //! In: a copy. Out: a receipt, or what stood in the way. Remembers what stands in the way of all mail, so that senders hear of it.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use store::Fate;
@@ -19,55 +20,82 @@ use crate::forward::settings::{Own, Sink};
 /// Where copies go, and how it stands there.
 pub(crate) struct Target {
     place: Place,
-    standing: Mutex<Option<(Obstacle, Instant)>>,
-    overcome: Mutex<Option<Obstacle>>,
+    standing: Mutex<Option<Standing>>,
+    /// What was met since a copy arrived the last time.
+    met: Mutex<BTreeSet<Obstacle>>,
+    overcome: Mutex<BTreeSet<Obstacle>>,
+}
+
+/// What stands in the way.
+#[derive(Clone, Copy)]
+struct Standing {
+    obstacle: Obstacle,
+    since: Instant,
+    /// Octets of the copy that met it. A mailbox that has no room for a large one may have room for a small one.
+    length: u64,
+}
+
+impl Standing {
+    /// Does it stand in the way of a copy of so many octets?
+    fn stops(&self, length: u64) -> bool {
+        self.since.elapsed() < KNOWN && (self.obstacle != Obstacle::Full || length >= self.length)
+    }
 }
 
 enum Place {
     Account(Appender),
     Hop(Hop),
-    Maildir(PathBuf, String),
+    Maildir { path: PathBuf, owner: String, hello: String },
 }
 
 /// What stands in the way is known for so long; then the next copy finds out.
 const KNOWN: Duration = Duration::from_secs(60);
 
 impl Target {
-    /// `hello`: our own name; `own`: in whose name it goes on. `temporary`: a directory for unlinked files of ciphertext.
-    pub(crate) fn new(sink: Sink, hello: &str, own: Option<Arc<Own>>, temporary: PathBuf) -> io::Result<Target> {
+    /// `hello`: our own name; `owner`: an address of the owner; `own`: in whose name it goes on. `temporary`: a directory for unlinked files of ciphertext.
+    pub(crate) fn new(
+        sink: Sink,
+        hello: &str,
+        owner: String,
+        own: Option<Arc<Own>>,
+        temporary: PathBuf,
+    ) -> io::Result<Target> {
         let place = match sink {
             Sink::Account { account, mailbox } => Place::Account(Appender::start(account, mailbox, temporary)?),
-            Sink::Hop { hop, to } => Place::Hop(Hop::new(hop, to, own)),
-            Sink::Maildir(path) => Place::Maildir(path, hello.to_owned()),
+            Sink::Hop { hop, to } => Place::Hop(Hop::new(hop, owner, to, own)),
+            Sink::Maildir(path) => Place::Maildir { path, owner, hello: hello.to_owned() },
         };
-        Ok(Target { place, standing: Mutex::default(), overcome: Mutex::default() })
+        Ok(Target { place, standing: Mutex::default(), met: Mutex::default(), overcome: Mutex::default() })
     }
 
     /// Puts one copy.
     pub(crate) async fn put(&self, parcel: Parcel) -> Result<(Arrived, Way), Obstacle> {
+        let length = parcel.length;
         let put = match &self.place {
             Place::Account(appender) => appender.put(parcel).await,
             Place::Hop(hop) => hop.put(parcel).await.map(|arrived| (arrived, Way::Put)),
-            Place::Maildir(path, hello) => file(path.clone(), hello, parcel).await.map(|arrived| (arrived, Way::Put)),
+            Place::Maildir { path, owner, hello } => {
+                file(path.clone(), owner, hello, parcel).await.map(|arrived| (arrived, Way::Put))
+            }
         };
-        let standing = match &put {
+        let met = match &put {
             Ok(_) => None,
             // One copy is refused; that says nothing of others, but that the target is there.
             Err(obstacle) if obstacle.fate() == Fate::Refuse => None,
-            Err(obstacle) => Some((*obstacle, Instant::now())),
+            Err(obstacle) => Some(*obstacle),
         };
-        self.learn(standing);
+        self.learn(met, length);
         put
     }
 
     /// What stood in the way and does not any more; told once.
-    pub(crate) fn overcome(&self) -> Option<Obstacle> {
-        self.overcome.lock().unwrap_or_else(PoisonError::into_inner).take()
+    pub(crate) fn overcome(&self) -> BTreeSet<Obstacle> {
+        std::mem::take(&mut *lock(&self.overcome))
     }
 
-    /// What stands in the way of all mail, as was learned within the last minute.
-    pub(crate) fn obstacle(&self) -> Option<Obstacle> {
-        self.lock().filter(|(_, since)| since.elapsed() < KNOWN).map(|(obstacle, _)| obstacle)
+    /// What stands in the way of a copy of so many octets, as was learned within the last minute.
+    pub(crate) fn obstacle(&self, length: u64) -> Option<Obstacle> {
+        lock(&self.standing).filter(|standing| standing.stops(length)).map(|standing| standing.obstacle)
     }
 
     /// Octets of the largest copy that it takes, if it has said so.
@@ -75,7 +103,7 @@ impl Target {
         match &self.place {
             Place::Account(appender) => appender.takes(),
             Place::Hop(hop) => hop.takes(),
-            Place::Maildir(..) => None,
+            Place::Maildir { .. } => None,
         }
     }
 
@@ -84,19 +112,64 @@ impl Target {
         let met = match &self.place {
             Place::Account(appender) => appender.greet().await,
             Place::Hop(hop) => hop.probe().await,
-            Place::Maildir(..) => Ok(()),
+            Place::Maildir { .. } => Ok(()),
         };
-        self.learn(met.err().map(|obstacle| (obstacle, Instant::now())));
+        self.learn(met.err(), 0);
     }
 
-    fn learn(&self, now: Option<(Obstacle, Instant)>) {
-        let before = std::mem::replace(&mut *self.lock(), now);
-        if let (Some((gone, _)), None) = (before, now) {
-            *self.overcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(gone);
+    fn learn(&self, obstacle: Option<Obstacle>, length: u64) {
+        let (mut standing, mut met) = (lock(&self.standing), lock(&self.met));
+        if let Some(obstacle) = obstacle {
+            met.insert(obstacle);
+            *standing = Some(Standing { obstacle, since: Instant::now(), length });
+            return;
         }
+        let no_room = standing.filter(|standing| standing.obstacle == Obstacle::Full && length < standing.length);
+        let mut gone = std::mem::take(&mut *met);
+        if no_room.is_some() {
+            // A small one found room: the large one is no better off.
+            gone.remove(&Obstacle::Full);
+            met.insert(Obstacle::Full);
+        } else {
+            *standing = None;
+        }
+        lock(&self.overcome).extend(gone);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target() -> Target {
+        let sink = Sink::Maildir(PathBuf::from("nowhere"));
+        Target::new(sink, "gw.example", "me@my.example".to_owned(), None, std::env::temp_dir()).expect("a target")
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Obstacle, Instant)>> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    #[test]
+    fn a_mailbox_that_is_full_for_a_large_copy_takes_small_ones() {
+        let target = target();
+        target.learn(Some(Obstacle::Full), 1_000_000);
+        assert_eq!((target.obstacle(999_999), target.obstacle(1_000_000)), (None, Some(Obstacle::Full)));
+        // A small one arrived: that says nothing of large ones, and they are not tried again because of it.
+        target.learn(None, 5_000);
+        assert!(target.overcome().is_empty() && target.obstacle(2_000_000).is_some());
+        target.learn(None, 1_000_000);
+        assert_eq!(target.overcome().into_iter().collect::<Vec<_>>(), [Obstacle::Full]);
+        assert_eq!(target.obstacle(2_000_000), None);
+    }
+
+    #[test]
+    fn when_it_is_there_again_all_that_waited_is_tried() {
+        let target = target();
+        target.learn(Some(Obstacle::Unreachable), 1);
+        target.learn(Some(Obstacle::Login), 1);
+        target.learn(None, 1);
+        assert_eq!(target.overcome().into_iter().collect::<Vec<_>>(), [Obstacle::Unreachable, Obstacle::Login]);
+        assert!(target.overcome().is_empty());
     }
 }

@@ -25,7 +25,7 @@ pub(crate) enum Path {
     Nameless,
 }
 
-/// Looks at a message that came for these recipients.
+/// Looks at a message. `recipients`: for whom it came, and whose address stands in our mark.
 pub(crate) fn path(mail: &Mail, recipients: &[&str]) -> io::Result<Path> {
     let section = read_header_section(&mut BufReader::new(&mut *mail.read()?))?;
     let Some((header, _)) = section else { return Ok(Path::Nameless) };
@@ -41,14 +41,14 @@ fn look(header: &HeaderSection<'_>, recipients: &[&str]) -> Path {
     if named { Path::Named } else { Path::Nameless }
 }
 
-/// What stands before a copy that goes to another server: who had it, and for whom. `when`: Unix seconds. Nothing of the client, which is the
+/// What stands before a copy that goes to another server: who had it, and whose it is. `when`: Unix seconds. Nothing of the client, which is the
 /// sealed original's to tell.
-pub(crate) fn mark(recipient: &str, hello: &str, id: &str, when: i64) -> String {
+pub(crate) fn mark(owner: &str, hello: &str, id: &str, when: i64) -> String {
     let date = time::OffsetDateTime::from_unix_timestamp(when).ok();
     let date = date.and_then(|date| date.format(&time::format_description::well_known::Rfc2822).ok());
     let date = date.unwrap_or_else(|| "Thu, 01 Jan 1970 00:00:00 +0000".to_owned());
     // What is not ASCII needs more than a plain field (RFC 6532): then the mark is left out, and the count must do.
-    let delivered = if recipient.is_ascii() { format!("Delivered-To: {recipient}\r\n") } else { String::new() };
+    let delivered = if owner.is_ascii() { format!("Delivered-To: {owner}\r\n") } else { String::new() };
     format!("{delivered}Received: by {hello} (Sealpost) id {id};\r\n {date}\r\n")
 }
 

@@ -108,6 +108,24 @@ fn an_unclear_author_is_refused() {
 }
 
 #[test]
+fn a_domain_that_only_looks_like_one_is_no_way_around_its_policy() {
+    let names = Names::serve([]);
+    domain(&names, "bank.example", "reject");
+    for author in [
+        "boss@bank.example.",
+        "boss@bank.example..",
+        "boss@bank.example\u{a0}",
+        "boss@.bank.example",
+        "boss@'bank.example",
+    ] {
+        let verdict = check(&names, STRANGER, "eve@evil.example", &mail(author));
+        assert_eq!(code(&verdict.action(Strictness::Reject)), Some(550), "{author:?}: {verdict:?}");
+    }
+    let long = format!("boss@{}.bank.example", "a".repeat(64));
+    assert_eq!(code(&check(&names, STRANGER, "eve@evil.example", &mail(&long)).action(Strictness::Reject)), Some(550));
+}
+
+#[test]
 fn a_field_that_claims_to_be_ours_marks_the_message() {
     let names = Names::serve([]);
     let author = domain(&names, "example.org", "reject");

@@ -79,8 +79,11 @@ pub fn run(home: &Home, arguments: &Check) -> Result<(), Failure> {
     }
     match findings.iter().filter(|finding| finding.verdict == Verdict::Wrong).count() {
         0 => Ok(()),
-        count => Err(Failure::new(Exit::Config, format_args!("{count} things are wrong"))
-            .hint("each is named above, with what to do")),
+        count => Err(Failure::new(
+            Exit::Config,
+            if count == 1 { "1 thing is wrong".to_owned() } else { format!("{count} things are wrong") },
+        )
+        .hint("each is named above, with what to do")),
     }
 }
 

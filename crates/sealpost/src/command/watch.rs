@@ -126,6 +126,9 @@ fn all(home: &Home, config: &Config, names: &[String], undone: Undone) -> Result
             }
             if reload.swap(false, Ordering::Relaxed) {
                 deliveries.iter().for_each(|delivery| delivery.reload(home));
+                if !settings.is_empty() || !forwards.is_empty() {
+                    tell("asked to read the config again: only flows of delivery can; the others need a restart");
+                }
             }
             thread::sleep(STEP);
         }

@@ -118,15 +118,20 @@ impl Sqlite {
             let mut due = connection.prepare_cached(text)?;
             let most = i64::try_from(most).unwrap_or(i64::MAX);
             let rows = due.query_map(params![flow, now(), most], row)?.collect::<Result<Vec<_>, _>>()?;
-            if !rows.is_empty() {
-                let transaction = connection.unchecked_transaction()?;
-                for row in &rows {
-                    let text = "UPDATE item SET node = ?2 WHERE id = ?1";
-                    transaction.prepare_cached(text)?.execute(params![row.id.0, node])?;
-                }
-                transaction.commit()?;
+            if rows.is_empty() {
+                return Ok(rows);
             }
-            Ok(rows)
+            let transaction = connection.unchecked_transaction()?;
+            let mut taken = Vec::new();
+            for row in rows {
+                // What was dropped meanwhile is not there any more.
+                let text = "UPDATE item SET node = ?2 WHERE id = ?1 AND state = 0 AND node IS NULL";
+                if transaction.prepare_cached(text)?.execute(params![row.id.0, node])? == 1 {
+                    taken.push(row);
+                }
+            }
+            transaction.commit()?;
+            Ok(taken)
         })
         .await
     }

@@ -27,7 +27,7 @@ pub(super) fn check(
         Ok(settings) => settings,
         Err(failure) => return findings.push(wrong(&what, failure)),
     };
-    findings.push(good(&what, Some(format!("listens at {}", settings.listen.place))));
+    findings.push(good(&what, Some(format!("is to listen at {}", settings.listen.place))));
     let what = format!("flow {name}: queue");
     match forward::status(home, name, flow) {
         Ok(status) => findings.push(good(&what, Some(status.sentence()))),
@@ -38,7 +38,10 @@ pub(super) fn check(
             what: format!("flow {name}: TLS"),
             verdict: Verdict::Warning,
             detail: Some("without `tls-certificate` and `tls-key`, mail comes in clear".to_owned()),
-            hint: Some("docs/forwarder.md tells how to get a certificate".to_owned()),
+            hint: Some(
+                "get one for this server's name (ACME), and name `tls-certificate` and `tls-key` in `source`"
+                    .to_owned(),
+            ),
         });
     }
     // An account is looked at with the others.

@@ -92,30 +92,32 @@ impl Settings {
         !self.withheld.iter().any(|one| *one == extension || Some(*one) == needs)
     }
 
-    /// Does the sender's line ask for something that is withheld?
+    /// Does the sender's line ask for something that is withheld, or that nobody offered (RFC 5321 §4.1.1.11)?
     pub(crate) fn withholds_from(&self, mail: &MailFrom) -> bool {
         let asks = [
             (Extension::SmtpUtf8, mail.smtputf8),
             (Extension::EightBitMime, mail.body == Body::EightBitMime),
             (Extension::BinaryMime, mail.body == Body::BinaryMime),
-            (Extension::Dsn, has(&mail.parameters, ["RET", "ENVID"])),
         ];
-        asks.iter().any(|(extension, asked)| *asked && !self.offers(*extension))
+        let withheld = asks.iter().any(|(extension, asked)| *asked && !self.offers(*extension));
+        withheld || self.lacks(&mail.parameters, ["RET", "ENVID"])
     }
 
     /// Does a recipient's line?
     pub(crate) fn withholds_to(&self, to: &RcptTo) -> bool {
-        has(&to.parameters, ["NOTIFY", "ORCPT"]) && !self.offers(Extension::Dsn)
+        self.lacks(&to.parameters, ["NOTIFY", "ORCPT"])
+    }
+
+    /// What is left of parameters is DSN's, if that is offered.
+    fn lacks(&self, parameters: &[Parameter], of_dsn: [&str; 2]) -> bool {
+        let is_dsn = |parameter: &Parameter| of_dsn.contains(&parameter.name.as_str());
+        parameters.iter().any(|parameter| !is_dsn(parameter) || !self.offers(Extension::Dsn))
     }
 
     /// Is what this peer tells of others believed? `None`: it came by a unix socket.
     pub fn trusts(&self, peer: Option<IpAddr>) -> bool {
         peer.is_none_or(|peer| self.trusted.iter().any(|network| network.contains(peer)))
     }
-}
-
-fn has(parameters: &[Parameter], names: [&str; 2]) -> bool {
-    parameters.iter().any(|parameter| names.contains(&parameter.name.as_str()))
 }
 
 impl Network {
