@@ -17,6 +17,7 @@ use crate::{
     home::Home,
     keys::Reading,
     spool,
+    tell::tell,
 };
 
 /// Opens.
@@ -52,6 +53,10 @@ pub fn headers(home: &Home, arguments: &Headers) -> Result<(), Failure> {
         return print_json(&Shown::of(&index));
     }
     let fields = String::from_utf8_lossy(&index.fields);
+    // Apart from the fields: those are the sender's words, this is the sealer's.
+    if let Some(results) = &index.authentication_results {
+        tell(format_args!("what the sealer found out about the sender: {}", harmless(results)));
+    }
     if io::stdout().is_terminal() { print(&harmless(&fields)) } else { print(&fields) }
 }
 
@@ -98,6 +103,12 @@ struct Shown {
     body_structure: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     preview: Option<String>,
+    /// RFC 8601, as the sealer found it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authentication_results: Option<String>,
+    /// MAIL FROM, and the recipients of this copy.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    envelope: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     omitted: Vec<String>,
 }
@@ -127,6 +138,8 @@ impl Shown {
             flags: index.flags.clone(),
             body_structure: index.body_structure.clone(),
             preview: index.preview.clone(),
+            authentication_results: index.authentication_results.clone(),
+            envelope: index.envelope.clone(),
             omitted: index.omitted.clone(),
         }
     }

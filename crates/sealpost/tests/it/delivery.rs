@@ -133,6 +133,28 @@ fn a_gateway_runs_reloads_counts_and_drains() {
 }
 
 #[test]
+fn the_owner_is_told_what_was_found_out_about_a_sender() {
+    let stage = stage();
+    let listen = free();
+    stage.good("--home gate directory add alice@example.org alice.enrolment --directory certs", b"");
+    let source = format!("source = {{ lmtp = \"{listen}\", authserv-id = \"mx.example.org\" }}");
+    let rest = "seal = { certificates = \"certs\" }\nsink = { maildir = \"out\" }\n";
+    stage.write("gate/config.toml", format!("[flow.delivery]\n{source}\n{rest}"));
+    let gateway = run(&stage, "gate", listen);
+    let found = b"Authentication-Results: mx.example.org; dmarc=fail header.from=example.com\r\n";
+    let octets = [&found[..], &mail(1)].concat();
+    let said = submit(Language::Lmtp, listen, "eve@example.com", &[ALICE], &octets).unwrap();
+    assert!(said[0].starts_with("250"), "{said:?}");
+    end(gateway);
+    let sealed = fs::read(&files(&stage.path("gate/out/new"))[0]).unwrap();
+    let shown = stage.json("headers --json", &sealed);
+    assert_eq!(shown["authentication_results"], "mx.example.org; dmarc=fail header.from=example.com");
+    assert_eq!(shown["envelope"], serde_json::json!(["eve@example.com", ALICE]));
+    let outcome = stage.run("headers", &sealed);
+    assert!(outcome.err.contains("found out about the sender: mx.example.org; dmarc=fail"), "{outcome}");
+}
+
+#[test]
 fn held_mail_is_let_go_where_its_key_is() {
     let stage = stage();
     // Whoever may release has a home of his own, on another machine.
