@@ -517,6 +517,13 @@ pub enum QueueCommand {
         #[command(flatten)]
         flow: QueueFlow,
     },
+    /// Write the sealed copy to standard output; what is in it only its owner can read
+    Cat {
+        /// Which one, as `queue list` shows it
+        id: String,
+        #[command(flatten)]
+        flow: QueueFlow,
+    },
     /// Remove it for good; nobody is told
     Drop {
         /// Which one, as `queue list` shows it

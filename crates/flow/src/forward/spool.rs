@@ -96,6 +96,11 @@ impl Spool {
         at_its_place!(self, place => place.list(most).await)
     }
 
+    /// The octets of a copy that [`Spool::list`] has shown, written to `to`, which comes back.
+    pub async fn copy(&self, item: &Item, to: SpooledTempFile) -> Result<SpooledTempFile, SpoolError> {
+        at_its_place!(self, place => place.read(item.id, item.length, to).await)
+    }
+
     /// How much is in it.
     pub async fn tally(&self) -> Result<Tally, SpoolError> {
         at_its_place!(self, place => place.tally().await)

@@ -1,10 +1,13 @@
 //! `queue`: what a forwarder has taken and not handed on yet. The addresses that are shown are those of the SMTP envelope: what is in the messages
 //! nobody here can read.
 
+use std::io::{self, Seek, Write};
+
 use flow::forward::{Item, Kind, Obstacle, Spool, SpoolError, Standing, Which};
 use sealed::field::{decode_id, encode_id};
 use sealed::identity::MessageId;
 use serde::Serialize;
+use tempfile::SpooledTempFile;
 
 use crate::{
     args::{QueueCommand, QueueFlow},
@@ -19,6 +22,8 @@ use crate::{
 
 /// Items that one list shows; the oldest ones.
 const MOST: usize = 10_000;
+/// Ciphertext that is kept in memory, octets.
+const IN_MEMORY: usize = 1024 * 1024;
 
 /// Runs a queue command.
 pub fn run(home: &Home, command: &QueueCommand) -> Result<(), Failure> {
@@ -42,6 +47,7 @@ pub fn run(home: &Home, command: &QueueCommand) -> Result<(), Failure> {
             tell(format_args!("{count} {noun} tried as soon as the flow runs."));
             Ok(())
         }
+        QueueCommand::Cat { id, flow } => cat(&find(home, flow)?, parse(id)?),
         QueueCommand::Drop { id, flow } => {
             let id = parse(id)?;
             match wait_for(find(home, flow)?.discard(id))? {
@@ -107,6 +113,15 @@ fn list(spool: &Spool, json: bool) -> Result<(), Failure> {
     }
     let texts: String = lines.iter().map(text).collect();
     print(if texts.is_empty() { "nothing waits\n" } else { &texts })
+}
+
+/// For whoever wants a copy that its target will not take.
+fn cat(spool: &Spool, id: MessageId) -> Result<(), Failure> {
+    let item = wait_for(spool.list(MOST))?.into_iter().find(|item| item.id == id).ok_or_else(unknown)?;
+    let mut copy = wait_for(spool.copy(&item, SpooledTempFile::new(IN_MEMORY)))?;
+    let mut out = io::stdout().lock();
+    copy.rewind().doing(Exit::Temporary, "cannot read the copy")?;
+    io::copy(&mut copy, &mut out).and_then(|_| out.flush()).doing(Exit::Temporary, "cannot write to standard output")
 }
 
 fn line(item: Item) -> Line {

@@ -227,7 +227,13 @@ fn a_queue_is_shown_tried_and_dropped() {
     assert_eq!(status["forward"]["waiting"], 3, "{status}");
     until("the metrics tell", || get(metrics, "/metrics").contains("sealpost_queue_waiting{flow=\"forward\"} 3\n"));
     let id = list[0]["id"].as_str().unwrap().to_owned();
+    // Its owner can have what waits; nobody else can read it.
+    let copy = stage.good(&format!("--home gate queue cat -- {id}"), b"");
+    assert!(!copy.windows(CANARY.len()).any(|part| part == CANARY));
+    let opened = stage.good("open", &copy);
+    assert!(opened.windows(CANARY.len()).any(|part| part == CANARY));
     stage.good(&format!("--home gate queue drop -- {id}"), b"");
+    stage.bad(&format!("--home gate queue cat -- {id}"), b"", 65, "no such copy");
     stage.bad(&format!("--home gate queue drop -- {id}"), b"", 65, "no such copy");
     stage.bad("--home gate queue drop xx", b"", 64, "no id");
     stage.bad("--home gate queue retry", b"", 64, "--all");
