@@ -55,6 +55,11 @@ pub(super) enum Part {
 pub(super) const FAREWELL: Duration = Duration::from_secs(2);
 
 impl Session {
+    /// What the server told of the selected mailbox since the last call, or since it was selected. From the first call on it is kept.
+    pub fn tidings(&mut self) -> Tidings {
+        self.tidings.replace(Tidings::default()).unwrap_or_default()
+    }
+
     /// Whether the server offers this capability: any case, the exact word.
     pub fn has(&self, capability: &str) -> bool {
         self.capabilities.contains(&capability.to_ascii_uppercase())

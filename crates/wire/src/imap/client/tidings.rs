@@ -3,8 +3,6 @@
 //! In: untagged responses. Out: messages that are gone and flags that changed, by number. Never more than [`MAX`]: then the count is lost, and who keeps a list of
 //! messages makes it anew.
 
-use super::session::Session;
-
 /// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tiding {
@@ -58,12 +56,5 @@ impl Tidings {
         } else if !self.lost {
             self.told.push(tiding);
         }
-    }
-}
-
-impl Session {
-    /// What the server told of the selected mailbox since the last call, or since it was selected. From the first call on it is kept.
-    pub fn tidings(&mut self) -> Tidings {
-        self.tidings.replace(Tidings::default()).unwrap_or_default()
     }
 }
