@@ -22,7 +22,7 @@ use wire::imap::{Access, Append, Code, Fetched, ImapError, Session, UidSet};
 
 use crate::forward::arrived::Arrived;
 use crate::forward::obstacle::Obstacle;
-use crate::forward::parcel::{Evidence, Look, Parcel};
+use crate::forward::parcel::{Look, Parcel};
 use crate::imap::mark_of;
 
 /// Copies of one round.
@@ -341,9 +341,6 @@ fn fetch_back(
                 Some(Ok(mut copy)) => {
                     match copy.rewind().ok().and_then(|()| parcel.evidence.proves(copy, &mut scratch())) {
                         Some(identical) => Ok((Arrived::seen(identical), way)),
-                        // Its author's, and in another form: line ends of the server's, or one that was there with its Message-ID. The server has
-                        // taken it and shows it; there is nothing to be proved, and its author must not be told that it was refused.
-                        None if matches!(parcel.evidence, Evidence::AsItCame(_)) => Ok((Arrived::shown(), way)),
                         None => Err(Obstacle::NotAsSent),
                     }
                 }

@@ -6,7 +6,7 @@
 use store::maildir::Delivered;
 use wire::smtp::Reply;
 
-use crate::forward::parcel::Identical;
+use crate::forward::parcel::Shown;
 use crate::forward::spool::Written;
 
 /// The copy is at its target: the queue may let it go.
@@ -30,15 +30,8 @@ impl Arrived {
         Arrived(())
     }
 
-    /// It was fetched back from the owner's account, and is the one.
-    pub(crate) fn seen(_: Identical) -> Arrived {
-        Arrived(())
-    }
-}
-
-impl Arrived {
-    /// Mail that its author encrypted, which goes on as it came: the account took it, and shows it.
-    pub(crate) fn shown() -> Arrived {
+    /// It was fetched back from the owner's account, and is the one, as far as that can be asked.
+    pub(crate) fn seen(_: Shown) -> Arrived {
         Arrived(())
     }
 }

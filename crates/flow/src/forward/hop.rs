@@ -71,7 +71,7 @@ impl Hop {
 impl Hop {
     /// Fields of our own signature; none without a name of our own, and none for what goes on in its author's.
     async fn sign(&self, mut parcel: Parcel) -> Result<(Parcel, Vec<u8>), Obstacle> {
-        let Some(own) = self.own.clone().filter(|_| !matches!(parcel.evidence, Evidence::AsItCame(_))) else {
+        let Some(own) = self.own.clone().filter(|_| !matches!(parcel.evidence, Evidence::AsItCame)) else {
             return Ok((parcel, Vec::new()));
         };
         let signed = tokio::task::spawn_blocking(move || {
@@ -87,7 +87,7 @@ impl Hop {
 /// MAIL FROM of what was sealed asks for no extension that only the original needed.
 fn sender(parcel: &Parcel, to: &RcptTo) -> MailFrom {
     let mut from = parcel.envelope.from.clone();
-    if !matches!(parcel.evidence, Evidence::AsItCame(_)) {
+    if !matches!(parcel.evidence, Evidence::AsItCame) {
         from.smtputf8 = from.smtputf8 && !(from.address.is_ascii() && to.address.is_ascii());
         from.body = Body::SevenBit;
     }

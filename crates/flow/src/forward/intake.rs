@@ -160,7 +160,7 @@ impl Intake {
         let arrival = Arrival { mail, envelope, recipients, path, received: UnixSeconds::now(), found };
         match self.seal(arrival).await {
             // Its header fields are in clear, so it is not for the spool: handed on now, or still its sender's.
-            Ok(parcel) if matches!(parcel.evidence, Evidence::AsItCame(_)) => {
+            Ok(parcel) if matches!(parcel.evidence, Evidence::AsItCame) => {
                 drop(under_way);
                 self.hand_on(parcel).await
             }

@@ -6,7 +6,7 @@
 use std::io::{self, Read, Seek, SeekFrom};
 
 use seal::{Expectation, Sealing};
-use sealed::identity::{AccountId, Hash, MessageId, sha256_of};
+use sealed::identity::{AccountId, MessageId};
 use sealed::signature::SealerPublic;
 use store::UnixSeconds;
 use tempfile::SpooledTempFile;
@@ -35,8 +35,9 @@ pub(crate) enum Evidence {
     Sealing(Box<Sealing>),
     /// Hashes of what was opened before it was kept, and who signed it.
     Hashes(Box<Expectation>, AccountId, SealerPublic),
-    /// It was encrypted already: its own hash.
-    AsItCame(Hash),
+    /// Nothing: its author encrypted it. That the target took it and shows it is enough: in another form, perhaps, with line ends of its own, or as the one
+    /// that it has with that Message-ID; its author must not be told that it was refused.
+    AsItCame,
 }
 
 /// Whether it may be at its target already, so that it must be looked for first.
@@ -46,25 +47,25 @@ pub(crate) enum Look {
     NotNeeded,
 }
 
-/// A stored copy is this one.
-pub(crate) enum Identical {
-    /// It proves to be.
+/// A stored copy that was read back.
+pub(crate) enum Shown {
+    /// It proves to be the one.
     Proved(#[expect(dead_code, reason = "held, not looked at")] Proved),
-    /// Octet by octet.
-    Same,
+    /// There is nothing to prove.
+    AsItIs,
 }
 
 impl Evidence {
     /// Is this copy, read back, the one? `spool` takes ciphertext.
-    pub(crate) fn proves(&self, copy: impl Read, spool: &mut SpooledTempFile) -> Option<Identical> {
+    pub(crate) fn proves(&self, copy: impl Read, spool: &mut SpooledTempFile) -> Option<Shown> {
         match self {
-            Evidence::Sealing(sealing) => Proved::with_key(sealing, copy, spool).ok().map(Identical::Proved),
+            Evidence::Sealing(sealing) => Proved::with_key(sealing, copy, spool).ok().map(Shown::Proved),
             Evidence::Hashes(expectation, account, sealer) => {
                 let original = expectation.original;
                 let proved = Proved::after_restart(expectation, &original, copy, *account, sealer);
-                proved.ok().map(Identical::Proved)
+                proved.ok().map(Shown::Proved)
             }
-            Evidence::AsItCame(hash) => (sha256_of(copy).ok()? == *hash).then_some(Identical::Same),
+            Evidence::AsItCame => Some(Shown::AsItIs),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use mail::HeaderSection;
 use seal::{Compression, Enrolment, Expectation, NewId, OuterFrom, OuterId, Padding};
-use sealed::identity::{MessageId, sha256_of};
+use sealed::identity::MessageId;
 use sealed::index;
 use sealed::outer::read_header_section;
 use sealed::signature::{SealerKey, SealerPublic, Trust};
@@ -106,10 +106,7 @@ impl Sealer {
         let Copy { octets, length, kind, shape, sealing } = copy;
         let (id, evidence) = match (kind, sealing) {
             (Kind::Sealed, Some(sealing)) => (sealing.expectation().id, Evidence::Sealing(sealing)),
-            _ => {
-                let hash = mail.read().and_then(|mut octets| sha256_of(&mut *octets)).map_err(|_| Trouble::Engine)?;
-                (MessageId::random(), Evidence::AsItCame(hash))
-            }
+            _ => (MessageId::random(), Evidence::AsItCame),
         };
         let (mut envelope, received) = (envelope.clone(), *received);
         if let Some(own) = self.own.as_ref().filter(|_| !envelope.from.address.is_empty()) {

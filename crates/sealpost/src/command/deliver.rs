@@ -120,13 +120,14 @@ impl Delivering {
 
     /// Totals go to the state database, and keys that end soon are spoken of.
     fn keep_books(&self, home: &Home, over: &AtomicBool) {
-        let mut before = Totals::default();
+        let mut before = Vec::new();
         let (mut booked, mut looked) = (Instant::now(), None::<Instant>);
         loop {
             let ends = over.load(Ordering::Relaxed);
             if ends || booked.elapsed() >= BOOK {
                 booked = Instant::now();
-                let now = self.controls.counts.totals();
+                let Totals { outcomes, troubles, .. } = self.controls.counts.totals();
+                let now = [outcomes, troubles].concat();
                 match book(&home.state(), &self.name, &before, &now) {
                     Ok(()) => before = now,
                     Err(failure) => tell(format_args!("{}: totals are not kept: {}", self.name, failure.error)),
@@ -183,15 +184,11 @@ fn hop_word(hop: Hop) -> &'static str {
     }
 }
 
-/// Adds what was counted since the last time.
-fn book(state: &Path, name: &str, before: &Totals, now: &Totals) -> Result<(), Failure> {
-    let earlier = |list: &[(Code, u64)], code: Code| list.iter().find(|(one, _)| *one == code).map_or(0, |(_, n)| *n);
-    let grown = |now: &[(Code, u64)], before: &[(Code, u64)]| -> Vec<(Code, u64)> {
-        let each = now.iter().map(|(code, count)| (*code, count.saturating_sub(earlier(before, *code))));
-        each.filter(|(_, count)| *count > 0).collect()
-    };
-    let mut counts = grown(&now.outcomes, &before.outcomes);
-    counts.extend(grown(&now.troubles, &before.troubles));
+/// Adds what was counted since the last time. No code stands twice.
+pub fn book(state: &Path, name: &str, before: &[(Code, u64)], now: &[(Code, u64)]) -> Result<(), Failure> {
+    let earlier = |code: Code| before.iter().find(|(one, _)| *one == code).map_or(0, |(_, count)| *count);
+    let grown = now.iter().map(|(code, count)| (*code, count.saturating_sub(earlier(*code))));
+    let counts: Vec<(Code, u64)> = grown.filter(|(_, count)| *count > 0).collect();
     if counts.is_empty() {
         return Ok(());
     }

@@ -14,11 +14,11 @@ use std::{
 
 use flow::forward::{Controls, Event, ForwardError, Settings, SpoolError, Told, serve};
 use serde::Serialize;
-use store::{Database, Fate, Ledger, UnixSeconds, ledger::Code};
+use store::{Database, Fate, Ledger, ledger::Code};
 
 use crate::{
     clock,
-    command::queue::wait_for,
+    command::{deliver::book, queue::wait_for},
     config::{Config, forward::Forward},
     deliveries::Sockets,
     failure::{DoingWhat, Exit, Failure, with_causes},
@@ -93,7 +93,7 @@ impl Forwarding {
             if ends || booked.elapsed() >= BOOK {
                 booked = Instant::now();
                 let now = self.controls.counts.totals().events;
-                match self.book(home, &before, &now) {
+                match book(&home.state(), &self.name, &before, &now) {
                     Ok(()) => before = now,
                     Err(failure) => tell(format_args!("{}: totals are not kept: {}", self.name, failure.error)),
                 }
@@ -103,20 +103,6 @@ impl Forwarding {
             }
             thread::sleep(STEP);
         }
-    }
-
-    /// Adds what was counted since the last time.
-    fn book(&self, home: &Home, before: &[(Code, u64)], now: &[(Code, u64)]) -> Result<(), Failure> {
-        let earlier = |code: Code| before.iter().find(|(one, _)| *one == code).map_or(0, |(_, count)| *count);
-        let grown: Vec<(Code, u64)> =
-            now.iter().map(|(code, count)| (*code, count - earlier(*code))).filter(|(_, count)| *count > 0).collect();
-        if grown.is_empty() {
-            return Ok(());
-        }
-        let database = Database::open(&home.state()).doing(Exit::Unavailable, "the state database cannot be opened")?;
-        Ledger::on(&database)
-            .count(&self.name, &grown, UnixSeconds::now())
-            .doing(Exit::Unavailable, "the state database cannot be written")
     }
 }
 

@@ -13,10 +13,9 @@ use std::{
 };
 
 use testbed::{Dovecot, Language, Options, Postfix, submit};
-use wire::imap::{Access, Credentials, Endpoint, Fetched, MailboxName, Security, Session, Timeouts, Trust, UidSet};
 
 use crate::{
-    gateway::{ALICE, PATIENCE, add_gateway, configure, end, files, free, mail, run, stage},
+    gateway::{ALICE, PATIENCE, add_gateway, configure, end, files, free, inbox, mail, run, stage},
     program::{CANARY, Stage},
 };
 
@@ -271,22 +270,4 @@ fn fill(file: &Path) {
     let mut filler = fs::File::create(file).unwrap();
     while filler.write_all(&[1; 1 << 16]).is_ok() {}
     while filler.write_all(&[1; 512]).is_ok() {}
-}
-
-/// Everything in alice's INBOX.
-fn inbox(server: SocketAddr) -> Vec<Vec<u8>> {
-    let endpoint = Endpoint { host: server.ip().to_string(), port: server.port(), security: Security::Plain };
-    let credentials = Credentials::Password { user: "alice".to_owned(), password: "alice-pw".to_owned().into() };
-    let patience = Timeouts { connect: PATIENCE, response: PATIENCE * 5 };
-    let mut session =
-        Session::connect(&endpoint, &Trust::default(), &credentials, &patience, std::sync::Arc::default()).unwrap();
-    let mut messages = Vec::new();
-    if session.select(&MailboxName::from_utf8("INBOX"), Access::Read).unwrap().exists > 0 {
-        let mut all = UidSet::new();
-        all.insert_range(1, u32::MAX);
-        let each = |fetched: Fetched<Vec<u8>>| messages.extend(fetched.body.map(Result::unwrap));
-        session.uid_fetch(&all, "UID BODY.PEEK[]", |_| Ok(Vec::new()), each).unwrap();
-    }
-    session.logout();
-    messages
 }

@@ -3,24 +3,22 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    process::{Child, Stdio},
+    net::SocketAddr,
+    path::PathBuf,
+    process::Child,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
 use testbed::{Dovecot, Format, Language, submit};
-use wire::imap::{Access, Credentials, Endpoint, Fetched, MailboxName, Security, Session, Timeouts, Trust, UidSet};
 
-use crate::program::{CANARY, Stage};
+use crate::{
+    gateway::{PATIENCE, end, files, free, get, inbox, run, until},
+    program::{CANARY, Stage},
+};
 
 const ME: &str = "me@my.example";
-/// As far as a test looks into the future.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An owner's home `home`, and a forwarder's homes, which seal to the owner and hold no secret of his.
 fn stage(homes: &[&str]) -> Stage {
@@ -44,10 +42,6 @@ fn stage(homes: &[&str]) -> Stage {
     stage
 }
 
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 /// `queue` takes more words of the queue.
 fn configure(stage: &Stage, home: &str, listen: SocketAddr, store: SocketAddr, queue: &str, more: &str) {
     stage.write(&format!("{home}/secret"), "alice-pw\n");
@@ -64,33 +58,9 @@ fn configure(stage: &Stage, home: &str, listen: SocketAddr, store: SocketAddr, q
     );
 }
 
-/// A forwarder; it has begun to listen.
-fn run(stage: &Stage, home: &str, listen: SocketAddr) -> Child {
-    let child = stage.command(&format!("--home {home} run")).stdin(Stdio::null()).spawn().unwrap();
-    until("the forwarder listens", || TcpStream::connect(listen).is_ok());
-    child
-}
-
-/// Ends it in order; what it said.
-fn end(child: Child) -> String {
-    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    let ended = child.wait_with_output().unwrap();
-    let said = String::from_utf8(ended.stderr).unwrap();
-    assert!(ended.status.success(), "{said}");
-    said
-}
-
 fn kill(mut child: Child) {
     child.kill().unwrap();
     child.wait().unwrap();
-}
-
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < PATIENCE, "{what}: not in a minute");
-        thread::sleep(Duration::from_millis(20));
-    }
 }
 
 fn mail(number: usize) -> Vec<u8> {
@@ -102,38 +72,11 @@ fn mail(number: usize) -> Vec<u8> {
     .into_bytes()
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() { files.extend(self::files(&path)) } else { files.push(path) }
-    }
-    files
-}
-
 fn assert_nothing_readable(places: &[PathBuf]) {
     for file in places.iter().flat_map(|place| files(place)) {
         let octets = fs::read(&file).unwrap_or_default();
         assert!(!octets.windows(CANARY.len()).any(|part| part == CANARY), "readable in {}", file.display());
     }
-}
-
-/// Everything in alice's INBOX.
-fn inbox(server: SocketAddr) -> Vec<Vec<u8>> {
-    let endpoint = Endpoint { host: server.ip().to_string(), port: server.port(), security: Security::Plain };
-    let credentials = Credentials::Password { user: "alice".to_owned(), password: "alice-pw".to_owned().into() };
-    let patience = Timeouts { connect: PATIENCE, response: PATIENCE * 5 };
-    let mut session =
-        Session::connect(&endpoint, &Trust::default(), &credentials, &patience, std::sync::Arc::default()).unwrap();
-    let mut messages = Vec::new();
-    if session.select(&MailboxName::from_utf8("INBOX"), Access::Read).unwrap().exists > 0 {
-        let mut all = UidSet::new();
-        all.insert_range(1, u32::MAX);
-        let each = |fetched: Fetched<Vec<u8>>| messages.extend(fetched.body.map(Result::unwrap));
-        session.uid_fetch(&all, "UID BODY.PEEK[]", |_| Ok(Vec::new()), each).unwrap();
-    }
-    session.logout();
-    messages
 }
 
 /// Each of so many messages is there, once.
@@ -252,14 +195,6 @@ fn a_queue_is_shown_tried_and_dropped() {
     assert!(text.contains("copies handed on") && text.contains("wait in the queue"), "{text}");
     stage.bad("--home gate sweep forward", b"", 78, "passes by");
     assert_nothing_readable(&[stage.path("gate"), stage.path("tmp")]);
-}
-
-fn get(address: SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A gateway, what is typed and sent to it, and what lies around it.
+//! A gateway or forwarder, what is typed and sent to it, and what lies around it.
 
 use std::{
     fs,
@@ -6,11 +6,13 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Stdio},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use wire::imap::{Access, Credentials, Endpoint, Fetched, MailboxName, Security, Session, Timeouts, Trust, UidSet};
 
 use crate::program::{CANARY, Stage};
 
@@ -46,10 +48,10 @@ pub fn configure(stage: &Stage, home: &str, listen: SocketAddr, seal: &str, sink
     );
 }
 
-/// The gateway; it has begun to listen.
+/// The program as a service; it has begun to listen.
 pub fn run(stage: &Stage, home: &str, listen: SocketAddr) -> Child {
     let child = stage.command(&format!("--home {home} run")).stdin(Stdio::null()).spawn().unwrap();
-    until("the gateway listens", || TcpStream::connect(listen).is_ok());
+    until("it listens", || TcpStream::connect(listen).is_ok());
     child
 }
 
@@ -66,7 +68,7 @@ pub fn end(child: Child) -> String {
     said
 }
 
-pub fn until(what: &str, holds: impl Fn() -> bool) {
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
         assert!(begun.elapsed() < PATIENCE, "{what}: not in a minute");
@@ -99,4 +101,21 @@ pub fn get(address: SocketAddr, path: &str) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
+}
+
+/// Everything in alice's INBOX.
+pub fn inbox(server: SocketAddr) -> Vec<Vec<u8>> {
+    let endpoint = Endpoint { host: server.ip().to_string(), port: server.port(), security: Security::Plain };
+    let credentials = Credentials::Password { user: "alice".to_owned(), password: "alice-pw".to_owned().into() };
+    let patience = Timeouts { connect: PATIENCE, response: PATIENCE * 5 };
+    let mut session = Session::connect(&endpoint, &Trust::default(), &credentials, &patience, Arc::default()).unwrap();
+    let mut messages = Vec::new();
+    if session.select(&MailboxName::from_utf8("INBOX"), Access::Read).unwrap().exists > 0 {
+        let mut all = UidSet::new();
+        all.insert_range(1, u32::MAX);
+        let each = |fetched: Fetched<Vec<u8>>| messages.extend(fetched.body.map(Result::unwrap));
+        session.uid_fetch(&all, "UID BODY.PEEK[]", |_| Ok(Vec::new()), each).unwrap();
+    }
+    session.logout();
+    messages
 }
