@@ -1,6 +1,6 @@
 //! Mail written out, in clear, where its owner asked for it: mbox files, Maildirs, or a file for each message.
 //!
-//! In: mailboxes of a Maildir, a directory. Out: the originals, octet for octet (in mbox with `>` before lines that begin with `From `, which is what
+//! In: mailboxes, a directory. Out: the originals, octet for octet (in mbox with `>` before lines that begin with `From `, which is what
 //! that format is: "mboxrd"). Files have mode 0600; none is overwritten.
 
 use std::fs::{self, File, OpenOptions};
@@ -38,7 +38,7 @@ const WRITE_BUFFER: usize = 64 << 10;
 
 /// Writes the mail of these mailboxes below a directory, which is made if need be.
 pub fn export(
-    shelf: &Shelf<'_>,
+    shelf: &mut Shelf<'_>,
     mailboxes: &[String],
     form: Form,
     to: &Path,
@@ -54,7 +54,7 @@ pub fn export(
     for (name, uids) in work {
         let mut place = Place::open(form, to, name)?;
         for uid in uids {
-            let put = shelf.find(name, uid).and_then(|mut found| place.put(shelf, uid, &mut found));
+            let put = shelf.find(name, uid).and_then(|found| place.put(shelf, uid, &found));
             match put {
                 Ok(()) => {
                     exported.written = exported.written.saturating_add(1);
@@ -96,20 +96,21 @@ impl Place {
                 for place in ["tmp", "new", "cur"] {
                     make(&to.join(place))?;
                 }
-                let maildir = Maildir::open(to)?;
-                let mailbox = match maildir.mailbox(name)? {
+                let no_maildir = || ShelfError::Write(io::ErrorKind::InvalidInput.into());
+                let maildir = Maildir::open(to).map_err(|_| no_maildir())?;
+                let mailbox = match maildir.mailbox(name).map_err(|_| no_maildir())? {
                     Some(mailbox) => mailbox,
-                    None => maildir.create(name).map_err(|_| ShelfError::Write(io::ErrorKind::InvalidInput.into()))?,
+                    None => maildir.create(name).map_err(|_| no_maildir())?,
                 };
                 Place::Maildir(mailbox)
             }
         })
     }
 
-    fn put(&mut self, shelf: &Shelf<'_>, uid: u32, found: &mut Found) -> Result<(), ShelfError> {
+    fn put(&mut self, shelf: &mut Shelf<'_>, uid: u32, found: &Found) -> Result<(), ShelfError> {
         match self {
             Place::Mbox(file) => {
-                let arrived = found.arrived().unwrap_or(UnixSeconds(0));
+                let arrived = found.arrived();
                 // Nothing of a message that fails may be in the file: it is verified before its first octet comes.
                 let mut message = Mboxrd { file, arrived, state: State::Nothing };
                 shelf.write(found, &mut message)?;
@@ -122,9 +123,8 @@ impl Place {
                 file.persist_noclobber(path).map(drop).map_err(|error| ShelfError::Write(error.error))
             }
             Place::Maildir(mailbox) => {
-                let arrived = found.arrived().unwrap_or(UnixSeconds(0));
                 let mut failed = None;
-                let put = mailbox.deposit(&found.flags(), arrived, |mut to| {
+                let put = mailbox.deposit(found.flags(), found.arrived(), |mut to| {
                     shelf.write(found, &mut to).map_err(|error| match error {
                         ShelfError::Write(error) => error,
                         other => {

@@ -1,4 +1,4 @@
-//! Sealed mailboxes, read: [`list`] them, [`verify`] them, [`undo`] the sealing, [`restore`] from a backup.
+//! Sealed mailboxes, read: [`verify`] them, [`undo`] the sealing, [`restore`] from a backup.
 //!
 //! In: a Maildir or an account, unlocked keys, pinned sealers. Out: what is in it; or the originals, back in their places.
 //! Never: plaintext on disk anywhere but where the original lay, or where the owner asked for it. The modules stand in the
@@ -24,7 +24,6 @@ mod maildir;
 mod imap;
 mod directory;
 
-pub mod list;
 pub mod restore;
 pub mod undo;
 pub mod verify;
@@ -34,9 +33,8 @@ pub mod shelf;
 pub mod export;
 
 pub use account::AccountError;
-pub use bridge::{Anew, Hit, Index, IndexError, Indexed, Query, QueryError, index, search};
+pub use bridge::{Anew, Hit, IndexError, Indexed, Query, QueryError, ReachError, VaultError, index, search};
 pub use export::{Exported, Form, export};
-pub use list::{ListError, Listed, Summary, list};
 pub use place::{LeftOut, Place};
 pub use progress::Progress;
 pub use restore::restore;

@@ -1,24 +1,30 @@
-//! The mail of a Maildir for the terminal: listed, read as text, written out.
+//! Mail for the terminal, wherever it lies: listed, read as text, written out.
 //!
-//! In: a Maildir, keys, pinned sealers. Out: lines of a list, from header sections alone; the text of a message; its original, octet for octet. Messages are named
-//! by mailbox and UID, as the bridge numbers them. Never an octet of a message before all of it was verified; no control character of a sender reaches a terminal.
+//! In: a Maildir or an account, keys, pinned sealers. Out: lines of a list, from header sections alone; the text of a message; its original, octet for octet. Messages
+//! are named by mailbox and UID, as the bridge numbers them. Never an octet of a message before all of it was verified; no control character of a sender reaches a
+//! terminal.
 
 use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use mail::{BodyPart, HeaderSection, PartKind, decode_words, part_text, text_of_html};
-use store::database::OpenDatabaseError;
-use store::maildir::{ListError, OpenMaildirError};
-use store::{Database, Fate, Flags, Mailbox, Maildir, Message, UnixSeconds};
+use store::{Fate, Flags, UnixSeconds};
+use wire::MailboxName;
 
-use crate::bridge::{Look, LookError, Original, Trouble, View, attachment_name, census, look_at_file, whole_file};
+use crate::bridge::{
+    Access, Depot, Look, Means, Original, ReachError, Selected, Trouble, View, attachment_name, letters_of, reach,
+    whole,
+};
 use crate::opening::open_whole;
-use crate::settings::{Settings, Source};
+use crate::settings::Settings;
 
-/// A Maildir, open for reading.
+/// Mail, open for reading. Nothing of it is changed.
 pub struct Shelf<'s> {
     settings: &'s Settings,
-    maildir: Maildir,
-    database: Database,
+    depot: Box<dyn Depot + 's>,
+    names: Vec<MailboxName>,
+    opened: Option<(String, Selected)>,
 }
 
 /// A message as a list shows it. The fields are those of the original: the sealer vouches for having seen them, not for the sender.
@@ -42,27 +48,19 @@ pub struct Line {
 
 /// A message that was found.
 pub struct Found {
-    mailbox: Mailbox,
-    message: Message,
+    uid: u32,
     look: Look,
+    flags: Flags,
+    arrived: UnixSeconds,
 }
 
 /// Why a message is not shown.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShelfError {
-    /// The mail lies in an account.
-    #[error("only a Maildir is read so")]
-    NoMaildir,
-    /// No Maildir there.
+    /// It is not reached.
     #[error(transparent)]
-    Maildir(#[from] OpenMaildirError),
-    /// Its mailboxes cannot be listed.
-    #[error(transparent)]
-    List(#[from] ListError),
-    /// The state database.
-    #[error(transparent)]
-    Database(#[from] OpenDatabaseError),
+    Reach(#[from] ReachError),
     /// No mailbox of that name.
     #[error("there is no such mailbox")]
     NoMailbox,
@@ -85,15 +83,9 @@ impl ShelfError {
     pub fn fate(&self) -> Fate {
         match self {
             ShelfError::Write(_) | ShelfError::Unreadable => Fate::Retry,
-            ShelfError::List(_) | ShelfError::Database(_) => Fate::Stop,
+            ShelfError::Reach(error) => error.fate(),
             _ => Fate::Refuse,
         }
-    }
-}
-
-impl From<LookError> for ShelfError {
-    fn from(_: LookError) -> Self {
-        ShelfError::Unreadable
     }
 }
 
@@ -113,23 +105,24 @@ const MAX_TEXT: u64 = 16 << 20;
 const SHOWN: [&str; 6] = ["From", "To", "Cc", "Date", "Subject", "Message-ID"];
 
 impl<'s> Shelf<'s> {
-    /// Opens the Maildir of the settings.
-    pub fn open(settings: &'s Settings) -> Result<Self, ShelfError> {
-        let Source::Maildir(root) = &settings.source else { return Err(ShelfError::NoMaildir) };
-        Ok(Self { settings, maildir: Maildir::open(root)?, database: Database::open(&settings.state)? })
+    /// Opens the mail of the settings.
+    pub fn open(settings: &'s Settings, stop: &Arc<AtomicBool>) -> Result<Self, ShelfError> {
+        let mut depot = reach(Means { mail: settings, seal: None }, stop)?;
+        let names = depot.mailboxes().map_err(|_| ShelfError::Unreadable)?;
+        Ok(Self { settings, depot, names, opened: None })
     }
 
     /// The names of its mailboxes.
-    pub fn mailboxes(&self) -> Result<Vec<String>, ShelfError> {
-        Ok(self.maildir.list()?.mailboxes.iter().map(|mailbox| mailbox.name().to_owned()).collect())
+    pub fn mailboxes(&self) -> Vec<String> {
+        self.names.iter().map(MailboxName::utf8).collect()
     }
 
     /// Shows each message of a mailbox, by UID.
-    pub fn list(&self, name: &str, mut each: impl FnMut(Line)) -> Result<(), ShelfError> {
-        let mailbox = self.mailbox(name)?;
-        for (entry, mut message) in census(&self.database, self.maildir.root(), &mailbox)?.entries() {
-            let Some(stat) = mailbox.refresh(&mut message).map_err(|_| ShelfError::Unreadable)? else { continue };
-            let look = match look_at_file(self.settings, &mailbox, &mut message) {
+    pub fn list(&mut self, name: &str, mut each: impl FnMut(Line)) -> Result<(), ShelfError> {
+        let uids = self.uids(name)?;
+        self.depot.prepare(&uids);
+        for uid in uids {
+            let look = match self.depot.look(uid) {
                 Err(Trouble::Gone) => continue,
                 other => other?,
             };
@@ -144,9 +137,9 @@ impl<'s> Shelf<'s> {
             };
             each(Line {
                 mailbox: name.to_owned(),
-                uid: entry.uid,
+                uid,
                 state,
-                arrived: stat.modified().0,
+                arrived: self.depot.arrived(uid)?.moment,
                 date: text("Date"),
                 from: text("From"),
                 subject: text("Subject"),
@@ -156,23 +149,22 @@ impl<'s> Shelf<'s> {
     }
 
     /// The UIDs of a mailbox.
-    pub fn uids(&self, name: &str) -> Result<Vec<u32>, ShelfError> {
-        let census = census(&self.database, self.maildir.root(), &self.mailbox(name)?)?;
-        Ok(census.entries().map(|(entry, _)| entry.uid).collect())
+    pub fn uids(&mut self, name: &str) -> Result<Vec<u32>, ShelfError> {
+        Ok(self.selected(name)?.items.iter().map(|item| item.uid).collect())
     }
 
     /// Finds a message.
-    pub fn find(&self, name: &str, uid: u32) -> Result<Found, ShelfError> {
-        let mailbox = self.mailbox(name)?;
-        let mut entries = census(&self.database, self.maildir.root(), &mailbox)?.entries();
-        let (_, mut message) = entries.find(|(entry, _)| entry.uid == uid).ok_or(ShelfError::NoMessage)?;
-        let look = look_at_file(self.settings, &mailbox, &mut message)?;
-        Ok(Found { mailbox, message, look })
+    pub fn find(&mut self, name: &str, uid: u32) -> Result<Found, ShelfError> {
+        let items = &self.selected(name)?.items;
+        let at = items.binary_search_by_key(&uid, |item| item.uid).map_err(|_| ShelfError::NoMessage)?;
+        let flags = items.get(at).map(|item| letters_of(&item.flags)).unwrap_or_default();
+        let look = self.depot.look(uid)?;
+        Ok(Found { uid, look, flags, arrived: UnixSeconds(self.depot.arrived(uid)?.moment) })
     }
 
     /// The message as text for people: a few header fields, text parts, the names of what else is in it.
-    pub fn text(&self, found: &mut Found) -> Result<String, ShelfError> {
-        let mut original = whole_file(self.settings, &found.mailbox, &mut found.message, &found.look)?;
+    pub fn text(&mut self, found: &Found) -> Result<String, ShelfError> {
+        let mut original = whole(self.settings, self.depot.body(found.uid)?, &found.look)?;
         let header = original.header().map_err(|_| ShelfError::Unreadable)?;
         let section = HeaderSection::parse(&header);
         let mut text = String::new();
@@ -187,13 +179,12 @@ impl<'s> Shelf<'s> {
     }
 
     /// Writes the message octet by octet: of a sealed one its original. Nothing is written before all was verified.
-    pub fn write(&self, found: &mut Found, to: &mut impl Write) -> Result<(), ShelfError> {
-        let file = found.mailbox.open(&mut found.message).map_err(|_| ShelfError::Unreadable)?;
-        let mut file = file.ok_or(ShelfError::NoMessage)?;
+    pub fn write(&mut self, found: &Found, to: &mut impl Write) -> Result<(), ShelfError> {
+        let mut body = self.depot.body(found.uid)?;
         match &found.look {
-            Look::File(..) => io::copy(&mut file, to).map(drop).map_err(ShelfError::Write),
+            Look::File(..) => io::copy(&mut body.octets, to).map(drop).map_err(ShelfError::Write),
             Look::Sealed(_) => {
-                let opened = open_whole(self.settings, file).map_err(|error| match error {
+                let opened = open_whole(self.settings, body.octets).map_err(|error| match error {
                     open::OpenError::Io(_) => ShelfError::Unreadable,
                     _ => ShelfError::Broken,
                 })?;
@@ -205,20 +196,28 @@ impl<'s> Shelf<'s> {
         }
     }
 
-    fn mailbox(&self, name: &str) -> Result<Mailbox, ShelfError> {
-        self.maildir.mailbox(name)?.ok_or(ShelfError::NoMailbox)
+    fn selected(&mut self, name: &str) -> Result<&Selected, ShelfError> {
+        let is_open = self.opened.as_ref().is_some_and(|(open, _)| open == name);
+        if !is_open {
+            let inbox = name.eq_ignore_ascii_case("INBOX");
+            let is_meant = |other: &&MailboxName| other.utf8() == name || (inbox && other.wire() == "INBOX");
+            let mailbox = self.names.iter().find(is_meant).ok_or(ShelfError::NoMailbox)?;
+            let selected = self.depot.open(mailbox, Access::Read).map_err(|_| ShelfError::Unreadable)?;
+            self.opened = Some((name.to_owned(), selected));
+        }
+        self.opened.as_ref().map(|(_, selected)| selected).ok_or(ShelfError::Unreadable)
     }
 }
 
 impl Found {
-    /// Its flags.
-    pub fn flags(&self) -> Flags {
-        self.message.flags()
+    /// Its flags, as letters of a Maildir.
+    pub fn flags(&self) -> &Flags {
+        &self.flags
     }
 
     /// When it arrived.
-    pub fn arrived(&mut self) -> Option<UnixSeconds> {
-        Some(self.mailbox.refresh(&mut self.message).ok()??.modified())
+    pub fn arrived(&self) -> UnixSeconds {
+        self.arrived
     }
 }
 

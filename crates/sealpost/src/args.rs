@@ -69,7 +69,7 @@ pub enum Command {
     /// Search: words, "phrases", from: to: subject: before: after: has:attachment
     #[cfg(feature = "open")]
     Search(SearchArguments),
-    /// Let mail programs on this machine read sealed mail as if it were plain: an IMAP server over a Maildir
+    /// Let mail programs on this machine read sealed mail as if it were plain: an IMAP server over a Maildir or an account
     #[cfg(feature = "open")]
     Bridge(Bridge),
     /// List, export, import and trust keys
@@ -314,17 +314,20 @@ pub struct ListArguments {
     #[arg(default_value = "INBOX")]
     pub mailbox: String,
     #[command(flatten)]
-    pub place: MaildirPlace,
+    pub place: MailPlace,
     #[command(flatten)]
     pub json: Json,
 }
 
 #[cfg(feature = "open")]
 #[derive(Args, Debug)]
-pub struct MaildirPlace {
+pub struct MailPlace {
     /// The Maildir [default: as in config.toml]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", conflicts_with = "account")]
     pub maildir: Option<PathBuf>,
+    /// The account, as config.toml names it [default: as in config.toml]
+    #[arg(long, value_name = "NAME")]
+    pub account: Option<String>,
     #[command(flatten)]
     pub passphrase: Passphrase,
 }
@@ -338,7 +341,7 @@ pub struct OneMessage {
     #[arg(long, value_name = "NAME", default_value = "INBOX")]
     pub mailbox: String,
     #[command(flatten)]
-    pub place: MaildirPlace,
+    pub place: MailPlace,
 }
 
 #[cfg(feature = "open")]
@@ -354,7 +357,7 @@ pub struct ExportMail {
     #[arg(long = "mailbox", value_name = "NAME")]
     pub mailboxes: Vec<String>,
     #[command(flatten)]
-    pub place: MaildirPlace,
+    pub place: MailPlace,
 }
 
 #[cfg(feature = "open")]
@@ -376,7 +379,7 @@ pub struct IndexArguments {
     #[arg(long)]
     pub rebuild: bool,
     #[command(flatten)]
-    pub place: MaildirPlace,
+    pub place: MailPlace,
     #[command(flatten)]
     pub json: Json,
 }
@@ -387,8 +390,11 @@ pub struct SearchArguments {
     /// What to search for: all of it must be there
     #[arg(required = true, num_args = 1..)]
     pub query: Vec<String>,
+    /// Answer from the index as it is, and look at no mailbox
+    #[arg(long)]
+    pub as_it_is: bool,
     #[command(flatten)]
-    pub place: MaildirPlace,
+    pub place: MailPlace,
     #[command(flatten)]
     pub json: Json,
 }
@@ -396,17 +402,14 @@ pub struct SearchArguments {
 #[cfg(feature = "open")]
 #[derive(Args, Debug)]
 pub struct Bridge {
-    /// The Maildir [default: as in config.toml]
-    #[arg(long, value_name = "PATH")]
-    pub maildir: Option<PathBuf>,
+    #[command(flatten)]
+    pub place: MailPlace,
     /// Where to listen, on this machine [default: as in config.toml, else 127.0.0.1:1143]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<std::net::SocketAddr>,
     /// Make a new password; the old one no longer works
     #[arg(long)]
     pub new_password: bool,
-    #[command(flatten)]
-    pub passphrase: Passphrase,
 }
 
 #[derive(Args, Debug)]

@@ -54,6 +54,19 @@ pub struct Bridge {
     pub to: Option<String>,
     /// The name to log in with.
     pub user: Option<String>,
+    /// What the search index holds.
+    pub index: Option<Indexing>,
+}
+
+/// `[bridge] index = "all"` or `"opened"`
+#[derive(Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(not(feature = "open"), expect(dead_code, reason = "a machine that only seals has no bridge"))]
+pub enum Indexing {
+    /// Every message: those that were never opened are fetched in the background.
+    All,
+    /// What was opened.
+    Opened,
 }
 
 /// `[metrics] listen = "127.0.0.1:9464"`
@@ -391,8 +404,11 @@ fn sink<'de, D: Deserializer<'de>>(from: D) -> Result<Option<WrittenSink>, D::Er
 }
 
 /// Keys and words that a config may hold, for suggestions.
-const KNOWN: [&str; 71] = [
+const KNOWN: [&str; 74] = [
     "bridge",
+    "index",
+    "all",
+    "opened",
     "flow",
     "source",
     "seal",

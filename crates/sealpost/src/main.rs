@@ -24,6 +24,8 @@ mod deliveries;
 mod forwards;
 mod metrics;
 mod explain;
+#[cfg(feature = "open")]
+mod mailboxes;
 mod notify;
 mod command;
 

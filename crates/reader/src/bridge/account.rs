@@ -10,3 +10,4 @@ mod append;
 mod depot;
 
 pub(crate) use depot::AccountDepot;
+pub(crate) use heads::uid_of;

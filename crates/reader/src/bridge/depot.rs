@@ -14,7 +14,6 @@ use wire::imap::server::{AppendOrder, Flag, StatusItem, StoreKind};
 use super::link::Answer;
 use super::selected::{Access, Changes, Selected};
 use super::view::{Body, Look, Trouble, View};
-use super::words::Words;
 
 /// Mailboxes, one of them open.
 pub(crate) trait Depot {
@@ -29,6 +28,9 @@ pub(crate) trait Depot {
 
     /// Answers STATUS.
     fn status(&mut self, name: &MailboxName, items: &[StatusItem], out: &mut dyn Write) -> io::Result<Answer>;
+
+    /// The names of all mailboxes that can be opened.
+    fn mailboxes(&mut self) -> Result<Vec<MailboxName>, Answer>;
 
     /// What stands behind `NAMESPACE`.
     fn namespaces(&mut self) -> Result<String, Answer>;
@@ -60,6 +62,11 @@ pub(crate) trait Depot {
     /// The whole message as it lies.
     fn body(&mut self, uid: u32) -> Result<Body, Trouble>;
 
+    /// The same of a few messages, taken together where that is faster.
+    fn bodies(&mut self, uids: &[u32]) -> Vec<(u32, Result<Body, Trouble>)> {
+        uids.iter().map(|uid| (*uid, self.body(*uid))).collect()
+    }
+
     /// BODYSTRUCTURE as it is known without the body, of a message that is shown as it lies.
     fn structure(&mut self, uid: u32) -> Result<Option<String>, Trouble>;
 
@@ -69,11 +76,11 @@ pub(crate) trait Depot {
     /// INTERNALDATE.
     fn arrived(&mut self, uid: u32) -> Result<Arrived, Trouble>;
 
-    /// What SEARCH looks into, if there is an index.
-    fn indexed(&self, uid: u32) -> Option<Words>;
+    /// Under which names records of a message are kept: its mailbox's, its own.
+    fn filed(&self, uid: u32) -> Option<Filed>;
 
-    /// What was found out by opening a message, which SEARCH may want again.
-    fn learned(&mut self, uid: u32, words: &Words);
+    /// What stays the same as long as no message comes into a mailbox or goes; `None`: that cannot be told.
+    fn mark(&mut self, name: &MailboxName) -> Option<Vec<u8>>;
 
     /// Stores flags in the open mailbox; the places that failed.
     fn store(
@@ -122,6 +129,15 @@ impl Listing {
     }
 }
 
+/// Names of a message's records.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Filed {
+    /// The mailbox, as it is spelled on the wire.
+    pub(crate) mailbox: String,
+    /// The message, among those of the mailbox.
+    pub(crate) message: Vec<u8>,
+}
+
 /// What is done to mailboxes (RFC 3501 §6.3.3 to §6.3.7).
 pub(crate) enum Arrangement {
     Create(MailboxName),
@@ -152,6 +168,8 @@ pub(crate) struct Arrived {
     pub(crate) text: String,
     /// The day that it names, in days since 1970.
     pub(crate) day: i64,
+    /// The moment, Unix seconds.
+    pub(crate) moment: i64,
 }
 
 /// Whether the originals stay.

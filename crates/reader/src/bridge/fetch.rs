@@ -3,14 +3,16 @@
 //! In: items, a message of the selected mailbox. Out: one FETCH response, or none and the reason. ENVELOPE, size and structure of a sealed message come
 //! from its sealed header fields; everything else from its one opened original. Never part of a response of a message that does not open.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 
 use mail::{HeaderSection, body, body_structure, envelope};
 use sealed::index::Index as ListView;
 use wire::imap::server::{FetchItem, Flag, SequenceSet, StoreKind, Which};
 
-use super::depot::{Arrived, Depot};
+use super::depot::{Arrived, Depot, Filed};
 use super::flags;
+use super::index::{Holding, Index};
 use super::original::Original;
 use super::section::{self, Octets};
 use super::selected::{Access, Item, Selected};
@@ -22,6 +24,10 @@ pub(crate) struct Desk<'b> {
     pub(crate) settings: &'b Settings,
     pub(crate) depot: Box<dyn Depot + 'b>,
     pub(crate) selected: Option<Selected>,
+    /// The search index, if there is a key for it.
+    pub(crate) index: Option<Index>,
+    /// What the index says of the texts that are searched for just now.
+    pub(crate) holding: Option<Holding>,
     /// The originals that were opened last.
     open: Vec<(u32, Original)>,
 }
@@ -39,13 +45,14 @@ enum Value {
 
 impl<'b> Desk<'b> {
     pub(crate) fn new(settings: &'b Settings, depot: Box<dyn Depot + 'b>) -> Self {
-        Self { settings, depot, selected: None, open: Vec::new() }
+        Self { settings, depot, selected: None, index: Index::open(settings).ok(), holding: None, open: Vec::new() }
     }
 
     /// Takes a mailbox in the place of the one before; `None`: no other.
     pub(crate) fn take(&mut self, selected: Option<Selected>) {
         self.open.clear();
         self.selected = selected;
+        self.tidy_index();
     }
 
     /// The messages of the selected mailbox.
@@ -188,9 +195,33 @@ impl<'b> Desk<'b> {
                     self.open.remove(0);
                 }
                 self.open.push((uid, original));
+                self.learn(place)?;
             }
         }
         self.open.last_mut().map(|(_, original)| original).ok_or(Trouble::Io)
+    }
+
+    /// Puts the message that was opened last into the index.
+    fn learn(&mut self, place: usize) -> Result<(), Trouble> {
+        let (uid, arrived) = (self.item(place)?.uid, self.arrived(place)?.moment);
+        let Some((_, original)) = self.open.last_mut().filter(|(open, _)| *open == uid) else { return Ok(()) };
+        if let (Some(index), Some(filed)) = (&self.index, self.depot.filed(uid))
+            && !index.knows(&filed)
+        {
+            // What cannot be kept is found out again.
+            let _ = index.learn(&filed, original, arrived);
+        }
+        Ok(())
+    }
+
+    /// What is in the index of messages that are not there any more goes.
+    fn tidy_index(&self) {
+        let (Some(index), Some(first)) = (&self.index, self.items().first()) else { return };
+        let Some(Filed { mailbox, .. }) = self.depot.filed(first.uid) else { return };
+        let filed = self.items().iter().filter_map(|item| self.depot.filed(item.uid));
+        let present: HashSet<Vec<u8>> = filed.map(|filed| filed.message).collect();
+        // It is in nobody's way.
+        let _ = index.tidy(&mailbox, |message| present.contains(message));
     }
 
     /// RFC822.SIZE.

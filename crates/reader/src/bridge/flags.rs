@@ -74,6 +74,13 @@ pub(crate) fn letters(flags: &[Flag]) -> Flags {
     Flags::from_letters(&flags.iter().filter_map(letter).collect::<Vec<u8>>())
 }
 
+/// The letters of flags as they are written.
+pub(crate) fn letters_of(words: &[String]) -> Flags {
+    let known = LETTERS.iter().map(|(letter, flag)| (*letter, flag.text())).chain([FORWARDED]);
+    let has = |text: &str| words.iter().any(|word| word.eq_ignore_ascii_case(text));
+    Flags::from_letters(&known.filter(|(_, text)| has(text)).map(|(letter, _)| letter).collect::<Vec<u8>>())
+}
+
 /// The keywords among flags that are kept.
 pub(crate) fn keywords(flags: &[Flag]) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();

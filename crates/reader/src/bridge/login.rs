@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::fetch::Desk;
 use super::link::Answer;
+use super::reach::ReachError;
 use super::session::{IMPATIENT, Session};
 
 /// After a wrong password.
@@ -25,7 +26,9 @@ impl Session<'_> {
                     self.desk = Some(Desk::new(&self.bridge.mail, depot));
                     Answer::Ok(format!("[CAPABILITY {}] logged in", self.capabilities()))
                 }
-                Err(answer) => answer,
+                Err(ReachError::Account(_)) => Answer::no("[UNAVAILABLE] the account cannot be reached now"),
+                Err(ReachError::Maildir(_)) => Answer::unreadable(),
+                Err(ReachError::Database(_)) => Answer::state(),
             };
         }
         self.wrong = self.wrong.saturating_add(1);

@@ -8,6 +8,5 @@ mod change;
 mod append;
 mod depot;
 
-pub(crate) use census::{LookError, census};
 pub(crate) use depot::MaildirDepot;
-pub(crate) use look::{look_at_file, whole_file};
+pub(crate) use names::name_of_wire;

@@ -59,6 +59,7 @@ impl Session<'_> {
         if looks(&key) {
             desk.announce(&places, &[FetchItem::Envelope]);
         }
+        desk.consult(&key);
         for place in places {
             // What is gone or does not open has no text.
             if desk.matches(place, &key).unwrap_or_default()

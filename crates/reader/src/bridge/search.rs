@@ -11,7 +11,8 @@ use zeroize::Zeroizing;
 use super::criteria::{fold, holds, sent_day};
 use super::fetch::Desk;
 use super::flags;
-use super::view::{Look, Trouble};
+use super::index::{Needles, Place};
+use super::view::{Look, Trouble, View};
 use super::words::{Words, words_of};
 
 /// Charsets that are told to whoever names another.
@@ -77,6 +78,24 @@ pub(crate) fn looks(key: &SearchKey) -> bool {
 }
 
 impl Desk<'_> {
+    /// Asks the index for the texts of a prepared key, all at once. Called before [`Desk::matches`].
+    pub(crate) fn consult(&mut self, key: &SearchKey) {
+        self.holding = None;
+        let Some(first) = self.items().first().map(|item| item.uid) else { return };
+        if let (Some(index), Some(filed), Some(needles)) = (&self.index, self.depot.filed(first), Needles::of(key)) {
+            // What the index does not answer is looked for in the messages.
+            self.holding = index.holding(&filed.mailbox, needles).ok();
+        }
+    }
+
+    fn indexed(&self, place: usize, whither: Place, text: &str) -> Result<Option<bool>, Trouble> {
+        let Some(holding) = &self.holding else { return Ok(None) };
+        let item = self.item(place)?;
+        // What was opened once and does not open now is asked itself.
+        let filed = self.depot.filed(item.uid).filter(|_| item.view != Some(View::Broken));
+        Ok(filed.and_then(|filed| holding.says(&filed.message, whither, text)))
+    }
+
     /// Whether the message at that place matches a prepared key.
     pub(crate) fn matches(&mut self, place: usize, key: &SearchKey) -> Result<bool, Trouble> {
         self.holds_for(place, key, &mut Facts::default())
@@ -124,12 +143,19 @@ impl Desk<'_> {
             }
             SearchKey::Body(wanted) => {
                 let wanted = String::from_utf8_lossy(wanted);
-                self.words(place, facts)?.is_some_and(|words| holds(&words.body, &wanted))
+                match self.indexed(place, Place::Body, &wanted)? {
+                    Some(holds) => holds,
+                    None => self.words(place, facts)?.is_some_and(|words| holds(&words.body, &wanted)),
+                }
             }
             SearchKey::Text(wanted) => {
                 let wanted = String::from_utf8_lossy(wanted);
-                let words = self.words(place, facts)?;
-                words.is_some_and(|words| holds(&words.header, &wanted) || holds(&words.body, &wanted))
+                match self.indexed(place, Place::Text, &wanted)? {
+                    Some(holds) => holds,
+                    None => self
+                        .words(place, facts)?
+                        .is_some_and(|words| holds(&words.header, &wanted) || holds(&words.body, &wanted)),
+                }
             }
         })
     }
@@ -179,14 +205,8 @@ impl Desk<'_> {
 
     fn words<'f>(&mut self, place: usize, facts: &'f mut Facts) -> Result<Option<&'f Words>, Trouble> {
         if facts.words.is_none() {
-            facts.words = self.depot.indexed(self.item(place)?.uid);
-        }
-        if facts.words.is_none() {
             self.look_once(place, facts)?;
-            let original = self.original(place, facts.look.as_ref())?;
-            let words = words_of(original)?;
-            self.depot.learned(self.item(place)?.uid, &words);
-            facts.words = Some(words);
+            facts.words = Some(words_of(self.original(place, facts.look.as_ref())?)?);
         }
         Ok(facts.words.as_ref())
     }

@@ -10,19 +10,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use store::database::OpenDatabaseError;
-use store::imap::Account;
-use store::maildir::OpenMaildirError;
-use store::{Database, Fate, Maildir};
+use store::{Database, Fate};
 use wire::imap::server::Connection;
 
-use super::account::AccountDepot;
-use super::depot::{Depot, TICK};
-use super::index::{Index, make_key, read_key};
-use super::link::Answer;
-use super::maildir::MaildirDepot;
+use super::depot::TICK;
+use super::reach::{ReachError, Way};
 use super::session::Session;
 use super::settings::Bridge;
-use crate::settings::Source;
+use super::vault::{make_key, read_key};
 
 /// Connections at once: mail programs open a handful each.
 pub const MAX_SESSIONS: usize = 64;
@@ -44,7 +39,7 @@ pub enum BridgeError {
     NotLoopback,
     /// No Maildir there.
     #[error(transparent)]
-    Maildir(#[from] OpenMaildirError),
+    Reach(#[from] ReachError),
     /// The state database.
     #[error(transparent)]
     Database(#[from] OpenDatabaseError),
@@ -57,7 +52,8 @@ impl BridgeError {
     /// What is to be done.
     pub fn fate(&self) -> Fate {
         match self {
-            BridgeError::NotLoopback | BridgeError::Maildir(OpenMaildirError::NotAMaildir) => Fate::Refuse,
+            BridgeError::NotLoopback => Fate::Refuse,
+            BridgeError::Reach(error) => error.fate(),
             _ => Fate::Stop,
         }
     }
@@ -68,18 +64,17 @@ pub fn serve(bridge: &Bridge, listener: &TcpListener, stop: &Arc<AtomicBool>) ->
     if !listener.local_addr()?.ip().is_loopback() {
         return Err(BridgeError::NotLoopback);
     }
-    // Whatever is wrong shows now, and not to a mail program.
+    // Whatever is wrong here shows now, and not to a mail program.
     drop(Database::open(&bridge.mail.state)?);
-    let (mail, most) = match &bridge.mail.source {
-        Source::Maildir(root) => (Mail::Maildir(Maildir::open(root)?), MAX_SESSIONS),
-        Source::Imap(imap) => {
-            // What lists show is kept encrypted; without a key it is fetched each time.
-            if let Some(with) = bridge.seal.as_ref().filter(|_| read_key(&bridge.mail).is_none()) {
-                let _ = make_key(&bridge.mail, with);
-            }
-            (Mail::Account(&imap.account), MAX_UPSTREAM)
-        }
+    let way = Way::find(&bridge.mail)?;
+    let most = match &way {
+        Way::Maildir(_) => MAX_SESSIONS,
+        Way::Account => MAX_UPSTREAM,
     };
+    // What lists and searches need is kept encrypted; without a key it is looked for each time.
+    if let Some(with) = bridge.seal.as_ref().filter(|_| read_key(&bridge.mail).is_none()) {
+        let _ = make_key(&bridge.mail, with);
+    }
     listener.set_nonblocking(true)?;
     let sessions = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -99,22 +94,16 @@ pub fn serve(bridge: &Bridge, listener: &TcpListener, stop: &Arc<AtomicBool>) ->
                 sessions.fetch_sub(1, Ordering::SeqCst);
                 continue;
             }
-            let (mail, sessions) = (&mail, &sessions);
+            let (way, sessions) = (&way, &sessions);
             scope.spawn(move || {
                 let place = Place(sessions);
                 // A session that ends with an error, or by a bug, ends; there is nobody to tell but the client, who is gone.
-                let _ = catch_unwind(AssertUnwindSafe(|| attend(bridge, mail, stream, stop)));
+                let _ = catch_unwind(AssertUnwindSafe(|| attend(bridge, way, stream, stop)));
                 drop(place);
             });
         }
     });
     Ok(())
-}
-
-/// Where the mail lies.
-enum Mail<'b> {
-    Maildir(Maildir),
-    Account(&'b Account),
 }
 
 /// Given back also when a session panics.
@@ -126,23 +115,13 @@ impl Drop for Place<'_> {
     }
 }
 
-fn attend(bridge: &Bridge, mail: &Mail, stream: TcpStream, stop: &Arc<AtomicBool>) -> io::Result<()> {
+fn attend(bridge: &Bridge, way: &Way, stream: TcpStream, stop: &Arc<AtomicBool>) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(TICK))?;
     stream.set_write_timeout(Some(DEAF))?;
     let sink = BufWriter::with_capacity(WRITE_BUFFER, stream.try_clone()?);
     let link = Connection::new(stream, sink);
-    let door = || -> Result<Box<dyn Depot + '_>, Answer> {
-        Ok(match mail {
-            Mail::Maildir(maildir) => {
-                let database = Database::open(&bridge.mail.state).map_err(|_| Answer::state())?;
-                let index = Index::open(&bridge.mail).ok();
-                let indexed = Box::new(move |mailbox: &str, message: &[u8]| index.as_ref()?.words(mailbox, message));
-                Box::new(MaildirDepot::new(bridge, maildir, database, indexed))
-            }
-            Mail::Account(account) => Box::new(AccountDepot::connect(bridge, account, stop)?),
-        })
-    };
+    let door = || way.reach(bridge.means(), stop);
     Session::new(bridge, &door, link, stop).run()
 }

@@ -11,6 +11,7 @@ use wire::imap::server::{Command, Incoming, Stage};
 use super::depot::{Arrangement, Depot, Leave, Listing, Pace};
 use super::fetch::Desk;
 use super::link::{Answer, Link, tagged, untagged};
+use super::reach::ReachError;
 use super::selected::Access;
 use super::settings::Bridge;
 
@@ -27,8 +28,8 @@ pub(crate) struct Session<'b> {
     heard: Instant,
 }
 
-/// Opens the way to the mail; or a word why not.
-pub(crate) type Door<'b> = dyn Fn() -> Result<Box<dyn Depot + 'b>, Answer> + Sync + 'b;
+/// Opens the way to the mail.
+pub(crate) type Door<'b> = dyn Fn() -> Result<Box<dyn Depot + 'b>, ReachError> + Sync + 'b;
 
 /// Before the client has logged in; afterwards it is told the rest, and what hangs on where the mail lies.
 const BEFORE: &str = "IMAP4rev1 LITERAL+ SASL-IR ID AUTH=PLAIN";

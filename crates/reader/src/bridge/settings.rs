@@ -19,6 +19,22 @@ pub struct Bridge {
     pub seal: Option<SealWith>,
 }
 
+/// What a depot works with.
+#[derive(Clone, Copy)]
+pub(crate) struct Means<'m> {
+    /// Whose mail, where it lies, what opens it.
+    pub(crate) mail: &'m Settings,
+    /// With what is sealed that is put into it.
+    pub(crate) seal: Option<&'m SealWith>,
+}
+
+impl Bridge {
+    /// What its depots work with.
+    pub(crate) fn means(&self) -> Means<'_> {
+        Means { mail: &self.mail, seal: self.seal.as_ref() }
+    }
+}
+
 /// How mail is sealed that a mail program stores.
 pub struct SealWith {
     /// Whose mail it is.

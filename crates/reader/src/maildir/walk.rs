@@ -1,7 +1,7 @@
 //! Every message of a Maildir that carries our label.
 //!
 //! In: a Maildir, the flow's mailbox patterns. Out: the messages in those mailboxes with any of our three fields (format §4.3),
-//! whatever their flags, with their header sections; and what could not be looked at. Of each file only the beginning is
+//! whatever their flags; and what could not be looked at. Of each file only the beginning is
 //! read. Never decides whether the label is true.
 
 use std::fs::File;
@@ -20,7 +20,6 @@ use crate::place::{LeftOut, Others, Place, shown};
 pub(crate) struct Labelled<'a> {
     pub(crate) mailbox: &'a Mailbox,
     pub(crate) message: Message,
-    pub(crate) header: Vec<u8>,
     /// Octets of the file.
     pub(crate) length: u64,
 }
@@ -119,7 +118,7 @@ fn look(mailbox: &Mailbox, mut message: Message) -> Result<Option<Labelled<'_>>,
     let section = HeaderSection::parse(&header);
     // Any of them: a server that drops one must not hide the message.
     let labelled = ["Sealed-Mail", "Sealed-Key", "Sealed-Fields"].iter().any(|name| section.first(name).is_some());
-    Ok(labelled.then_some(Labelled { mailbox, message, header, length }))
+    Ok(labelled.then_some(Labelled { mailbox, message, length }))
 }
 
 fn is_gone(error: &ScanError) -> bool {

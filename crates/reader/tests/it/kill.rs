@@ -32,7 +32,11 @@ fn killed_anywhere_nothing_is_lost_or_doubled() {
 
     let over = AtomicBool::new(false);
     let (mut cut_off, mut recovered) = (0, 0);
-    for round in 0..rounds {
+    // On a machine that is busy in one moment and idle in the next some kills come too late: others are made.
+    for round in 0..rounds * 4 {
+        if round >= rounds && cut_off * 2 > rounds {
+            break;
+        }
         scene.clear();
         sealed.restore();
         over.store(false, Ordering::Relaxed);

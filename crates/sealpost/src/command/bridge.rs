@@ -2,24 +2,36 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    path::PathBuf,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
 };
 
-use reader::bridge::{Bridge, BridgeError, NewPassword, Password, SealWith, serve};
+use reader::{
+    Anew, Source,
+    bridge::{Bridge, BridgeError, NewPassword, Password, serve},
+};
 
 use crate::{
-    accounts, args,
-    config::{self, Config, Flow, Place},
+    args,
+    config::{self, Config, Indexing},
     failure::{DoingWhat, Exit, Failure, with_causes},
     flows,
     home::{self, Home},
-    keys::{Reading, Recipients},
+    mailboxes,
     tell::tell,
 };
 
 /// Where it listens, unless told otherwise.
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1143);
+
+/// Between two looks for messages that are not indexed.
+const PAUSE: Duration = Duration::from_secs(300);
+/// Between two looks whether it shall end.
+const STEP: Duration = Duration::from_millis(200);
 
 /// Serves until asked to stop.
 pub fn run(home: &Home, arguments: &args::Bridge) -> Result<(), Failure> {
@@ -32,9 +44,8 @@ pub fn run(home: &Home, arguments: &args::Bridge) -> Result<(), Failure> {
     }
     let to = written.and_then(|bridge| bridge.to.as_deref());
     let user = user(home, written, to)?;
-    let reading = Reading::find(home, None, None, arguments.passphrase.passphrase_file.as_deref())?;
-    let mail = mail(home, &config, arguments.maildir.as_ref(), reading, &stop)?;
-    let seal = seal_with(home, to)?;
+    let mail = mailboxes::settings(home, &config, &arguments.place, &stop)?;
+    let seal = mailboxes::seal_with(home, to)?;
     let listener = TcpListener::bind(listen)
         .doing(Exit::Unavailable, format_args!("cannot listen on {listen}"))
         .map_err(|failure| failure.hint("is another bridge running? name another port: --listen 127.0.0.1:1144"))?;
@@ -48,69 +59,46 @@ pub fn run(home: &Home, arguments: &args::Bridge) -> Result<(), Failure> {
         tell("sealpost: bridge: no sealer key or owner here: mail programs can read and file, not store");
     }
     let bridge = Bridge { mail, user, password, seal };
-    Ok(serve(&bridge, &listener, &stop)?)
+    // Of mail on this machine everything is indexed; of an account, what is opened: its owner decides whether all of it is fetched.
+    let usual = if matches!(bridge.mail.source, Source::Maildir(_)) { Indexing::All } else { Indexing::Opened };
+    let all = written.and_then(|bridge| bridge.index).unwrap_or(usual) == Indexing::All && bridge.seal.is_some();
+    thread::scope(|scope| {
+        if all {
+            scope.spawn(|| keep_indexed(&bridge, &stop));
+        }
+        let served = serve(&bridge, &listener, &stop);
+        stop.store(true, Ordering::Relaxed);
+        Ok(served?)
+    })
 }
 
-/// What opens the mail that is meant: of the Maildir that was named, else of the account or Maildir in the config.
-fn mail(
-    home: &Home,
-    config: &Config,
-    named: Option<&PathBuf>,
-    reading: Reading,
-    stop: &Arc<AtomicBool>,
-) -> Result<reader::Settings, Failure> {
-    let written = config.bridge.as_ref().filter(|_| named.is_none());
-    let Some(name) = written.and_then(|bridge| bridge.account.as_ref()) else {
-        return Ok(settings(home, maildir(home, config, named)?, reading));
-    };
-    if written.is_some_and(|bridge| bridge.maildir.is_some()) {
-        return Err(Failure::new(Exit::Config, "[bridge] names a Maildir and an account")
-            .hint("keep one of the two; a second bridge can be given --maildir PATH"));
-    }
-    let account = accounts::account(home, config.account(name)?, stop)?;
-    let source = reader::Source::Imap(reader::Imap { account, sink: None, sealers: reader::Sealers::MayRun });
-    Ok(reader::Settings { flow: name.clone(), source, ..settings(home, PathBuf::new(), reading) })
-}
-
-/// What opens the mail of a Maildir.
-pub fn settings(home: &Home, maildir: PathBuf, reading: Reading) -> reader::Settings {
-    reader::Settings {
-        flow: String::new(),
-        source: reader::Source::Maildir(maildir),
-        mailboxes: Vec::new(),
-        state: home.state(),
-        temporary: std::env::temp_dir(),
-        keys: reading.keys,
-        trust: reading.trust,
+/// Brings the index up to date, now and again and again.
+fn keep_indexed(bridge: &Bridge, stop: &Arc<AtomicBool>) {
+    while !stop.load(Ordering::Relaxed) {
+        match reader::index(&bridge.mail, bridge.seal.as_ref(), Anew::No, &mut Silent, stop) {
+            Ok(indexed) if indexed.added > 0 => {
+                tell(format_args!("sealpost: bridge: {} messages indexed in the background", indexed.added));
+            }
+            Ok(_) => {}
+            // Searches open messages instead.
+            Err(error) => {
+                tell(format_args!("sealpost: bridge: the search index is not up to date: {}", with_causes(&error)))
+            }
+        }
+        let began = Instant::now();
+        while began.elapsed() < PAUSE && !stop.load(Ordering::Relaxed) {
+            thread::sleep(STEP);
+        }
     }
 }
 
-/// The Maildir that was named, or the only one there is.
-pub fn maildir(home: &Home, config: &Config, named: Option<&PathBuf>) -> Result<PathBuf, Failure> {
-    if let Some(path) = named {
-        return Ok(path.clone());
-    }
-    if let Some(maildir) = config.bridge.as_ref().and_then(|bridge| bridge.maildir.as_ref()) {
-        return Ok(home.at(maildir));
-    }
-    let mut of_flows: Vec<PathBuf> = config
-        .flow
-        .values()
-        .filter_map(|flow| match flow {
-            Flow::Mailboxes(flow) => match &flow.source.place {
-                Place::Maildir(path) => Some(home.at(path)),
-                Place::Account(_) => None,
-            },
-            Flow::Delivery(_) | Flow::Forward(_) => None,
-        })
-        .collect();
-    of_flows.sort();
-    of_flows.dedup();
-    match of_flows.as_slice() {
-        [only] => Ok(only.clone()),
-        _ => Err(Failure::new(Exit::Usage, "it is not known which Maildir is meant")
-            .hint("name it: --maildir PATH, or write [bridge] with maildir = \"PATH\" in config.toml")),
-    }
+/// Progress that nobody waits for.
+struct Silent;
+
+impl reader::Progress for Silent {
+    fn total(&mut self, _: u64, _: u64) {}
+    fn done(&mut self, _: u64) {}
+    fn failed(&mut self, _: &'static str) {}
 }
 
 /// The name to log in with: as written, or the owner's address.
@@ -119,22 +107,6 @@ fn user(home: &Home, written: Option<&config::Bridge>, to: Option<&str>) -> Resu
         return Ok(user.to_owned());
     }
     Ok(home.owners()?.into_iter().next().unwrap_or_else(|| "sealpost".to_owned()))
-}
-
-/// What seals that mail programs store; none on a machine that has no sealer or no owner.
-pub fn seal_with(home: &Home, to: Option<&str>) -> Result<Option<SealWith>, Failure> {
-    if !home.is_initialised() || home.owners()?.is_empty() {
-        return Ok(None);
-    }
-    let Recipients { enrolment, keys, account, sealer } = Recipients::find(home, &[], to, None)?;
-    Ok(Some(SealWith {
-        account,
-        recipients: keys,
-        sealer,
-        profile: enrolment.profile(),
-        policy: enrolment.policy,
-        compression: seal::Compression::Auto,
-    }))
 }
 
 /// The password as it is kept, and its text if it was made just now.
@@ -162,7 +134,7 @@ impl From<BridgeError> for Failure {
     fn from(error: BridgeError) -> Self {
         let hint = match &error {
             BridgeError::NotLoopback => "mail would leave this machine in clear: --listen 127.0.0.1:1143",
-            BridgeError::Maildir(_) => "name a folder that has cur, new and tmp in it: --maildir PATH",
+            BridgeError::Reach(error) => mailboxes::of_reaching(error).1,
             _ => "`sealpost check` looks at config, keys and mailboxes",
         };
         Self::new(error.fate().into(), with_causes(&error)).hint(hint)

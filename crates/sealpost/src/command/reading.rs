@@ -4,8 +4,7 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use reader::{
-    AccountError, Into as Whither, LeftOut, Place, RestoreError, Restored, Sealers, Source, UndoError, Undone,
-    Verified, VerifyError,
+    Into as Whither, LeftOut, Place, RestoreError, Restored, Sealers, Source, UndoError, Undone, Verified, VerifyError,
 };
 use store::UnixSeconds;
 
@@ -14,11 +13,11 @@ use crate::{
     args::{FlowSecret, Restore, Undo},
     command::{print, print_json},
     config::{self, Config},
-    explain::{of_connecting, of_server},
     failure::{Exit, Failure, with_causes},
     flows,
     home::Home,
     keys::Reading,
+    mailboxes,
     progress::Bar,
 };
 
@@ -283,7 +282,7 @@ fn explain(reason: &str) -> &str {
 impl From<VerifyError> for Failure {
     fn from(error: VerifyError) -> Self {
         let hint = match &error {
-            VerifyError::Account(error) => of_account(error),
+            VerifyError::Account(error) => mailboxes::of_account(error),
             _ => "`sealpost check` looks at the config and the mailbox",
         };
         Self::new(error.fate().into(), with_causes(&error)).hint(hint)
@@ -298,7 +297,7 @@ impl From<UndoError> for Failure {
                 "end `sealpost` on every other machine that seals this account, then say so: --no-other-sealer"
             }
             UndoError::NoSafeRemoval => "nothing was changed; ask the provider for UIDPLUS",
-            UndoError::Account(error) => of_account(error),
+            UndoError::Account(error) => mailboxes::of_account(error),
             UndoError::Full => "make room; nothing was lost, and the next undo goes on",
             UndoError::Forbidden => "run it as the user who owns the mailbox",
             _ => "`sealpost check` looks at the config and the mailbox; the next undo goes on",
@@ -314,17 +313,9 @@ impl From<RestoreError> for Failure {
             RestoreError::Backup(_) => "give back the permission to read it; the backup is as it was",
             RestoreError::Directory(_) | RestoreError::Forbidden => "name a directory that you may write: --into DIR",
             RestoreError::Full => "make room; run it again, and it goes on",
-            RestoreError::Account(error) => of_account(error),
+            RestoreError::Account(error) => mailboxes::of_account(error),
             _ => "run it again: what is there already is left alone",
         };
         Self::new(error.fate().into(), with_causes(&error)).hint(hint)
-    }
-}
-
-fn of_account(error: &AccountError) -> &'static str {
-    match error {
-        AccountError::Connect(error) => of_connecting(error),
-        AccountError::Server(error) => of_server(error),
-        _ => "nothing is half done; run it again",
     }
 }

@@ -1,17 +1,22 @@
-//! `index` and `search`: the encrypted index of a Maildir, and queries to it.
+//! `index` and `search`: the encrypted index of a mailbox, and queries to it.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
-use reader::{Anew, IndexError, Indexed, Query, QueryError};
+use reader::{Anew, IndexError, Indexed, Query, QueryError, ReachError, VaultError};
 
 use crate::{
     args::{IndexArguments, SearchArguments},
-    command::{bridge, print, print_json, shelf},
+    command::{print, print_json, shelf},
     config::Config,
     failure::{Exit, Failure, with_causes},
     flows,
     home::Home,
+    mailboxes,
     progress::Bar,
+    tell::tell,
 };
 
 /// Characters of a sender that are shown.
@@ -20,7 +25,7 @@ const FROM: usize = 26;
 /// Brings the index up to date.
 pub fn index(home: &Home, arguments: &IndexArguments) -> Result<(), Failure> {
     let stop = flows::asked_to_stop()?;
-    let settings = shelf::settings(home, &arguments.place)?;
+    let settings = mailboxes::settings(home, &Config::read(home)?, &arguments.place, &stop)?;
     let anew = if arguments.rebuild { Anew::Yes } else { Anew::No };
     let indexed = update(home, &settings, anew, &stop)?;
     if arguments.json.json {
@@ -28,6 +33,11 @@ pub fn index(home: &Home, arguments: &IndexArguments) -> Result<(), Failure> {
     } else {
         let Indexed { added, kept, removed, .. } = indexed;
         print(&format!("{added} messages indexed, {kept} were already, {removed} are gone\n"))?;
+    }
+    if let Some(warning) = left_out(&indexed) {
+        return Err(
+            Failure::new(Exit::Temporary, warning).hint("the others are indexed; it is tried again the next time")
+        );
     }
     match indexed.failed {
         0 => Ok(()),
@@ -40,9 +50,10 @@ pub fn index(home: &Home, arguments: &IndexArguments) -> Result<(), Failure> {
 pub fn search(home: &Home, arguments: &SearchArguments) -> Result<(), Failure> {
     let query = Query::parse(&typed(&arguments.query))?;
     let stop = flows::asked_to_stop()?;
-    let settings = shelf::settings(home, &arguments.place)?;
-    reader::Index::open(&settings)?;
-    update(home, &settings, Anew::No, &stop)?;
+    let settings = mailboxes::settings(home, &Config::read(home)?, &arguments.place, &stop)?;
+    if !arguments.as_it_is {
+        bring_up_to_date(home, &settings, &stop)?;
+    }
     let hits = reader::search(&settings, &query)?;
     if arguments.json.json {
         return print_json(&hits);
@@ -54,6 +65,29 @@ pub fn search(home: &Home, arguments: &SearchArguments) -> Result<(), Failure> {
         text.push_str(&format!("{}/{}  {day}  {from:<FROM$}  {}\n", hit.mailbox, hit.uid, hit.subject));
     }
     print(&text)
+}
+
+/// What is missing is said: nobody may take silence for an answer.
+fn bring_up_to_date(home: &Home, settings: &reader::Settings, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
+    let indexed = update(home, settings, Anew::No, stop)?;
+    if let Some(warning) = left_out(&indexed) {
+        tell(format_args!("sealpost: {warning}, and are not searched"));
+    }
+    if indexed.failed > 0 {
+        tell(format_args!("sealpost: {} messages do not open or cannot be read, and are not searched", indexed.failed));
+    }
+    if stop.load(Ordering::Relaxed) {
+        return Err(Failure::new(Exit::Temporary, "stopped, as asked, before everything was indexed")
+            .hint("`sealpost index` goes on; `sealpost search --as-it-is` answers from what there is"));
+    }
+    Ok(())
+}
+
+fn left_out(indexed: &Indexed) -> Option<String> {
+    match indexed.left_out.as_slice() {
+        [] => None,
+        names => Some(format!("{} mailboxes cannot be opened", names.len())),
+    }
 }
 
 /// The shell has taken the quotation marks away: an argument with blanks is a phrase.
@@ -70,10 +104,10 @@ fn typed(words: &[String]) -> String {
     }
 }
 
-fn update(home: &Home, settings: &reader::Settings, anew: Anew, stop: &AtomicBool) -> Result<Indexed, Failure> {
+fn update(home: &Home, settings: &reader::Settings, anew: Anew, stop: &Arc<AtomicBool>) -> Result<Indexed, Failure> {
     let config = Config::read(home)?;
     let to = config.bridge.as_ref().and_then(|bridge| bridge.to.as_deref());
-    let with = bridge::seal_with(home, to)?;
+    let with = mailboxes::seal_with(home, to)?;
     let mut watcher = shelf::Watcher(Bar::new("indexing", 0));
     let indexed = reader::index(settings, with.as_ref(), anew, &mut watcher, stop);
     watcher.0.finish();
@@ -82,13 +116,22 @@ fn update(home: &Home, settings: &reader::Settings, anew: Anew, stop: &AtomicBoo
 
 impl From<IndexError> for Failure {
     fn from(error: IndexError) -> Self {
+        const AS_IT_IS: &str = "`sealpost search --as-it-is` answers from what was indexed before";
         let (exit, hint) = match &error {
-            IndexError::None => (Exit::Config, "make it: `sealpost index`"),
-            IndexError::Damaged => (Exit::Data, "make it again: `sealpost index --rebuild`"),
+            IndexError::Reach(reach @ ReachError::Account(_)) => {
+                let (exit, hint) = mailboxes::of_reaching(reach);
+                return Self::new(exit, with_causes(&error)).hint(format!("{hint}; {AS_IT_IS}"));
+            }
+            IndexError::Mail => {
+                return Self::new(Exit::Temporary, with_causes(&error)).hint(format!("try again; {AS_IT_IS}"));
+            }
+            IndexError::Vault(VaultError::None) => (Exit::Config, "make it: `sealpost index`"),
+            IndexError::Vault(VaultError::Damaged) => (Exit::Data, "make it again: `sealpost index --rebuild`"),
             IndexError::NoSealer => (Exit::Config, "run this in a home that `sealpost init --address` made"),
-            IndexError::Unavailable => {
+            IndexError::Vault(_) => {
                 (Exit::Temporary, "is the disk full? it can be made again: `sealpost index --rebuild`")
             }
+            IndexError::Reach(error) => mailboxes::of_reaching(error),
             _ => (Exit::Temporary, "`sealpost check` looks at config, keys and mailboxes"),
         };
         Self::new(exit, with_causes(&error)).hint(hint)

@@ -12,20 +12,20 @@ use super::upstream::{Upstream, answer_of};
 use crate::bridge::append::{no_sealer, seal};
 use crate::bridge::flags::stored;
 use crate::bridge::link::Answer;
-use crate::bridge::settings::Bridge;
+use crate::bridge::settings::Means;
 
 /// Seals and stores a message.
 pub(crate) fn store(
-    bridge: &Bridge,
+    means: Means<'_>,
     upstream: &mut Upstream,
     order: &AppendOrder,
     mut message: Scratched<File>,
 ) -> Answer {
-    let Some(with) = &bridge.seal else { return no_sealer() };
+    let Some(with) = means.seal else { return no_sealer() };
     let arrived = order.date.map_or_else(UnixSeconds::now, |date| UnixSeconds(date.unix()));
     // A sealed message is somewhat larger than what it holds.
-    let mut sealed = Scratch::new(order.length.saturating_mul(2), bridge.mail.spools());
-    let written = seal(&bridge.mail, with, &order.mailbox.utf8(), order, arrived, &mut message, &mut sealed);
+    let mut sealed = Scratch::new(order.length.saturating_mul(2), means.mail.spools());
+    let written = seal(means.mail, with, &order.mailbox.utf8(), order, arrived, &mut message, &mut sealed);
     let Ok(mut sealed) = written.and_then(|()| sealed.finish()) else {
         return Answer::no("[UNAVAILABLE] the message cannot be sealed now");
     };

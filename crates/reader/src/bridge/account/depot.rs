@@ -1,14 +1,15 @@
 //! An account as a [`Depot`]. In: a connection upstream. Out: what the session's answers ask for.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use sealed::scratch::{Scratch, Scratched};
-use store::imap::Account;
+use store::imap::{Account, ConnectError};
 use wire::imap::server::{AppendOrder, DateTime, Flag, StatusItem, StoreKind};
-use wire::imap::{Access as Way, ImapError, Session};
+use wire::imap::{Access as Way, ImapError, Listed, Session};
 use wire::{MailboxName, UidSet};
 
 use super::heads::Heads;
@@ -16,43 +17,34 @@ use super::mirror::Mirror;
 use super::upstream::{Upstream, answer_of};
 use super::{append, names};
 use crate::bridge::append::no_sealer;
-use crate::bridge::depot::{Arrangement, Arrived, Carried, Depot, Leave, Listing, Pace};
+use crate::bridge::depot::{Arrangement, Arrived, Carried, Depot, Filed, Leave, Listing, Pace};
 use crate::bridge::flags::stored;
-use crate::bridge::index::Index;
 use crate::bridge::link::Answer;
 use crate::bridge::selected::{Access, Changes, Selected};
-use crate::bridge::settings::Bridge;
+use crate::bridge::settings::Means;
+use crate::bridge::vault::{Kind, Vault};
 use crate::bridge::view::{Body, Look, Trouble, View};
-use crate::bridge::words::Words;
 
 /// An account.
 pub(crate) struct AccountDepot<'b> {
-    bridge: &'b Bridge,
+    means: Means<'b>,
     upstream: Upstream,
     opened: Option<(Mirror, Heads)>,
     /// Where heads are kept, encrypted; none without a key for it.
-    kept: Option<Index>,
-    /// Where words are kept, encrypted.
-    known: Option<Index>,
+    kept: Option<Vault>,
 }
 
 impl<'b> AccountDepot<'b> {
     /// Connects and logs in upstream.
-    pub(crate) fn connect(bridge: &'b Bridge, account: &Account, stop: &Arc<AtomicBool>) -> Result<Self, Answer> {
-        let session =
-            account.connect(stop).map_err(|_| Answer::no("[UNAVAILABLE] the account cannot be reached now"))?;
-        let endpoint = &account.endpoint;
-        let open = |what: &str| {
-            let place = format!("{what} imap {} {} {}", bridge.mail.flow, endpoint.host, endpoint.port);
-            Index::open_for(&bridge.mail, place.into_bytes()).ok().filter(|kept| kept.begin().is_ok())
-        };
-        let (kept, known) = (open("heads"), open("words"));
-        Ok(Self { bridge, upstream: Upstream::new(session), opened: None, kept, known })
+    pub(crate) fn connect(means: Means<'b>, account: &Account, stop: &Arc<AtomicBool>) -> Result<Self, ConnectError> {
+        let session = account.connect(stop)?;
+        let kept = Vault::open(means.mail, Kind::Heads).ok();
+        Ok(Self { means, upstream: Upstream::new(session), opened: None, kept })
     }
 
     fn head(&mut self, uid: u32) -> Result<&mut super::head::Head, Trouble> {
         let (_, heads) = self.opened.as_mut().ok_or(Trouble::Gone)?;
-        heads.head(uid, &mut self.upstream, self.kept.as_ref(), &self.bridge.mail)
+        heads.head(uid, &mut self.upstream, self.kept.as_ref(), self.means.mail)
     }
 
     fn enter(&mut self, name: &MailboxName, access: Access) -> Result<Selected, ImapError> {
@@ -61,7 +53,7 @@ impl<'b> AccountDepot<'b> {
         let (mirror, items) = Mirror::open(&mut self.upstream)?;
         let heads = Heads::new(name.wire(), chosen.uid_validity);
         let uids: Vec<u32> = items.iter().map(|item| item.uid).collect();
-        for kept in [&self.kept, &self.known].into_iter().flatten() {
+        if let Some(kept) = &self.kept {
             heads.tidy(kept, &uids);
         }
         self.opened = Some((mirror, heads));
@@ -111,6 +103,15 @@ impl Depot for AccountDepot<'_> {
             },
             Err(error) => Ok(answer_of(&error)),
         }
+    }
+
+    fn mailboxes(&mut self) -> Result<Vec<MailboxName>, Answer> {
+        let listed = self.upstream.ask(|session| session.list_in_full("*")).map_err(|error| answer_of(&error))?;
+        let opens = |listed: &Listed| {
+            let is = |word: &str| listed.attributes.iter().any(|attribute| attribute.eq_ignore_ascii_case(word));
+            !is("\\Noselect") && !is("\\NonExistent")
+        };
+        Ok(listed.into_iter().filter(opens).map(|listed| listed.name).collect())
     }
 
     fn namespaces(&mut self) -> Result<String, Answer> {
@@ -183,25 +184,37 @@ impl Depot for AccountDepot<'_> {
     }
 
     fn body(&mut self, uid: u32) -> Result<Body, Trouble> {
-        let spools = self.bridge.mail.spools();
-        let mut found = None;
-        let set: UidSet = [uid].into_iter().collect();
+        self.bodies(&[uid]).pop().map_or(Err(Trouble::Gone), |(_, body)| body)
+    }
+
+    fn bodies(&mut self, uids: &[u32]) -> Vec<(u32, Result<Body, Trouble>)> {
+        let spools = self.means.mail.spools();
+        let mut found = HashMap::new();
+        let set: UidSet = uids.iter().copied().collect();
         let place = |length| Ok(Scratch::new(length, Arc::clone(&spools)));
         let asked = self.upstream.ask(|session| {
             session.uid_fetch(&set, "UID BODY.PEEK[]", place, |fetched| {
-                if fetched.uid == uid {
-                    found = fetched.body.or(found.take());
+                if let Some(octets) = fetched.body.filter(|_| set.contains(fetched.uid)) {
+                    found.insert(fetched.uid, octets);
                 }
             })
         });
-        asked.map_err(|_| Trouble::Io)?;
-        let octets: Scratched<File> = found.ok_or(Trouble::Gone)??.finish()?;
-        Ok(Body { length: octets.length(), octets: Box::new(octets) })
+        let each = |uid: &u32| {
+            let body = match (found.remove(uid), &asked) {
+                (Some(octets), _) => octets
+                    .and_then(Scratch::finish)
+                    .map(|octets: Scratched<File>| Body { length: octets.length(), octets: Box::new(octets) }),
+                (None, Ok(_)) => return (*uid, Err(Trouble::Gone)),
+                (None, Err(_)) => return (*uid, Err(Trouble::Io)),
+            };
+            (*uid, body.map_err(Trouble::from))
+        };
+        uids.iter().map(each).collect()
     }
 
     fn structure(&mut self, uid: u32) -> Result<Option<String>, Trouble> {
         let (_, heads) = self.opened.as_mut().ok_or(Trouble::Gone)?;
-        heads.structure(uid, &mut self.upstream, self.kept.as_ref(), &self.bridge.mail)
+        heads.structure(uid, &mut self.upstream, self.kept.as_ref(), self.means.mail)
     }
 
     fn size(&mut self, uid: u32) -> Result<Option<u64>, Trouble> {
@@ -212,18 +225,18 @@ impl Depot for AccountDepot<'_> {
     fn arrived(&mut self, uid: u32) -> Result<Arrived, Trouble> {
         let text = self.head(uid)?.arrived.clone();
         let date = DateTime::of_text(&text).ok_or(Trouble::Io)?;
-        Ok(Arrived { text, day: date.date.days() })
+        Ok(Arrived { text, day: date.date.days(), moment: date.unix() })
     }
 
-    fn indexed(&self, uid: u32) -> Option<Words> {
-        let (_, heads) = self.opened.as_ref()?;
-        heads.words(uid, self.known.as_ref()?)
+    fn filed(&self, uid: u32) -> Option<Filed> {
+        self.opened.as_ref().map(|(_, heads)| heads.filed(uid))
     }
 
-    fn learned(&mut self, uid: u32, words: &Words) {
-        if let (Some((_, heads)), Some(known)) = (&self.opened, &self.known) {
-            heads.learn(uid, words, known);
-        }
+    /// No message comes without raising UIDNEXT, none goes without lowering MESSAGES.
+    fn mark(&mut self, name: &MailboxName) -> Option<Vec<u8>> {
+        let status = self.upstream.ask(|session| session.status_in_full(name)).ok()?;
+        let numbers = [status.uid_validity?, status.uid_next?, status.messages?];
+        Some(numbers.iter().flat_map(|number| number.to_be_bytes()).collect())
     }
 
     fn store(
@@ -287,10 +300,10 @@ impl Depot for AccountDepot<'_> {
 
     /// Whether there is such a mailbox the server says when it gets the message.
     fn may_append(&mut self, _: &MailboxName) -> Result<(), Answer> {
-        if self.bridge.seal.is_some() { Ok(()) } else { Err(no_sealer()) }
+        if self.means.seal.is_some() { Ok(()) } else { Err(no_sealer()) }
     }
 
     fn append(&mut self, order: &AppendOrder, message: Scratched<File>) -> Answer {
-        append::store(self.bridge, &mut self.upstream, order, message)
+        append::store(self.means, &mut self.upstream, order, message)
     }
 }

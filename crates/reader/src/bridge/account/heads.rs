@@ -9,9 +9,9 @@ use wire::imap::Fetched;
 
 use super::head::Head;
 use super::upstream::Upstream;
-use crate::bridge::index::{Index, Record};
+use crate::bridge::depot::Filed;
+use crate::bridge::vault::{Batch, Vault};
 use crate::bridge::view::{Look, Trouble, View, look};
-use crate::bridge::words::Words;
 use crate::settings::Settings;
 
 /// What is known of the messages of the open mailbox.
@@ -44,7 +44,7 @@ impl Heads {
         &mut self,
         uid: u32,
         upstream: &mut Upstream,
-        kept: Option<&Index>,
+        kept: Option<&Vault>,
         settings: &Settings,
     ) -> Result<&mut Head, Trouble> {
         if !self.now.contains_key(&uid) {
@@ -64,7 +64,7 @@ impl Heads {
         &mut self,
         uid: u32,
         upstream: &mut Upstream,
-        kept: Option<&Index>,
+        kept: Option<&Vault>,
         settings: &Settings,
     ) -> Result<Option<String>, Trouble> {
         if let Some(structure) = &self.head(uid, upstream, kept, settings)?.structure {
@@ -90,45 +90,37 @@ impl Heads {
             )
         });
         asked.map_err(|_| Trouble::Io)?;
-        let transaction = kept.and_then(|kept| kept.begin_batch().ok());
+        let transaction = kept.and_then(|kept| kept.batch().ok());
         for (uid, structure) in told {
             if let Some(head) = self.now.get_mut(&uid).filter(|head| lacking(head)) {
                 head.structure = Some(structure);
                 keep(kept, &self.mailbox, self.validity, uid, head);
             }
         }
-        drop(transaction.map(rusqlite::Transaction::commit));
+        let _ = transaction.map(Batch::commit);
         Ok(self.now.get(&uid).and_then(|head| head.structure.clone()))
     }
 
     /// What is kept of messages that are not there any more goes.
-    pub(crate) fn tidy(&self, kept: &Index, present: &[u32]) {
+    pub(crate) fn tidy(&self, kept: &Vault, present: &[u32]) {
         let Ok(messages) = kept.messages(&self.mailbox) else { return };
         let is_there =
             |message: &[u8]| present.binary_search_by(|uid| key(self.validity, *uid).as_slice().cmp(message)).is_ok();
-        let transaction = kept.begin_batch().ok();
+        let transaction = kept.batch().ok();
         for message in messages.iter().filter(|message| !is_there(message)) {
             // It is in nobody's way.
             let _ = kept.remove(&self.mailbox, message);
         }
-        drop(transaction.map(rusqlite::Transaction::commit));
+        let _ = transaction.map(Batch::commit);
     }
 
-    /// What SEARCH looks into, if the message was opened before.
-    pub(crate) fn words(&self, uid: u32, known: &Index) -> Option<Words> {
-        known.words(&self.mailbox, &key(self.validity, uid))
+    /// Under which names records of a message are kept.
+    pub(crate) fn filed(&self, uid: u32) -> Filed {
+        Filed { mailbox: self.mailbox.clone(), message: key(self.validity, uid).to_vec() }
     }
 
-    /// Keeps that.
-    pub(crate) fn learn(&self, uid: u32, words: &Words, known: &Index) {
-        let Words { body, header, attachments } = words;
-        let record = Record { body, header, attachments, ..Record::default() };
-        // What cannot be kept is found out again.
-        let _ = known.put(&self.mailbox, &key(self.validity, uid), &record);
-    }
-
-    fn kept(&self, uid: u32, kept: Option<&Index>) -> Option<Head> {
-        Head::read(&kept?.octets(&self.mailbox, &key(self.validity, uid))?)
+    fn kept(&self, uid: u32, kept: Option<&Vault>) -> Option<Head> {
+        Head::read(&kept?.octets(&self.mailbox, &key(self.validity, uid)).ok()??)
     }
 
     /// Fetches the message's header section, and those that will be asked for after it.
@@ -136,7 +128,7 @@ impl Heads {
         &mut self,
         uid: u32,
         upstream: &mut Upstream,
-        kept: Option<&Index>,
+        kept: Option<&Vault>,
         settings: &Settings,
     ) -> Result<(), Trouble> {
         let mut set = UidSet::new();
@@ -169,21 +161,26 @@ impl Heads {
             )
         });
         asked.map_err(|_| Trouble::Io)?;
-        let transaction = kept.and_then(|kept| kept.begin_batch().ok());
+        let transaction = kept.and_then(|kept| kept.batch().ok());
         for (uid, head) in heads {
             keep(kept, &self.mailbox, self.validity, uid, &head);
             self.now.insert(uid, head);
         }
-        drop(transaction.map(rusqlite::Transaction::commit));
+        let _ = transaction.map(Batch::commit);
         Ok(())
     }
 }
 
 /// What cannot be kept is asked for again the next time.
-fn keep(kept: Option<&Index>, mailbox: &str, validity: u32, uid: u32, head: &Head) {
+fn keep(kept: Option<&Vault>, mailbox: &str, validity: u32, uid: u32, head: &Head) {
     if let Some(kept) = kept {
-        let _ = kept.put_octets(mailbox, &key(validity, uid), head.write());
+        let _ = kept.put(mailbox, &key(validity, uid), head.write());
     }
+}
+
+/// The UID of the message whose records have that name.
+pub(crate) fn uid_of(message: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(*message.last_chunk::<4>()?))
 }
 
 /// Under which a message's head is kept.

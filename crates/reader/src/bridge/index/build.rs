@@ -1,26 +1,26 @@
-//! The index brought up to date: messages that it lacks are opened and put in, those that are gone go. In: a Maildir, keys. Out: counts, progress. What does not open is
-//! left out and counted. It may be stopped between any two messages, and goes on the next time.
+//! The index brought up to date: messages that it lacks are opened and put in, those that are gone go. In: a Maildir or an account, keys. Out: counts, progress. What does
+//! not open is left out and counted. It may be stopped between any two messages, and goes on the next time.
 
-use std::collections::HashSet;
-use std::path::Path;
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mail::{HeaderSection, decode_words};
-use store::{Database, Mailbox, Maildir, Message};
+use wire::MailboxName;
+use zeroize::Zeroizing;
 
-use super::file::{Index, IndexError};
-use super::key;
-use super::record::Record;
-use crate::bridge::criteria::{fold, sent_day};
-use crate::bridge::maildir::{census, look_at_file, whole_file};
-use crate::bridge::settings::SealWith;
-use crate::bridge::view::Trouble;
-use crate::bridge::words::words_of;
+use super::entry::{Index, IndexError};
+use super::record::record_of;
+use crate::bridge::depot::Depot;
+use crate::bridge::reach::reach;
+use crate::bridge::selected::Access;
+use crate::bridge::settings::{Means, SealWith};
+use crate::bridge::vault::{VaultError, make_key, read_key, remove_files};
+use crate::bridge::view::{Body, Look, Trouble, whole};
 use crate::progress::Progress;
-use crate::settings::{Settings, Source};
+use crate::settings::Settings;
 
 /// What was done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Indexed {
     /// Messages put in.
     pub added: u64,
@@ -30,59 +30,8 @@ pub struct Indexed {
     pub removed: u64,
     /// Messages that do not open, or cannot be read.
     pub failed: u64,
-}
-
-/// Messages of one transaction.
-const BATCH: usize = 128;
-
-/// Brings the index up to date; makes it, if there is none and `with` can seal its key. `anew`: everything is made again.
-pub fn index(
-    settings: &Settings,
-    with: Option<&SealWith>,
-    anew: Anew,
-    progress: &mut impl Progress,
-    stop: &AtomicBool,
-) -> Result<Indexed, IndexError> {
-    let Source::Maildir(root) = &settings.source else { return Err(IndexError::NoMaildir) };
-    if anew == Anew::Yes || key::read(settings).is_none() {
-        let with = with.ok_or(IndexError::NoSealer)?;
-        for name in ["index.db", "index.db-wal", "index.db-shm"] {
-            match std::fs::remove_file(settings.state.with_file_name(name)) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(IndexError::Unavailable),
-                _ => {}
-            }
-        }
-        key::make(settings, with).map_err(|_| IndexError::Unavailable)?;
-    }
-    let index = Index::open(settings)?;
-    let maildir = Maildir::open(root).map_err(|_| IndexError::Mail)?;
-    let database = Database::open(&settings.state).map_err(|_| IndexError::Unavailable)?;
-    let mut indexed = Indexed::default();
-    index.begin()?;
-    let work = survey(&index, &maildir, &database, &mut indexed)?;
-    progress.total(work.len() as u64, 0);
-    for batch in work.chunks(BATCH) {
-        if stop.load(Ordering::Relaxed) {
-            break;
-        }
-        let transaction = index.connection.unchecked_transaction()?;
-        for (mailbox, message) in batch {
-            match add(&index, settings, mailbox, message.clone()) {
-                Ok(()) => {
-                    indexed.added = indexed.added.saturating_add(1);
-                    progress.done(0);
-                }
-                Err(Failure::Message(Trouble::Gone)) => progress.done(0),
-                Err(Failure::Message(_)) => {
-                    indexed.failed = indexed.failed.saturating_add(1);
-                    progress.failed("damaged");
-                }
-                Err(Failure::Index(error)) => return Err(error),
-            }
-        }
-        transaction.commit()?;
-    }
-    Ok(indexed)
+    /// Mailboxes that cannot be opened.
+    pub left_out: Vec<String>,
 }
 
 /// Whether everything is made again.
@@ -94,75 +43,180 @@ pub enum Anew {
     No,
 }
 
-enum Failure {
-    Message(Trouble),
-    Index(IndexError),
+/// Messages of one transaction.
+const BATCH: usize = 128;
+/// Messages that are taken at once, and their octets.
+const TOGETHER: usize = 32;
+const MAX_TOGETHER: u64 = 4 << 20;
+
+/// Brings the index up to date; makes it, if there is none and `with` can seal its key. `anew`: everything is made again.
+pub fn index(
+    settings: &Settings,
+    with: Option<&SealWith>,
+    anew: Anew,
+    progress: &mut impl Progress,
+    stop: &Arc<AtomicBool>,
+) -> Result<Indexed, IndexError> {
+    if anew == Anew::Yes || read_key(settings).is_none() {
+        let with = with.ok_or(IndexError::NoSealer)?;
+        remove_files(settings)?;
+        make_key(settings, with).map_err(|_| VaultError::Unavailable)?;
+    }
+    let index = Index::open(settings)?;
+    let depot = reach(Means { mail: settings, seal: with }, stop)?;
+    let mut builder = Builder { index, settings, depot, indexed: Indexed::default(), stop };
+    let work = builder.survey()?;
+    progress.total(work.iter().map(|mailbox| mailbox.missing.len() as u64).sum(), 0);
+    for mailbox in work {
+        builder.fill(mailbox, progress)?;
+    }
+    Ok(builder.indexed)
 }
 
-/// What is missing; what is too much goes.
-fn survey(
-    index: &Index,
-    maildir: &Maildir,
-    database: &Database,
-    indexed: &mut Indexed,
-) -> Result<Vec<(Mailbox, Message)>, IndexError> {
-    let root: &Path = maildir.root();
-    let mut missing = Vec::new();
-    let mailboxes = maildir.list().map_err(|_| IndexError::Mail)?.mailboxes;
-    let names: HashSet<&str> = mailboxes.iter().map(Mailbox::name).collect();
-    let mut gone: Vec<(String, Vec<u8>)> = Vec::new();
-    for name in index.mailboxes()?.into_iter().filter(|name| !names.contains(name.as_str())) {
-        gone.extend(index.messages(&name)?.into_iter().map(|message| (name.clone(), message)));
-    }
-    for mailbox in &mailboxes {
-        let there: HashSet<Vec<u8>> = index.messages(mailbox.name())?.into_iter().collect();
-        let census = census(database, root, mailbox).map_err(|_| IndexError::Mail)?;
-        let mut present = HashSet::new();
-        for (entry, message) in census.entries() {
-            if there.contains(&entry.message) {
-                indexed.kept = indexed.kept.saturating_add(1);
-            } else {
-                missing.push((mailbox.clone(), message));
-            }
-            present.insert(entry.message);
+struct Builder<'s> {
+    index: Index,
+    settings: &'s Settings,
+    depot: Box<dyn Depot + 's>,
+    indexed: Indexed,
+    stop: &'s AtomicBool,
+}
+
+/// A mailbox of which messages are missing.
+struct Lacking {
+    name: MailboxName,
+    mark: Option<Vec<u8>>,
+    missing: Vec<u32>,
+}
+
+impl Builder<'_> {
+    /// What is missing; what is too much goes.
+    fn survey(&mut self) -> Result<Vec<Lacking>, IndexError> {
+        let names = self.depot.mailboxes().map_err(|_| IndexError::Mail)?;
+        let present: HashSet<&str> = names.iter().map(MailboxName::wire).collect();
+        for gone in self.index.vault.mailboxes()?.into_iter().filter(|name| !present.contains(name.as_str())) {
+            let removed = self.index.tidy(&gone, |_| false)?;
+            self.indexed.removed = self.indexed.removed.saturating_add(removed);
+            self.index.vault.note_complete(&gone, None)?;
         }
-        let left = there.into_iter().filter(|message| !present.contains(message));
-        gone.extend(left.map(|message| (mailbox.name().to_owned(), message)));
+        let mut work = Vec::new();
+        for name in names {
+            if self.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let mark = self.depot.mark(&name);
+            if mark.is_some() && mark == self.index.vault.complete(name.wire())? {
+                let kept = self.index.vault.messages(name.wire())?.len() as u64;
+                self.indexed.kept = self.indexed.kept.saturating_add(kept);
+                continue;
+            }
+            match self.depot.open(&name, Access::Read) {
+                Ok(selected) => {
+                    let missing = self.missing(name.wire(), selected.items.iter().map(|item| item.uid))?;
+                    work.push(Lacking { name, mark, missing });
+                }
+                Err(_) if self.depot.is_over() => return Err(IndexError::Mail),
+                Err(_) => self.indexed.left_out.push(name.utf8()),
+            }
+        }
+        Ok(work)
     }
-    let transaction = index.connection.unchecked_transaction()?;
-    for (mailbox, message) in &gone {
-        index.remove(mailbox, message)?;
+
+    fn missing(&mut self, mailbox: &str, uids: impl Iterator<Item = u32>) -> Result<Vec<u32>, IndexError> {
+        let there: HashSet<Vec<u8>> = self.index.vault.messages(mailbox)?.into_iter().collect();
+        let (mut missing, mut present) = (Vec::new(), HashSet::new());
+        for uid in uids {
+            let Some(filed) = self.depot.filed(uid) else { continue };
+            if there.contains(&filed.message) {
+                self.indexed.kept = self.indexed.kept.saturating_add(1);
+                present.insert(filed.message);
+            } else {
+                missing.push(uid);
+            }
+        }
+        let removed = self.index.tidy(mailbox, |message| present.contains(message))?;
+        self.indexed.removed = self.indexed.removed.saturating_add(removed);
+        Ok(missing)
     }
-    transaction.commit()?;
-    indexed.removed = gone.len() as u64;
-    Ok(missing)
+
+    fn fill(&mut self, lacking: Lacking, progress: &mut impl Progress) -> Result<(), IndexError> {
+        let failed = self.indexed.failed;
+        // A mailbox that went meanwhile is seen by the next survey.
+        if !lacking.missing.is_empty() && self.depot.open(&lacking.name, Access::Read).is_err() {
+            return if self.depot.is_over() { Err(IndexError::Mail) } else { Ok(()) };
+        }
+        self.depot.prepare(&lacking.missing);
+        let mut ahead: VecDeque<u32> = lacking.missing.iter().copied().collect();
+        while !ahead.is_empty() {
+            if self.stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            self.transaction(&mut ahead, progress)?;
+            if self.depot.is_over() {
+                return Err(IndexError::Mail);
+            }
+        }
+        // A message that failed is tried again.
+        let whole = if self.indexed.failed == failed { lacking.mark.as_deref() } else { None };
+        self.index.vault.note_complete(lacking.name.wire(), whole)?;
+        Ok(())
+    }
+
+    fn transaction(&mut self, ahead: &mut VecDeque<u32>, progress: &mut impl Progress) -> Result<(), IndexError> {
+        let mut records = Vec::new();
+        while records.len() < BATCH && !ahead.is_empty() {
+            for (uid, record) in self.together(ahead) {
+                match record {
+                    Ok(record) => {
+                        records.extend(self.depot.filed(uid).map(|filed| (filed, record)));
+                        progress.done(0);
+                    }
+                    Err(Trouble::Gone) => progress.done(0),
+                    Err(_) => {
+                        self.indexed.failed = self.indexed.failed.saturating_add(1);
+                        progress.failed("damaged");
+                    }
+                }
+            }
+        }
+        let batch = self.index.vault.batch()?;
+        for (filed, record) in records {
+            self.index.vault.put(&filed.mailbox, &filed.message, record)?;
+            self.indexed.added = self.indexed.added.saturating_add(1);
+        }
+        batch.commit()?;
+        Ok(())
+    }
+
+    /// The records of the next few messages.
+    fn together(&mut self, ahead: &mut VecDeque<u32>) -> Vec<(u32, Result<Record, Trouble>)> {
+        let (mut looks, mut records, mut octets) = (Vec::new(), Vec::new(), 0_u64);
+        while looks.len() < TOGETHER && octets < MAX_TOGETHER {
+            let Some(uid) = ahead.pop_front() else { break };
+            match self
+                .depot
+                .look(uid)
+                .and_then(|look| Ok((look, self.depot.size(uid)?, self.depot.arrived(uid)?.moment)))
+            {
+                Ok((look, size, arrived)) => {
+                    octets = octets.saturating_add(size.unwrap_or_default());
+                    looks.push((uid, look, arrived));
+                }
+                Err(trouble) => records.push((uid, Err(trouble))),
+            }
+        }
+        let uids: Vec<u32> = looks.iter().map(|(uid, ..)| *uid).collect();
+        let bodies = self.depot.bodies(&uids);
+        for ((uid, body), (_, look, arrived)) in bodies.into_iter().zip(looks) {
+            records.push((uid, self.record(body, &look, arrived)));
+        }
+        records
+    }
+
+    fn record(&self, body: Result<Body, Trouble>, look: &Look, arrived: i64) -> Result<Record, Trouble> {
+        let mut original = whole(self.settings, body?, look)?;
+        record_of(&mut original, arrived)
+    }
 }
 
-fn add(index: &Index, settings: &Settings, mailbox: &Mailbox, mut message: Message) -> Result<(), Failure> {
-    let of_message = Failure::Message;
-    let seen = look_at_file(settings, mailbox, &mut message).map_err(of_message)?;
-    let mut original = whole_file(settings, mailbox, &mut message, &seen).map_err(of_message)?;
-    let stat = mailbox.refresh(&mut message).map_err(|error| of_message(error.into()))?;
-    let arrived = stat.ok_or(Failure::Message(Trouble::Gone))?.modified().0;
-    let words = words_of(&mut original).map_err(of_message)?;
-    let header = original.header().map_err(|error| of_message(error.into()))?;
-    let section = HeaderSection::parse(&header);
-    let text = |names: &[&str]| {
-        let fields = section.fields().iter().filter(|field| names.iter().any(|name| field.is(name)));
-        fields.map(|field| decode_words(&field.unfolded())).collect::<Vec<_>>().join("\n")
-    };
-    let (from, subject) = (text(&["from"]), text(&["subject"]));
-    let record = Record {
-        sent: section.first("date").and_then(|field| sent_day(&field.unfolded_text())).unwrap_or_default(),
-        arrived,
-        shown_from: &from,
-        shown_subject: &subject,
-        from: &fold(&from),
-        to: &fold(&text(&["to", "cc", "bcc"])),
-        subject: &fold(&subject),
-        attachments: &words.attachments,
-        header: &words.header,
-        body: &words.body,
-    };
-    index.put(mailbox.name(), message.unique().as_bytes(), &record).map_err(Failure::Index)
-}
+/// As it is kept.
+type Record = Zeroizing<Vec<u8>>;

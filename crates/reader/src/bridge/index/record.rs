@@ -1,8 +1,37 @@
-//! What the index holds of one message. In: its words. Out: octets, and back, without copying. Texts are folded, but for those that are shown.
+//! What the index holds of one message. In: the message, opened. Out: octets, and back, without copying. Texts are folded, but for those that are shown.
 
+use mail::{HeaderSection, decode_words};
 use zeroize::Zeroizing;
 
-use crate::bridge::words::Words;
+use crate::bridge::criteria::{fold, sent_day};
+use crate::bridge::original::Original;
+use crate::bridge::view::Trouble;
+use crate::bridge::words::words_of;
+
+/// The record of a message that arrived then, Unix seconds.
+pub(crate) fn record_of(original: &mut Original, arrived: i64) -> Result<Zeroizing<Vec<u8>>, Trouble> {
+    let words = words_of(original)?;
+    let header = original.header()?;
+    let section = HeaderSection::parse(&header);
+    let text = |names: &[&str]| {
+        let fields = section.fields().iter().filter(|field| names.iter().any(|name| field.is(name)));
+        fields.map(|field| decode_words(&field.unfolded())).collect::<Vec<_>>().join("\n")
+    };
+    let (from, subject) = (Zeroizing::new(text(&["from"])), Zeroizing::new(text(&["subject"])));
+    let record = Record {
+        sent: section.first("date").and_then(|field| sent_day(&field.unfolded_text())).unwrap_or_default(),
+        arrived,
+        shown_from: &from,
+        shown_subject: &subject,
+        from: &Zeroizing::new(fold(&from)),
+        to: &Zeroizing::new(fold(&text(&["to", "cc", "bcc"]))),
+        subject: &Zeroizing::new(fold(&subject)),
+        attachments: &words.attachments,
+        header: &words.header,
+        body: &words.body,
+    };
+    Ok(record.write())
+}
 
 /// A record, taken apart.
 #[derive(Default)]
@@ -72,12 +101,6 @@ impl<'r> Record<'r> {
             header: text()?,
             body: text()?,
         })
-    }
-
-    /// What SEARCH looks into.
-    pub(crate) fn words(&self) -> Words {
-        let owned = |text: &str| Zeroizing::new(text.to_owned());
-        Words { body: owned(self.body), header: owned(self.header), attachments: owned(self.attachments) }
     }
 
     fn texts(&self) -> [&'r str; 8] {

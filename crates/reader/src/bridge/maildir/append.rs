@@ -13,22 +13,22 @@ use super::change::note;
 use crate::bridge::append::{no_sealer, seal};
 use crate::bridge::flags;
 use crate::bridge::link::Answer;
-use crate::bridge::settings::Bridge;
+use crate::bridge::settings::Means;
 
 /// Seals and stores a message.
 pub(crate) fn store(
-    bridge: &Bridge,
+    means: Means<'_>,
     database: &Database,
     maildir: &Maildir,
     mailbox: &Mailbox,
     order: &AppendOrder,
     mut message: Scratched<File>,
 ) -> Answer {
-    let Some(with) = &bridge.seal else { return no_sealer() };
+    let Some(with) = means.seal else { return no_sealer() };
     let arrived = order.date.map_or_else(UnixSeconds::now, |date| UnixSeconds(date.unix()));
     let letters = flags::letters(&order.flags);
     let written = mailbox
-        .deposit(&letters, arrived, |to| seal(&bridge.mail, with, mailbox.name(), order, arrived, &mut message, to));
+        .deposit(&letters, arrived, |to| seal(means.mail, with, mailbox.name(), order, arrived, &mut message, to));
     let unique = match written {
         Ok(unique) => unique,
         Err(error) if error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded => {

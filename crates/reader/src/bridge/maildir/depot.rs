@@ -10,41 +10,36 @@ use wire::imap::server::{AppendOrder, DateTime, Flag, StatusItem, StoreKind};
 
 use super::census::LookError;
 use super::look::{body_of_file, look_at_file};
-use super::opened::{Filed, Opened};
+use super::opened::{Held, Opened, quiet_since};
 use super::{append, names};
-use crate::bridge::depot::{Arrangement, Arrived, Carried, Depot, Leave, Listing, Pace};
+use crate::bridge::depot::{Arrangement, Arrived, Carried, Depot, Filed, Leave, Listing, Pace};
 use crate::bridge::link::Answer;
 use crate::bridge::selected::{Access, Changes, Selected};
-use crate::bridge::settings::Bridge;
+use crate::bridge::settings::Means;
 use crate::bridge::view::{Body, Look, Trouble, View};
-use crate::bridge::words::Words;
-
-/// What the search index has of a message: by mailbox and unique name.
-pub(crate) type Indexed<'b> = Box<dyn Fn(&str, &[u8]) -> Option<Words> + 'b>;
 
 /// A Maildir.
 pub(crate) struct MaildirDepot<'b> {
-    bridge: &'b Bridge,
-    maildir: &'b Maildir,
+    means: Means<'b>,
+    maildir: Maildir,
     database: Database,
     opened: Option<Opened>,
-    indexed: Indexed<'b>,
 }
 
 impl<'b> MaildirDepot<'b> {
-    pub(crate) fn new(bridge: &'b Bridge, maildir: &'b Maildir, database: Database, indexed: Indexed<'b>) -> Self {
-        Self { bridge, maildir, database, opened: None, indexed }
+    pub(crate) fn new(means: Means<'b>, maildir: Maildir, database: Database) -> Self {
+        Self { means, maildir, database, opened: None }
     }
 
     fn find(&self, name: &MailboxName) -> Result<Mailbox, Answer> {
-        match names::find(self.maildir, name) {
+        match names::find(&self.maildir, name) {
             Ok(Some(mailbox)) => Ok(mailbox),
             Ok(None) => Err(Answer::nonexistent()),
             Err(_) => Err(Answer::unreadable()),
         }
     }
 
-    fn file(&mut self, uid: u32) -> Result<(&Mailbox, &mut Filed), Trouble> {
+    fn file(&mut self, uid: u32) -> Result<(&Mailbox, &mut Held), Trouble> {
         self.opened.as_mut().and_then(|opened| opened.file(uid)).ok_or(Trouble::Gone)
     }
 
@@ -70,11 +65,16 @@ impl Depot for MaildirDepot<'_> {
     }
 
     fn list(&mut self, listing: Listing, pattern: &str, out: &mut dyn Write) -> io::Result<Answer> {
-        names::list(self.maildir, listing.verb(), pattern, out)
+        names::list(&self.maildir, listing.verb(), pattern, out)
     }
 
     fn status(&mut self, name: &MailboxName, items: &[StatusItem], out: &mut dyn Write) -> io::Result<Answer> {
-        names::status(&self.database, self.maildir, name, items, out)
+        names::status(&self.database, &self.maildir, name, items, out)
+    }
+
+    fn mailboxes(&mut self) -> Result<Vec<MailboxName>, Answer> {
+        let listing = self.maildir.list().map_err(|_| Answer::unreadable())?;
+        Ok(listing.mailboxes.iter().map(|mailbox| MailboxName::from_wire(&names::wire_name(mailbox))).collect())
     }
 
     fn namespaces(&mut self) -> Result<String, Answer> {
@@ -83,7 +83,7 @@ impl Depot for MaildirDepot<'_> {
 
     fn arrange(&mut self, order: &Arrangement) -> Answer {
         match order {
-            Arrangement::Create(name) => names::create(self.maildir, name),
+            Arrangement::Create(name) => names::create(&self.maildir, name),
             Arrangement::Delete(_) => Answer::no("[CANNOT] mailboxes are not removed here"),
             Arrangement::Rename(..) => Answer::no("[CANNOT] mailboxes are not renamed here"),
             Arrangement::Subscribe(name) => match self.find(name) {
@@ -115,9 +115,9 @@ impl Depot for MaildirDepot<'_> {
     fn prepare(&mut self, _: &[u32]) {}
 
     fn look(&mut self, uid: u32) -> Result<Look, Trouble> {
-        let bridge = self.bridge;
+        let means = self.means;
         let (mailbox, filed) = self.file(uid)?;
-        look_at_file(&bridge.mail, mailbox, &mut filed.message)
+        look_at_file(means.mail, mailbox, &mut filed.message)
     }
 
     /// Shown otherwise than before, it is another message, which gets another UID.
@@ -156,18 +156,20 @@ impl Depot for MaildirDepot<'_> {
         let (mailbox, filed) = self.file(uid)?;
         let stat = mailbox.refresh(&mut filed.message)?.ok_or(Trouble::Gone)?;
         let moment = stat.modified().0;
-        Ok(Arrived { text: DateTime::text_of_unix(moment), day: moment.div_euclid(86_400) })
+        Ok(Arrived { text: DateTime::text_of_unix(moment), day: moment.div_euclid(86_400), moment })
     }
 
-    fn indexed(&self, uid: u32) -> Option<Words> {
+    /// By the unique name, which outlasts numbers.
+    fn filed(&self, uid: u32) -> Option<Filed> {
         let opened = self.opened.as_ref()?;
         let at = opened.files.binary_search_by_key(&uid, |filed| filed.uid).ok()?;
-        let unique = opened.files.get(at)?.message.unique();
-        (self.indexed)(opened.mailbox.name(), unique.as_bytes())
+        let message = opened.files.get(at)?.message.unique().as_bytes().to_vec();
+        Some(Filed { mailbox: names::wire_name(&opened.mailbox), message })
     }
 
-    /// The index of a Maildir is made on request (`sealpost index`).
-    fn learned(&mut self, _: u32, _: &Words) {}
+    fn mark(&mut self, name: &MailboxName) -> Option<Vec<u8>> {
+        quiet_since(&self.find(name).ok()?)
+    }
 
     fn store(
         &mut self,
@@ -196,7 +198,7 @@ impl Depot for MaildirDepot<'_> {
     ) -> Result<Carried, Answer> {
         let to = self.find(to)?;
         let Some(opened) = &mut self.opened else { return Err(Answer::Bad("select a mailbox first")) };
-        let carried = opened.carry(&self.database, selected, places, &to, self.maildir, leave);
+        let carried = opened.carry(&self.database, selected, places, &to, &self.maildir, leave);
         carried.map_err(|error| answer_of(&error))
     }
 
@@ -209,7 +211,7 @@ impl Depot for MaildirDepot<'_> {
             Ok(mailbox) => mailbox,
             Err(answer) => return answer,
         };
-        let answer = append::store(self.bridge, &self.database, self.maildir, &mailbox, order, message);
+        let answer = append::store(self.means, &self.database, &self.maildir, &mailbox, order, message);
         if let Some(opened) = &mut self.opened {
             opened.forget_look();
         }

@@ -5,8 +5,7 @@ use std::io::BufReader;
 use sealed::outer::read_header_section;
 use store::{Mailbox, Message};
 
-use crate::bridge::original::Original;
-use crate::bridge::view::{Body, Look, Trouble, look, whole};
+use crate::bridge::view::{Body, Look, Trouble, look};
 use crate::settings::Settings;
 
 /// Octets of a file that are read at first.
@@ -24,14 +23,4 @@ pub(crate) fn look_at_file(settings: &Settings, mailbox: &Mailbox, message: &mut
 pub(crate) fn body_of_file(mailbox: &Mailbox, message: &mut Message) -> Result<Body, Trouble> {
     let file = mailbox.open(message)?.ok_or(Trouble::Gone)?;
     Ok(Body { length: file.metadata()?.len(), octets: Box::new(file) })
-}
-
-/// The whole message, as it is shown.
-pub(crate) fn whole_file(
-    settings: &Settings,
-    mailbox: &Mailbox,
-    message: &mut Message,
-    look: &Look,
-) -> Result<Original, Trouble> {
-    whole(settings, body_of_file(mailbox, message)?, look)
 }

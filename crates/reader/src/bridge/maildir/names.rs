@@ -17,6 +17,12 @@ pub(crate) fn wire_name(mailbox: &Mailbox) -> String {
     if name.is_ascii() { name.to_owned() } else { MailboxName::from_utf8(name).wire().to_owned() }
 }
 
+/// The name on disk of a mailbox that has this one on the wire.
+pub(crate) fn name_of_wire(wire: &str) -> String {
+    let name = MailboxName::from_wire(wire).utf8();
+    if name.is_ascii() { wire.to_owned() } else { name }
+}
+
 /// The mailbox of that name.
 pub(crate) fn find(maildir: &Maildir, name: &MailboxName) -> Result<Option<Mailbox>, ListError> {
     if name.wire() == "INBOX" {

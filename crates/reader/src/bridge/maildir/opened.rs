@@ -17,7 +17,7 @@ pub(crate) struct Opened {
     /// Its row in the state database.
     pub(crate) id: i64,
     /// By ascending UID.
-    pub(crate) files: Vec<Filed>,
+    pub(crate) files: Vec<Held>,
     /// Views to be noted.
     pub(crate) views: Vec<(u32, u8)>,
     access: Access,
@@ -25,7 +25,7 @@ pub(crate) struct Opened {
 }
 
 /// A message.
-pub(crate) struct Filed {
+pub(crate) struct Held {
     pub(crate) uid: u32,
     pub(crate) message: Message,
     pub(crate) keywords: Vec<String>,
@@ -69,7 +69,7 @@ impl Opened {
             selected.validity = validity;
         }
         let mut items: Vec<Item> = Vec::with_capacity(census.numbered.messages.len());
-        let mut files: Vec<Filed> = Vec::with_capacity(census.numbered.messages.len());
+        let mut files: Vec<Held> = Vec::with_capacity(census.numbered.messages.len());
         for (entry, mut message) in census.entries() {
             let recent = if message.place() == Place::New { Recent::Yes } else { Recent::No };
             if recent == Recent::Yes && self.access == Access::Write {
@@ -79,7 +79,7 @@ impl Opened {
                 entry.view.and_then(View::of_number).or_else(|| self.view_of_same(entry.uid, &message, selected));
             let flags = flags::of_file(&message.flags(), &entry.keywords);
             items.push(Item { uid: entry.uid, flags, view, recent, size: None });
-            files.push(Filed { uid: entry.uid, message, keywords: entry.keywords });
+            files.push(Held { uid: entry.uid, message, keywords: entry.keywords });
         }
         self.files = files;
         self.looked = Some(now);
@@ -99,7 +99,7 @@ impl Opened {
     }
 
     /// A message.
-    pub(crate) fn file(&mut self, uid: u32) -> Option<(&Mailbox, &mut Filed)> {
+    pub(crate) fn file(&mut self, uid: u32) -> Option<(&Mailbox, &mut Held)> {
         let at = self.files.binary_search_by_key(&uid, |filed| filed.uid).ok()?;
         Some((&self.mailbox, self.files.get_mut(at)?))
     }
@@ -114,12 +114,31 @@ impl Opened {
 
     fn is_as_it_was(&self) -> bool {
         let Some(looked) = self.looked else { return false };
-        ["new", "cur"].iter().all(|place| {
-            let changed = self.mailbox.dir().join(place).metadata().and_then(|metadata| metadata.modified());
-            match changed {
-                Ok(changed) => changed.checked_add(TICK).is_some_and(|quiet| quiet < looked),
-                Err(error) => error.kind() == std::io::ErrorKind::NotFound && *place == "new",
-            }
-        })
+        changes(&self.mailbox).is_some_and(|changes| changes.into_iter().all(|changed| is_quiet(changed, looked)))
     }
+}
+
+/// When messages last came, went or were renamed; `None`: that cannot be told, or it was just now.
+pub(crate) fn quiet_since(mailbox: &Mailbox) -> Option<Vec<u8>> {
+    let now = SystemTime::now();
+    let changes = changes(mailbox)?;
+    let octets = |changed: SystemTime| {
+        let since = changed.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        is_quiet(changed, now).then(|| since.as_nanos().to_be_bytes())
+    };
+    Some(changes.into_iter().map(octets).collect::<Option<Vec<_>>>()?.concat())
+}
+
+/// When the directories were changed; one without `new` has no new messages.
+fn changes(mailbox: &Mailbox) -> Option<[SystemTime; 2]> {
+    let changed = |place: &str| mailbox.dir().join(place).metadata().and_then(|metadata| metadata.modified());
+    let new = match changed("new") {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => SystemTime::UNIX_EPOCH,
+        other => other.ok()?,
+    };
+    Some([new, changed("cur").ok()?])
+}
+
+fn is_quiet(changed: SystemTime, now: SystemTime) -> bool {
+    changed.checked_add(TICK).is_some_and(|quiet| quiet < now)
 }

@@ -72,7 +72,7 @@ pub fn configure(stage: &Stage, server: SocketAddr) {
     );
 }
 
-fn append(client: &mut Client, mailbox: &str, rest: &str, octets: &[u8]) -> Answer {
+pub fn append(client: &mut Client, mailbox: &str, rest: &str, octets: &[u8]) -> Answer {
     let line = format!("APPEND {mailbox} {rest}{{{}+}}\r\n", octets.len());
     client.send(&[line.as_bytes(), octets].concat());
     client.answer()

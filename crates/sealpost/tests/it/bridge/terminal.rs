@@ -2,7 +2,10 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use super::scene::{Scene, message};
+use super::{
+    account,
+    scene::{Scene, message},
+};
 use crate::program::{holds, samples};
 
 #[test]
@@ -81,4 +84,50 @@ fn what_does_not_open_is_not_printed_in_part() {
     let outcome = scene.stage.run("export --format eml --to out", b"");
     assert_eq!(outcome.code, 65, "{outcome}");
     assert_eq!(fs::read_dir(scene.stage.path("out/INBOX")).unwrap().count(), 1);
+}
+
+/// What reads a Maildir reads an account, and finds the same.
+#[test]
+fn mail_of_an_account_is_listed_shown_searched_and_exported() {
+    if !testbed::servers() {
+        return;
+    }
+    let samples: Vec<Vec<u8>> = samples().into_iter().map(|(_, octets)| octets).collect();
+    let scene = account::Scene::sealed(&samples);
+    let stage = &scene.stage;
+    let plain = message("not sealed", "plain body");
+    account::append(&mut scene.direct(), "INBOX", "", &plain);
+    let json = stage.json("list --json", b"");
+    let lines = json.as_array().unwrap();
+    assert_eq!(lines.len(), samples.len() + 1, "{json}");
+    let mut subjects = Vec::new();
+    for line in lines.iter().filter(|line| line["state"] == "sealed") {
+        let octets = stage.good(&format!("cat {}", line["uid"]), b"");
+        assert!(samples.contains(&octets), "octet for octet: {line}");
+        subjects.push(line["subject"].as_str().unwrap().to_owned());
+        assert!(stage.text(&format!("show {}", line["uid"]), b"").contains(subjects.last().unwrap()));
+    }
+    assert!(subjects.iter().any(|subject| subject.contains("boathouse key")), "{subjects:?}");
+    stage.bad("show 999", b"", 64, "no such message");
+    stage.bad("list Nowhere", b"", 64, "no such mailbox");
+    // The first search makes the index; later ones know what came and went.
+    let found = |query: &str| stage.json(&format!("search --json {query}"), b"").as_array().unwrap().len();
+    assert_eq!((found("boathouse"), found("plank-nowhere")), (2, 0));
+    let told = stage.json("index --json", b"");
+    assert_eq!((&told["added"], &told["kept"]), (&0.into(), &(samples.len() + 1).into()), "{told}");
+    let mut direct = scene.direct();
+    direct.good("SELECT INBOX");
+    let gone = lines.iter().find(|line| line["subject"].as_str().unwrap().contains("boathouse")).unwrap();
+    direct.good(&format!("UID STORE {} +FLAGS (\\Deleted)", gone["uid"]));
+    direct.good("EXPUNGE");
+    assert_eq!((found("boathouse"), found("subject:sealed")), (1, 1));
+    // Nobody's mailbox holds it in clear, nor does this machine's disk.
+    let leaks = super::scene::files_with(stage.path("home"), &[b"boathouse", crate::program::CANARY]);
+    assert!(leaks.is_empty(), "{leaks:?}");
+    stage.good("export --format maildir --to out", b"");
+    assert_eq!(fs::read_dir(stage.path("out/cur")).unwrap().count(), samples.len());
+    // Without its server, only what was indexed is known, and only when asked so.
+    drop(scene.server);
+    stage.bad("search boathouse", b"", 75, "cannot be reached");
+    assert_eq!(stage.json("search --as-it-is --json boathouse", b"").as_array().unwrap().len(), 1);
 }

@@ -1,0 +1,142 @@
+//! Entries of the index. In: messages that were opened. Out: which messages hold some texts, without opening any.
+
+use std::collections::HashMap;
+
+use wire::imap::server::SearchKey;
+
+use super::record::{Record, record_of};
+use crate::bridge::criteria::holds;
+use crate::bridge::depot::Filed;
+use crate::bridge::original::Original;
+use crate::bridge::reach::ReachError;
+use crate::bridge::vault::{Kind, Vault, VaultError};
+use crate::bridge::view::Trouble;
+use crate::settings::Settings;
+
+/// The open index.
+pub(crate) struct Index {
+    pub(super) vault: Vault,
+}
+
+/// Why there is no index, or it does not answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IndexError {
+    /// Its file.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// There is nothing to seal its key with.
+    #[error("there is no sealer key or owner here to seal the index's key with")]
+    NoSealer,
+    /// The mail is not reached.
+    #[error(transparent)]
+    Reach(#[from] ReachError),
+    /// It was reached, and then it was lost.
+    #[error("the mailboxes cannot be read")]
+    Mail,
+    /// The state database.
+    #[error("the state cannot be read or written")]
+    State,
+}
+
+/// Texts that are searched for.
+pub(crate) struct Needles(Vec<(Place, String)>);
+
+/// Where a text is searched for (RFC 3501 §6.4.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// BODY
+    Body,
+    /// TEXT
+    Text,
+}
+
+/// Which needles each message of a mailbox holds; messages that are not in the index are not in here.
+pub(crate) struct Holding {
+    needles: Needles,
+    found: HashMap<Vec<u8>, u64>,
+}
+
+/// Texts of one search that are looked for at once.
+const MOST: usize = 64;
+
+impl Index {
+    /// Opens what was made.
+    pub(crate) fn open(settings: &Settings) -> Result<Index, IndexError> {
+        Ok(Index { vault: Vault::open(settings, Kind::Words)? })
+    }
+
+    /// Looks into every message of a mailbox.
+    pub(crate) fn holding(&self, mailbox: &str, needles: Needles) -> Result<Holding, IndexError> {
+        let mut found = HashMap::new();
+        self.vault.each(mailbox, |message, octets| {
+            // What does not open is as if it were not there: the message itself is opened.
+            let Some(record) = octets.and_then(Record::parse) else { return };
+            let bits = needles.0.iter().enumerate().filter(|(_, (place, text))| {
+                holds(record.body, text) || (*place == Place::Text && holds(record.header, text))
+            });
+            found.insert(message.to_vec(), bits.fold(0_u64, |bits, (at, _)| bits | (1 << at)));
+        })?;
+        Ok(Holding { needles, found })
+    }
+
+    /// Whether a message is in it.
+    pub(crate) fn knows(&self, filed: &Filed) -> bool {
+        self.vault.has(&filed.mailbox, &filed.message).unwrap_or(false)
+    }
+
+    /// Puts a message in that was opened.
+    pub(crate) fn learn(&self, filed: &Filed, original: &mut Original, arrived: i64) -> Result<(), Trouble> {
+        let record = record_of(original, arrived)?;
+        self.vault.put(&filed.mailbox, &filed.message, record).map_err(|_| Trouble::Io)
+    }
+
+    /// Forgets what is not there any more.
+    pub(crate) fn tidy(&self, mailbox: &str, is_there: impl Fn(&[u8]) -> bool) -> Result<u64, IndexError> {
+        let mut gone = self.vault.messages(mailbox)?;
+        gone.retain(|message| !is_there(message));
+        if gone.is_empty() {
+            return Ok(0);
+        }
+        let batch = self.vault.batch()?;
+        for message in &gone {
+            self.vault.remove(mailbox, message)?;
+        }
+        batch.commit()?;
+        Ok(gone.len() as u64)
+    }
+}
+
+impl Needles {
+    /// The texts of a prepared search; `None`: there are none, or too many to be looked for at once.
+    pub(crate) fn of(key: &SearchKey) -> Option<Needles> {
+        let mut needles = Vec::new();
+        collect(key, &mut needles);
+        (1..=MOST).contains(&needles.len()).then_some(Needles(needles))
+    }
+}
+
+fn collect(key: &SearchKey, needles: &mut Vec<(Place, String)>) {
+    let mut push = |place, text: &[u8]| {
+        let needle = (place, String::from_utf8_lossy(text).into_owned());
+        if !needles.contains(&needle) {
+            needles.push(needle);
+        }
+    };
+    match key {
+        SearchKey::And(keys) => keys.iter().for_each(|key| collect(key, needles)),
+        SearchKey::Or(first, second) => [first, second].into_iter().for_each(|key| collect(key, needles)),
+        SearchKey::Not(key) => collect(key, needles),
+        SearchKey::Body(text) => push(Place::Body, text),
+        SearchKey::Text(text) => push(Place::Text, text),
+        _ => {}
+    }
+}
+
+impl Holding {
+    /// Whether a message holds a text; `None`: the index does not know the message.
+    pub(crate) fn says(&self, message: &[u8], place: Place, text: &str) -> Option<bool> {
+        let at = self.needles.0.iter().position(|(other, needle)| *other == place && needle == text)?;
+        self.found.get(message).map(|bits| bits & (1 << at) != 0)
+    }
+}

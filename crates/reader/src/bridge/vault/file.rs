@@ -1,0 +1,341 @@
+//! The file: an SQLite database whose records are sealed one by one (AES-256-GCM, a random nonce each; whose mail, which message and whom we trust are bound to each).
+//!
+//! In: records. Out: the same, as long as key and trust are the same; others are as if they were not there. A crash loses at most the batch that was being written.
+
+use std::fs::OpenOptions;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use aws_lc_rs::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use sealed::identity::{Hash, random, sha256};
+use zeroize::Zeroizing;
+
+use super::key;
+use crate::settings::{Settings, Source};
+
+/// Records of one place, open. No `Debug`: it holds the key.
+pub(crate) struct Vault {
+    connection: Connection,
+    key: LessSafeKey,
+    kind: Kind,
+    place: Vec<u8>,
+    trust: Hash,
+}
+
+/// What records are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// What a list shows.
+    Heads,
+    /// What a search looks into.
+    Words,
+}
+
+impl Kind {
+    fn table(self) -> &'static str {
+        match self {
+            Kind::Heads => "heads",
+            Kind::Words => "words",
+        }
+    }
+}
+
+/// Why there are no records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VaultError {
+    /// None was made, or its key does not open with ours.
+    #[error("there is no search index that opens with these keys")]
+    None,
+    /// The file is damaged, or of a newer version.
+    #[error("the search index is damaged, or of a newer version")]
+    Damaged,
+    /// The file system or the database says so.
+    #[error("the search index cannot be read or written")]
+    Unavailable,
+}
+
+impl From<rusqlite::Error> for VaultError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => VaultError::Damaged,
+            _ => VaultError::Unavailable,
+        }
+    }
+}
+
+/// How long a writer waits for another.
+const BUSY: Duration = Duration::from_secs(10);
+const VERSION: i64 = 2;
+/// Octets of a page: most records lie in one, and a search reads them in long strides.
+const PAGE: u32 = 32 << 10;
+/// The name, which no mailbox has, of a record that says under which key and trust all others were made.
+const CANARY: &str = "";
+
+/// The files of the database.
+const FILES: [&str; 3] = ["index.db", "index.db-wal", "index.db-shm"];
+
+impl Vault {
+    /// Opens the records of the place where the mail lies.
+    pub(crate) fn open(settings: &Settings, kind: Kind) -> Result<Vault, VaultError> {
+        let key = key::read(settings).ok_or(VaultError::None)?;
+        let path = settings.state.with_file_name("index.db");
+        let mut connection = connect(&path)?;
+        if version(&connection)? == 1 {
+            // Of an earlier version of this program: it is made again.
+            drop(connection);
+            remove_files(settings)?;
+            connection = connect(&path)?;
+        }
+        match version(&connection)? {
+            0 => connection.execute_batch(&format!(
+                "BEGIN IMMEDIATE;
+                 CREATE TABLE IF NOT EXISTS heads (
+                    place BLOB NOT NULL,
+                    mailbox TEXT NOT NULL,
+                    message BLOB NOT NULL,
+                    sealed BLOB NOT NULL,
+                    PRIMARY KEY (place, mailbox, message)
+                 ) STRICT;
+                 CREATE TABLE IF NOT EXISTS words (
+                    place BLOB NOT NULL,
+                    mailbox TEXT NOT NULL,
+                    message BLOB NOT NULL,
+                    sealed BLOB NOT NULL,
+                    PRIMARY KEY (place, mailbox, message)
+                 ) STRICT;
+                 CREATE TABLE IF NOT EXISTS complete (
+                    place BLOB NOT NULL,
+                    mailbox TEXT NOT NULL,
+                    mark BLOB NOT NULL,
+                    PRIMARY KEY (place, mailbox)
+                 ) STRICT;
+                 PRAGMA user_version = {VERSION};
+                 COMMIT;"
+            ))?,
+            VERSION => {}
+            _ => return Err(VaultError::Damaged),
+        }
+        let vault = Vault { connection, key, kind, place: place_of(settings)?, trust: trust_of(settings) };
+        vault.begin()?;
+        Ok(vault)
+    }
+
+    /// Whether the records were made under this key, with this trust. If not, they go, and those that come are.
+    fn begin(&self) -> Result<(), VaultError> {
+        if self.octets(CANARY, b"")?.is_none() {
+            self.connection.execute(&self.sql("DELETE FROM {table} WHERE place = ?1"), [&self.place])?;
+            if self.kind == Kind::Words {
+                self.connection.execute("DELETE FROM complete WHERE place = ?1", [&self.place])?;
+            }
+            self.put(CANARY, b"", Zeroizing::new(vec![0; 16]))?;
+        }
+        Ok(())
+    }
+
+    /// Whether something is kept of a message.
+    pub(crate) fn has(&self, mailbox: &str, message: &[u8]) -> Result<bool, VaultError> {
+        let sql = self.sql("SELECT 1 FROM {table} WHERE place = ?1 AND mailbox = ?2 AND message = ?3");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        Ok(statement.exists(params![self.place, mailbox, message])?)
+    }
+
+    /// What was kept of a message; `None` also for what does not open.
+    pub(crate) fn octets(&self, mailbox: &str, message: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
+        let sql = self.sql("SELECT sealed FROM {table} WHERE place = ?1 AND mailbox = ?2 AND message = ?3");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let sealed: Option<Vec<u8>> =
+            statement.query_row(params![self.place, mailbox, message], |row| row.get(0)).optional()?;
+        Ok(sealed.and_then(|sealed| self.unseal(mailbox, message, sealed)))
+    }
+
+    /// Shows what is kept of each message of a mailbox; `None`: it does not open.
+    pub(crate) fn each(&self, mailbox: &str, mut each: impl FnMut(&[u8], Option<&[u8]>)) -> Result<(), VaultError> {
+        let sql = self.sql("SELECT rowid FROM {table} WHERE place = ?1 AND mailbox = ?2");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let rows = statement.query_map(params![self.place, mailbox], |row| row.get(0))?;
+        let mut rows: Vec<i64> = rows.collect::<rusqlite::Result<_>>()?;
+        // As they lie in the file: each of its pages is read once.
+        rows.sort_unstable();
+        let mut statement =
+            self.connection.prepare_cached(&self.sql("SELECT message, sealed FROM {table} WHERE rowid = ?1"))?;
+        let mut octets = Zeroizing::new(Vec::new());
+        for row in rows {
+            let mut found = statement.query([row])?;
+            // Gone meanwhile.
+            let Some(row) = found.next()? else { continue };
+            let message = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+            let sealed = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+            octets.clear();
+            octets.extend_from_slice(sealed);
+            let opened = self.unseal_in_place(mailbox, message, octets.as_mut_slice());
+            each(message, opened);
+        }
+        Ok(())
+    }
+
+    /// The messages of a mailbox of which something is kept.
+    pub(crate) fn messages(&self, mailbox: &str) -> Result<Vec<Vec<u8>>, VaultError> {
+        let sql = self.sql("SELECT message FROM {table} WHERE place = ?1 AND mailbox = ?2");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let messages = statement.query_map(params![self.place, mailbox], |row| row.get(0))?;
+        Ok(messages.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// What is put and removed from now on is written at once, with its commit.
+    pub(crate) fn batch(&self) -> Result<Batch<'_>, VaultError> {
+        Ok(Batch(self.connection.unchecked_transaction()?))
+    }
+
+    /// Keeps octets of a message.
+    pub(crate) fn put(&self, mailbox: &str, message: &[u8], mut octets: Zeroizing<Vec<u8>>) -> Result<(), VaultError> {
+        let nonce: [u8; NONCE_LEN] = random();
+        let bound = self.bound(mailbox, message);
+        let tag = self
+            .key
+            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(&bound), octets.as_mut_slice())
+            .map_err(|_| VaultError::Unavailable)?;
+        let sealed = [nonce.as_slice(), octets.as_slice(), tag.as_ref()].concat();
+        self.connection
+            .prepare_cached(
+                &self.sql("INSERT OR REPLACE INTO {table} (place, mailbox, message, sealed) VALUES (?1, ?2, ?3, ?4)"),
+            )?
+            .execute(params![self.place, mailbox, message, sealed])?;
+        Ok(())
+    }
+
+    /// Forgets a message.
+    pub(crate) fn remove(&self, mailbox: &str, message: &[u8]) -> Result<(), VaultError> {
+        self.connection
+            .prepare_cached(&self.sql("DELETE FROM {table} WHERE place = ?1 AND mailbox = ?2 AND message = ?3"))?
+            .execute(params![self.place, mailbox, message])?;
+        Ok(())
+    }
+
+    /// The mailboxes of which something is kept.
+    pub(crate) fn mailboxes(&self) -> Result<Vec<String>, VaultError> {
+        let sql = self.sql("SELECT DISTINCT mailbox FROM {table} WHERE place = ?1 AND mailbox <> ?2");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let names = statement.query_map(params![self.place, CANARY], |row| row.get(0))?;
+        Ok(names.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// How a mailbox stood when something of each of its messages was kept.
+    pub(crate) fn complete(&self, mailbox: &str) -> Result<Option<Vec<u8>>, VaultError> {
+        let sql = "SELECT mark FROM complete WHERE place = ?1 AND mailbox = ?2";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        Ok(statement.query_row(params![self.place, mailbox], |row| row.get(0)).optional()?)
+    }
+
+    /// Notes that; `None`: something is missing.
+    pub(crate) fn note_complete(&self, mailbox: &str, mark: Option<&[u8]>) -> Result<(), VaultError> {
+        match mark {
+            Some(mark) => self.connection.execute(
+                "INSERT OR REPLACE INTO complete (place, mailbox, mark) VALUES (?1, ?2, ?3)",
+                params![self.place, mailbox, mark],
+            )?,
+            None => self
+                .connection
+                .execute("DELETE FROM complete WHERE place = ?1 AND mailbox = ?2", params![self.place, mailbox])?,
+        };
+        Ok(())
+    }
+
+    fn sql(&self, text: &str) -> String {
+        text.replace("{table}", self.kind.table())
+    }
+
+    fn unseal(&self, mailbox: &str, message: &[u8], sealed: Vec<u8>) -> Option<Zeroizing<Vec<u8>>> {
+        let mut octets = Zeroizing::new(sealed);
+        let length = self.unseal_in_place(mailbox, message, octets.as_mut_slice())?.len();
+        octets.drain(..NONCE_LEN);
+        octets.truncate(length);
+        Some(octets)
+    }
+
+    fn unseal_in_place<'o>(&self, mailbox: &str, message: &[u8], sealed: &'o mut [u8]) -> Option<&'o [u8]> {
+        let (nonce, octets) = sealed.split_at_mut_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let bound = self.bound(mailbox, message);
+        self.key.open_in_place(nonce, Aad::from(&bound), octets).ok().map(|octets| &*octets)
+    }
+
+    /// What a record is bound to.
+    fn bound(&self, mailbox: &str, message: &[u8]) -> Vec<u8> {
+        let mut bound = format!("sealpost index 2 {}\0", self.kind.table()).into_bytes();
+        bound.extend_from_slice(&self.trust);
+        for part in [self.place.as_slice(), mailbox.as_bytes(), message] {
+            bound.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+            bound.extend_from_slice(part);
+        }
+        bound
+    }
+}
+
+/// Changes that are written together; dropped, none of them is.
+pub(crate) struct Batch<'v>(rusqlite::Transaction<'v>);
+
+impl Batch<'_> {
+    pub(crate) fn commit(self) -> Result<(), VaultError> {
+        Ok(self.0.commit()?)
+    }
+}
+
+/// Octets that no other place has.
+fn place_of(settings: &Settings) -> Result<Vec<u8>, VaultError> {
+    match &settings.source {
+        Source::Maildir(root) => {
+            let root = std::fs::canonicalize(root).map_err(|_| VaultError::Unavailable)?;
+            Ok(root.as_os_str().as_bytes().to_vec())
+        }
+        Source::Imap(imap) => {
+            let endpoint = &imap.account.endpoint;
+            Ok(format!("imap {} {} {}", settings.flow, endpoint.host, endpoint.port).into_bytes())
+        }
+    }
+}
+
+/// Throws everything away.
+pub(crate) fn remove_files(settings: &Settings) -> Result<(), VaultError> {
+    for name in FILES {
+        match std::fs::remove_file(settings.state.with_file_name(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(VaultError::Unavailable),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn connect(path: &Path) -> Result<Connection, VaultError> {
+    let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+    made.map_err(|_| VaultError::Unavailable)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "page_size", PAGE)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    // Power loss may cost the last records: they are made again.
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    Ok(connection)
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Accounts and sealers that are believed: when they change, other mail opens, and every record is made anew.
+fn trust_of(settings: &Settings) -> Hash {
+    let mut sealers: Vec<[u8; 32]> = settings.trust.sealers.iter().map(|sealer| *sealer.octets()).collect();
+    let mut accounts: Vec<[u8; 16]> = settings.trust.accounts.iter().map(|account| account.0).collect();
+    sealers.sort_unstable();
+    sealers.dedup();
+    accounts.sort_unstable();
+    accounts.dedup();
+    let mut octets: Vec<u8> = sealers.concat();
+    octets.push(0);
+    octets.extend(accounts.concat());
+    sha256(&octets)
+}
