@@ -12,8 +12,8 @@ pub(crate) fn fold(text: &str) -> String {
 }
 
 /// Whether a folded text holds another.
-pub(crate) fn holds(text: &str, wanted: &str) -> bool {
-    memchr::memmem::find(text.as_bytes(), wanted.as_bytes()).is_some()
+pub(crate) fn holds(text: impl AsRef<[u8]>, wanted: &str) -> bool {
+    memchr::memmem::find(text.as_ref(), wanted.as_bytes()).is_some()
 }
 
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
@@ -60,9 +60,9 @@ mod tests {
 
     #[test]
     fn case_does_not_matter() {
-        assert!(holds(&fold("Grüße aus KÖLN"), &fold("kÖln")));
+        assert!(holds(fold("Grüße aus KÖLN"), &fold("kÖln")));
         assert!(holds("", ""));
-        assert!(holds(&fold("Ko\u{308}ln"), &fold("Köln")));
-        assert!(!holds(&fold("Köln"), &fold("Koln")));
+        assert!(holds(fold("Ko\u{308}ln"), &fold("Köln")));
+        assert!(!holds(fold("Köln"), &fold("Koln")));
     }
 }

@@ -9,9 +9,10 @@ use wire::imap::server::{Date, SearchKey};
 use zeroize::Zeroizing;
 
 use super::criteria::{fold, holds, sent_day};
+use super::depot::Filed;
 use super::fetch::Desk;
 use super::flags;
-use super::index::{Needles, Place};
+use super::index::{Holding, Needles, Place};
 use super::view::{Look, Trouble, View};
 use super::words::{Words, words_of};
 
@@ -88,12 +89,17 @@ impl Desk<'_> {
         }
     }
 
-    fn indexed(&self, place: usize, whither: Place, text: &str) -> Result<Option<bool>, Trouble> {
+    fn indexed(&self, place: usize, field: Place, text: &str) -> Result<Option<bool>, Trouble> {
+        Ok(self.held(place)?.and_then(|(holding, filed)| holding.says(&filed.message, field, text)))
+    }
+
+    /// What the index was asked for of a message.
+    fn held(&self, place: usize) -> Result<Option<(&Holding, Filed)>, Trouble> {
         let Some(holding) = &self.holding else { return Ok(None) };
         let item = self.item(place)?;
         // What was opened once and does not open now is asked itself.
         let filed = self.depot.filed(item.uid).filter(|_| item.view != Some(View::Broken));
-        Ok(filed.and_then(|filed| holding.says(&filed.message, whither, text)))
+        Ok(filed.map(|filed| (holding, filed)))
     }
 
     /// Whether the message at that place matches a prepared key.
@@ -138,23 +144,33 @@ impl Desk<'_> {
             SearchKey::Larger(octets) => self.length(place, facts)? > u64::from(*octets),
             SearchKey::Smaller(octets) => self.length(place, facts)? < u64::from(*octets),
             SearchKey::Header(name, wanted) => {
-                let (name, wanted) = (String::from_utf8_lossy(name), String::from_utf8_lossy(wanted));
-                self.fields(place, &name, facts)?.iter().any(|value| holds(&fold(value), &wanted))
+                let wanted = String::from_utf8_lossy(wanted);
+                let indexed = match Place::of_field(name) {
+                    Some(field) => self.indexed(place, field, &wanted)?,
+                    None => None,
+                };
+                match indexed {
+                    Some(holds) => holds,
+                    None => {
+                        let values = self.fields(place, &String::from_utf8_lossy(name), facts)?;
+                        values.iter().any(|value| holds(fold(value), &wanted))
+                    }
+                }
             }
             SearchKey::Body(wanted) => {
                 let wanted = String::from_utf8_lossy(wanted);
                 match self.indexed(place, Place::Body, &wanted)? {
                     Some(holds) => holds,
-                    None => self.words(place, facts)?.is_some_and(|words| holds(&words.body, &wanted)),
+                    None => self.words(place, facts)?.is_some_and(|words| holds(words.body.as_str(), &wanted)),
                 }
             }
             SearchKey::Text(wanted) => {
                 let wanted = String::from_utf8_lossy(wanted);
                 match self.indexed(place, Place::Text, &wanted)? {
                     Some(holds) => holds,
-                    None => self
-                        .words(place, facts)?
-                        .is_some_and(|words| holds(&words.header, &wanted) || holds(&words.body, &wanted)),
+                    None => self.words(place, facts)?.is_some_and(|words| {
+                        holds(words.header.as_str(), &wanted) || holds(words.body.as_str(), &wanted)
+                    }),
                 }
             }
         })
@@ -176,6 +192,9 @@ impl Desk<'_> {
 
     /// quirk: without a Date that can be read it was sent in 1970, as Dovecot has it; RFC 3501 does not say.
     fn sent(&mut self, place: usize, facts: &mut Facts) -> Result<i64, Trouble> {
+        if let Some(day) = self.held(place)?.and_then(|(holding, filed)| holding.sent(&filed.message)) {
+            return Ok(day);
+        }
         Ok(self.fields(place, "Date", facts)?.first().and_then(|value| sent_day(value)).unwrap_or_default())
     }
 

@@ -40,21 +40,62 @@ pub enum IndexError {
 }
 
 /// Texts that are searched for.
-pub(crate) struct Needles(Vec<(Place, String)>);
+pub(crate) struct Needles {
+    texts: Vec<(Place, String)>,
+    /// The day of the Date field is asked for, too.
+    sent: bool,
+}
 
 /// Where a text is searched for (RFC 3501 §6.4.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// BODY
     Body,
-    /// TEXT
     Text,
+    From,
+    To,
+    Cc,
+    Bcc,
+    Subject,
+}
+
+impl Place {
+    /// The header field that is searched; `None`: the index knows it not by itself.
+    pub(crate) fn of_field(name: &[u8]) -> Option<Place> {
+        let fields: [(&[u8], Place); 5] = [
+            (b"from", Place::From),
+            (b"to", Place::To),
+            (b"cc", Place::Cc),
+            (b"bcc", Place::Bcc),
+            (b"subject", Place::Subject),
+        ];
+        fields.into_iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, place)| place)
+    }
+
+    fn has(self, record: &Record<'_>, text: &str) -> bool {
+        let field = match self {
+            Place::Body => record.body,
+            Place::Text => return holds(record.header, text) || holds(record.body, text),
+            Place::From => record.from,
+            Place::To => record.to,
+            Place::Cc => record.cc,
+            Place::Bcc => record.bcc,
+            Place::Subject => record.subject,
+        };
+        holds(field, text)
+    }
 }
 
 /// Which needles each message of a mailbox holds; messages that are not in the index are not in here.
 pub(crate) struct Holding {
     needles: Needles,
-    found: HashMap<Vec<u8>, u64>,
+    found: HashMap<Vec<u8>, Held>,
+}
+
+/// What is known of a message: a bit for each needle that it holds, and the day of its Date field.
+#[derive(Clone, Copy)]
+struct Held {
+    bits: u64,
+    sent: i64,
 }
 
 /// Texts of one search that are looked for at once.
@@ -72,10 +113,9 @@ impl Index {
         self.vault.each(mailbox, |message, octets| {
             // What does not open is as if it were not there: the message itself is opened.
             let Some(record) = octets.and_then(Record::parse) else { return };
-            let bits = needles.0.iter().enumerate().filter(|(_, (place, text))| {
-                holds(record.body, text) || (*place == Place::Text && holds(record.header, text))
-            });
-            found.insert(message.to_vec(), bits.fold(0_u64, |bits, (at, _)| bits | (1 << at)));
+            let bits = needles.texts.iter().enumerate().filter(|(_, (place, text))| place.has(&record, text));
+            let bits = bits.fold(0_u64, |bits, (at, _)| bits | (1 << at));
+            found.insert(message.to_vec(), Held { bits, sent: record.sent });
         })?;
         Ok(Holding { needles, found })
     }
@@ -110,25 +150,33 @@ impl Index {
 impl Needles {
     /// The texts of a prepared search; `None`: there are none, or too many to be looked for at once.
     pub(crate) fn of(key: &SearchKey) -> Option<Needles> {
-        let mut needles = Vec::new();
+        let mut needles = Needles { texts: Vec::new(), sent: false };
         collect(key, &mut needles);
-        (1..=MOST).contains(&needles.len()).then_some(Needles(needles))
+        let asks = needles.sent || !needles.texts.is_empty();
+        (asks && needles.texts.len() <= MOST).then_some(needles)
     }
 }
 
-fn collect(key: &SearchKey, needles: &mut Vec<(Place, String)>) {
+fn collect(key: &SearchKey, needles: &mut Needles) {
     let mut push = |place, text: &[u8]| {
         let needle = (place, String::from_utf8_lossy(text).into_owned());
-        if !needles.contains(&needle) {
-            needles.push(needle);
+        if !needles.texts.contains(&needle) {
+            needles.texts.push(needle);
         }
     };
     match key {
         SearchKey::And(keys) => keys.iter().for_each(|key| collect(key, needles)),
         SearchKey::Or(first, second) => [first, second].into_iter().for_each(|key| collect(key, needles)),
         SearchKey::Not(key) => collect(key, needles),
+        SearchKey::SentBefore(_) | SearchKey::SentOn(_) | SearchKey::SentSince(_) => needles.sent = true,
         SearchKey::Body(text) => push(Place::Body, text),
         SearchKey::Text(text) => push(Place::Text, text),
+        // That a field is there at all the index does not know.
+        SearchKey::Header(name, text) if !text.is_empty() => {
+            if let Some(place) = Place::of_field(name) {
+                push(place, text);
+            }
+        }
         _ => {}
     }
 }
@@ -136,7 +184,12 @@ fn collect(key: &SearchKey, needles: &mut Vec<(Place, String)>) {
 impl Holding {
     /// Whether a message holds a text; `None`: the index does not know the message.
     pub(crate) fn says(&self, message: &[u8], place: Place, text: &str) -> Option<bool> {
-        let at = self.needles.0.iter().position(|(other, needle)| *other == place && needle == text)?;
-        self.found.get(message).map(|bits| bits & (1 << at) != 0)
+        let at = self.needles.texts.iter().position(|(other, needle)| *other == place && needle == text)?;
+        self.found.get(message).map(|held| held.bits & (1 << at) != 0)
+    }
+
+    /// The day of a message's Date field, in days since 1970; 0 where there is none that can be read.
+    pub(crate) fn sent(&self, message: &[u8]) -> Option<i64> {
+        self.found.get(message).map(|held| held.sent)
     }
 }

@@ -102,6 +102,9 @@ impl Numbers {
 }
 
 /// A sender must not steer the owner's terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
+fn printable(text: &[u8]) -> String {
+    String::from_utf8_lossy(text)
+        .chars()
+        .map(|character| if character.is_control() { ' ' } else { character })
+        .collect()
 }

@@ -69,11 +69,14 @@ impl Query {
     /// Whether a message is meant.
     pub(crate) fn means(&self, record: &Record<'_>) -> bool {
         self.0.iter().all(|condition| match condition {
-            Condition::Anywhere(text) => [record.subject, record.from, record.to, record.attachments, record.body]
-                .iter()
-                .any(|place| holds(place, text)),
+            Condition::Anywhere(text) => {
+                let [to, cc, bcc] = [record.to, record.cc, record.bcc];
+                [record.subject, record.from, to, cc, bcc, record.attachments, record.body]
+                    .into_iter()
+                    .any(|place| holds(place, text))
+            }
             Condition::From(text) => holds(record.from, text),
-            Condition::To(text) => holds(record.to, text),
+            Condition::To(text) => [record.to, record.cc, record.bcc].into_iter().any(|place| holds(place, text)),
             Condition::Subject(text) => holds(record.subject, text),
             Condition::Before(day) => record.sent < *day,
             Condition::After(day) => record.sent >= *day,
@@ -120,11 +123,11 @@ mod tests {
     fn queries_mean_what_they_say() {
         let record = Record {
             sent: 11_016,
-            from: "bob <bob@example.net>",
-            to: "alice@example.org",
-            subject: "the blue pot",
-            attachments: "plan.pdf\n",
-            body: "under the key",
+            from: b"bob <bob@example.net>",
+            to: b"alice@example.org",
+            subject: b"the blue pot",
+            attachments: b"plan.pdf\n",
+            body: b"under the key",
             ..Record::default()
         };
         for (text, expected) in [

@@ -13,22 +13,27 @@ pub(crate) fn record_of(original: &mut Original, arrived: i64) -> Result<Zeroizi
     let words = words_of(original)?;
     let header = original.header()?;
     let section = HeaderSection::parse(&header);
-    let text = |names: &[&str]| {
-        let fields = section.fields().iter().filter(|field| names.iter().any(|name| field.is(name)));
-        fields.map(|field| decode_words(&field.unfolded())).collect::<Vec<_>>().join("\n")
+    let text = |name: &str| {
+        let values: Vec<String> = section.all(name).map(|field| decode_words(&field.unfolded())).collect();
+        Zeroizing::new(values.join("\n"))
     };
-    let (from, subject) = (Zeroizing::new(text(&["from"])), Zeroizing::new(text(&["subject"])));
+    let folded = |text: &str| Zeroizing::new(fold(text));
+    let (from, subject) = (text("from"), text("subject"));
+    let folded = ["from", "to", "cc", "bcc", "subject"].map(|name| folded(&text(name)));
+    let [folded_from, to, cc, bcc, folded_subject] = folded.each_ref().map(|text| text.as_bytes());
     let record = Record {
         sent: section.first("date").and_then(|field| sent_day(&field.unfolded_text())).unwrap_or_default(),
         arrived,
-        shown_from: &from,
-        shown_subject: &subject,
-        from: &Zeroizing::new(fold(&from)),
-        to: &Zeroizing::new(fold(&text(&["to", "cc", "bcc"]))),
-        subject: &Zeroizing::new(fold(&subject)),
-        attachments: &words.attachments,
-        header: &words.header,
-        body: &words.body,
+        shown_from: from.as_bytes(),
+        shown_subject: subject.as_bytes(),
+        from: folded_from,
+        to,
+        cc,
+        bcc,
+        subject: folded_subject,
+        attachments: words.attachments.as_bytes(),
+        header: words.header.as_bytes(),
+        body: words.body.as_bytes(),
     };
     Ok(record.write())
 }
@@ -41,24 +46,28 @@ pub(crate) struct Record<'r> {
     /// When it arrived, Unix seconds.
     pub(crate) arrived: i64,
     /// From, for showing.
-    pub(crate) shown_from: &'r str,
+    pub(crate) shown_from: &'r [u8],
     /// Subject, for showing.
-    pub(crate) shown_subject: &'r str,
+    pub(crate) shown_subject: &'r [u8],
     /// From.
-    pub(crate) from: &'r str,
-    /// To, Cc and Bcc.
-    pub(crate) to: &'r str,
+    pub(crate) from: &'r [u8],
+    /// To.
+    pub(crate) to: &'r [u8],
+    /// Cc.
+    pub(crate) cc: &'r [u8],
+    /// Bcc.
+    pub(crate) bcc: &'r [u8],
     /// Subject.
-    pub(crate) subject: &'r str,
+    pub(crate) subject: &'r [u8],
     /// As in [`Words`].
-    pub(crate) attachments: &'r str,
+    pub(crate) attachments: &'r [u8],
     /// As in [`Words`].
-    pub(crate) header: &'r str,
+    pub(crate) header: &'r [u8],
     /// As in [`Words`].
-    pub(crate) body: &'r str,
+    pub(crate) body: &'r [u8],
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Records are filled up to a multiple of this: their size says little.
 const STEP: usize = 256;
 
@@ -72,7 +81,7 @@ impl<'r> Record<'r> {
         octets.extend_from_slice(&self.arrived.to_be_bytes());
         for text in texts {
             octets.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
-            octets.extend_from_slice(text.as_bytes());
+            octets.extend_from_slice(text);
         }
         let filled = octets.len().next_multiple_of(STEP);
         octets.resize(filled, 0);
@@ -87,7 +96,7 @@ impl<'r> Record<'r> {
             let (length, after) = rest.split_first_chunk::<4>()?;
             let (text, after) = after.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
             rest = after;
-            std::str::from_utf8(text).ok()
+            Some(text)
         };
         Some(Self {
             sent: i64::from_be_bytes(*sent),
@@ -96,6 +105,8 @@ impl<'r> Record<'r> {
             shown_subject: text()?,
             from: text()?,
             to: text()?,
+            cc: text()?,
+            bcc: text()?,
             subject: text()?,
             attachments: text()?,
             header: text()?,
@@ -103,12 +114,14 @@ impl<'r> Record<'r> {
         })
     }
 
-    fn texts(&self) -> [&'r str; 8] {
+    fn texts(&self) -> [&'r [u8]; 10] {
         [
             self.shown_from,
             self.shown_subject,
             self.from,
             self.to,
+            self.cc,
+            self.bcc,
             self.subject,
             self.attachments,
             self.header,
@@ -124,8 +137,14 @@ mod tests {
 
     #[test]
     fn records_are_read_as_they_were_written() {
-        let record =
-            Record { sent: -3, arrived: 7, from: "a", body: "grüße", attachments: "x.pdf\n", ..Record::default() };
+        let record = Record {
+            sent: -3,
+            arrived: 7,
+            from: b"a",
+            body: "grüße".as_bytes(),
+            attachments: b"x.pdf\n",
+            ..Record::default()
+        };
         let octets = record.write();
         assert_eq!(octets.len() % STEP, 0);
         let read = Record::parse(&octets).unwrap();

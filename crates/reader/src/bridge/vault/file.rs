@@ -72,6 +72,8 @@ const BUSY: Duration = Duration::from_secs(10);
 const VERSION: i64 = 2;
 /// Octets of a page: most records lie in one, and a search reads them in long strides.
 const PAGE: u32 = 32 << 10;
+/// Octets of the file that are read where they lie, and count as this program's memory.
+const MAPPED: i64 = 64 << 20;
 /// The name, which no mailbox has, of a record that says under which key and trust all others were made.
 const CANARY: &str = "";
 
@@ -154,6 +156,8 @@ impl Vault {
 
     /// Shows what is kept of each message of a mailbox; `None`: it does not open.
     pub(crate) fn each(&self, mailbox: &str, mut each: impl FnMut(&[u8], Option<&[u8]>)) -> Result<(), VaultError> {
+        // One view of the file, locked once.
+        let _reading = self.connection.unchecked_transaction()?;
         let sql = self.sql("SELECT rowid FROM {table} WHERE place = ?1 AND mailbox = ?2");
         let mut statement = self.connection.prepare_cached(&sql)?;
         let rows = statement.query_map(params![self.place, mailbox], |row| row.get(0))?;
@@ -317,6 +321,8 @@ fn connect(path: &Path) -> Result<Connection, VaultError> {
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "page_size", PAGE)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
+    // As much of it may be in memory as the system likes to keep there anyway.
+    connection.pragma_update(None, "mmap_size", MAPPED)?;
     // Power loss may cost the last records: they are made again.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     Ok(connection)
