@@ -11,6 +11,9 @@ mod original;
 mod section;
 mod selected;
 mod criteria;
+mod subject;
+mod traits;
+mod thread;
 mod words;
 mod depot;
 mod view;
@@ -25,6 +28,7 @@ mod session;
 mod login;
 mod selecting;
 mod orders;
+mod finding;
 mod serve;
 
 pub use index::{Anew, Hit, Index, IndexError, Indexed, Query, QueryError, index, search};

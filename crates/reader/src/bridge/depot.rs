@@ -152,6 +152,8 @@ pub(crate) struct Arrived {
     pub(crate) text: String,
     /// The day that it names, in days since 1970.
     pub(crate) day: i64,
+    /// The moment, in seconds since 1970.
+    pub(crate) unix: i64,
 }
 
 /// Whether the originals stay.

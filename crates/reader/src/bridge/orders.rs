@@ -1,4 +1,4 @@
-//! What a mail program asks of the selected mailbox's messages: FETCH, SEARCH, STORE, EXPUNGE, COPY, MOVE; and APPEND (RFC 3501 §6.3.11, §6.4).
+//! What a mail program asks of the selected mailbox's messages: FETCH, STORE, EXPUNGE, COPY, MOVE; and APPEND (RFC 3501 §6.3.11, §6.4).
 //!
 //! In: commands. Out: their answers. Never a part of a message that does not open.
 
@@ -7,14 +7,11 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use wire::MailboxName;
-use wire::imap::server::{
-    AppendOrder, FetchItem, Flag, Literal, MAX_APPEND, SearchKey, SequenceSet, Silence, StoreKind, Which,
-};
+use wire::imap::server::{AppendOrder, FetchItem, Flag, Literal, MAX_APPEND, SequenceSet, Silence, StoreKind, Which};
 
 use super::append;
 use super::depot::{Leave, Pace};
 use super::link::{Answer, untagged};
-use super::search::{CHARSETS, looks, prepare};
 use super::selected::Access;
 use super::session::{SILENT, Session};
 use super::view::Trouble;
@@ -47,37 +44,6 @@ impl Session<'_> {
             (0, _, _) => Answer::no("[UNAVAILABLE] some messages cannot be read now"),
             _ => Answer::no("some sealed messages do not open: they are damaged or were changed"),
         })
-    }
-
-    pub(crate) fn search(&mut self, which: Which, charset: Option<&str>, key: SearchKey) -> io::Result<Answer> {
-        let Some(desk) = &mut self.desk else { return Ok(Answer::Bad("select a mailbox first")) };
-        let Some(key) = prepare(key, charset) else {
-            return Ok(Answer::No(format!("[BADCHARSET ({CHARSETS})] this charset is not known")));
-        };
-        let mut found = String::from("SEARCH");
-        let places: Vec<usize> = (0..desk.items().len()).collect();
-        if looks(&key) {
-            desk.announce(&places, &[FetchItem::Envelope]);
-        }
-        for place in places {
-            // What is gone or does not open has no text.
-            if desk.matches(place, &key).unwrap_or_default()
-                && let Ok(item) = desk.item(place)
-            {
-                let number = match which {
-                    Which::Numbers => place.saturating_add(1).to_string(),
-                    Which::Uids => item.uid.to_string(),
-                };
-                found.push(' ');
-                found.push_str(&number);
-            }
-        }
-        let noted = desk.depot.note();
-        untagged(self.link.sink(), &found)?;
-        if which == Which::Uids {
-            self.tell_changes(Pace::Heard)?;
-        }
-        Ok(if noted.is_ok() { Answer::ok("done") } else { Answer::state() })
     }
 
     pub(crate) fn store(

@@ -32,7 +32,7 @@ pub(crate) type Door<'b> = dyn Fn() -> Result<Box<dyn Depot + 'b>, Answer> + Syn
 
 /// Before the client has logged in; afterwards it is told the rest, and what hangs on where the mail lies.
 const BEFORE: &str = "IMAP4rev1 LITERAL+ SASL-IR ID AUTH=PLAIN";
-const AFTER: &str = "IMAP4rev1 LITERAL+ ID ENABLE IDLE NAMESPACE UNSELECT";
+const AFTER: &str = "IMAP4rev1 LITERAL+ ID ENABLE IDLE NAMESPACE UNSELECT ESEARCH SORT ESORT THREAD=ORDEREDSUBJECT THREAD=REFERENCES WITHIN";
 /// A session in which nothing is said so long ends (RFC 3501 §5.4).
 pub(crate) const SILENT: Duration = Duration::from_secs(35 * 60);
 /// The same before the client has logged in, and in the middle of a message.
@@ -117,7 +117,7 @@ impl<'b> Session<'b> {
             Command::Login(user, password) => self.log_in(&user, &password),
             Command::Authenticate(mechanism, initial) => self.authenticate(&mechanism, initial)?,
             Command::Idle => self.idle()?,
-            other => match self.within(other)? {
+            other => match self.within(tag, other)? {
                 Some(answer) => answer,
                 None => Answer::Bad("not now"),
             },
@@ -139,7 +139,7 @@ impl<'b> Session<'b> {
     }
 
     /// Commands that say nothing of the session itself.
-    fn within(&mut self, command: Command) -> io::Result<Option<Answer>> {
+    fn within(&mut self, tag: &str, command: Command) -> io::Result<Option<Answer>> {
         Ok(Some(match command {
             Command::Capability => {
                 let names = self.capabilities();
@@ -167,7 +167,9 @@ impl<'b> Session<'b> {
                 Answer::ok("done")
             }
             Command::Expunge(uids) => self.expunge(uids.as_ref())?,
-            Command::Search(which, charset, key) => self.search(which, charset.as_deref(), key)?,
+            Command::Search(which, asked) => self.search(tag, which, asked)?,
+            Command::Sort(which, keys, asked) => self.sort(tag, which, &keys, asked)?,
+            Command::Thread(which, algorithm, asked) => self.thread(which, algorithm, asked)?,
             Command::Fetch(which, set, items) => self.fetch(which, &set, items)?,
             Command::Store(which, set, kind, silence, flags) => self.store(which, &set, kind, silence, &flags)?,
             Command::Copy(which, set, name) => self.carry(which, &set, &name, Leave::Stay)?,

@@ -212,7 +212,7 @@ impl Depot for AccountDepot<'_> {
     fn arrived(&mut self, uid: u32) -> Result<Arrived, Trouble> {
         let text = self.head(uid)?.arrived.clone();
         let date = DateTime::of_text(&text).ok_or(Trouble::Io)?;
-        Ok(Arrived { text, day: date.date.days() })
+        Ok(Arrived { text, day: date.date.days(), unix: date.unix() })
     }
 
     fn indexed(&self, uid: u32) -> Option<Words> {

@@ -156,7 +156,7 @@ impl Depot for MaildirDepot<'_> {
         let (mailbox, filed) = self.file(uid)?;
         let stat = mailbox.refresh(&mut filed.message)?.ok_or(Trouble::Gone)?;
         let moment = stat.modified().0;
-        Ok(Arrived { text: DateTime::text_of_unix(moment), day: moment.div_euclid(86_400) })
+        Ok(Arrived { text: DateTime::text_of_unix(moment), day: moment.div_euclid(86_400), unix: moment })
     }
 
     fn indexed(&self, uid: u32) -> Option<Words> {

@@ -8,6 +8,7 @@ use super::flag::Flag;
 use super::search::SearchKey;
 use super::section::FetchItem;
 use super::set::SequenceSet;
+use super::sort::{Algorithm, ReturnItem, SortKey};
 use crate::mailbox_name::MailboxName;
 
 /// What is asked. Secrets in it are wiped; no `Debug`.
@@ -58,8 +59,12 @@ pub enum Command {
     Unselect,
     /// `EXPUNGE`, `UID EXPUNGE`
     Expunge(Option<SequenceSet>),
-    /// `SEARCH`: charset in upper case, and what.
-    Search(Which, Option<String>, SearchKey),
+    /// `SEARCH`
+    Search(Which, Asked),
+    /// `SORT`
+    Sort(Which, Vec<SortKey>, Asked),
+    /// `THREAD`
+    Thread(Which, Algorithm, Asked),
     /// `FETCH`
     Fetch(Which, SequenceSet, Vec<FetchItem>),
     /// `STORE`
@@ -68,6 +73,17 @@ pub enum Command {
     Copy(Which, SequenceSet, MailboxName),
     /// `MOVE`
     Move(Which, SequenceSet, MailboxName),
+}
+
+/// Which messages SEARCH, SORT or THREAD mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The forms of the result; none: as RFC 3501 has it.
+    pub returns: Option<Vec<ReturnItem>>,
+    /// In upper case.
+    pub charset: Option<String>,
+    /// Which messages.
+    pub key: SearchKey,
 }
 
 /// Whether a set holds message numbers or UIDs.
@@ -151,6 +167,8 @@ impl Command {
             | Command::Unselect
             | Command::Expunge(_)
             | Command::Search(..)
+            | Command::Sort(..)
+            | Command::Thread(..)
             | Command::Fetch(..)
             | Command::Store(..)
             | Command::Copy(..)

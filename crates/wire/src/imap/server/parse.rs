@@ -3,13 +3,14 @@
 
 use zeroize::Zeroizing;
 
-use super::command::{AppendOrder, Command, Silence, StatusItem, StoreKind, Which};
+use super::command::{AppendOrder, Asked, Command, Silence, StatusItem, StoreKind, Which};
 use super::cursor::{Cursor, Why, is_atom};
 use super::date::DateTime;
 use super::flag::Flag;
 use super::search::SearchKey;
 use super::section::FetchItem;
 use super::set::SequenceSet;
+use super::sort::{parse_algorithm, parse_keys, parse_returns};
 use crate::mailbox_name::MailboxName;
 
 /// A tag and its command. The tag is known even where the command is wrong.
@@ -68,7 +69,7 @@ fn tag(from: &mut Cursor<'_>) -> Result<String, Why> {
     if tag.len() > 100 { Err("a tag is too long") } else { Ok(String::from_utf8_lossy(tag).into_owned()) }
 }
 
-const WITH_ARGUMENTS: [&str; 21] = [
+const WITH_ARGUMENTS: [&str; 23] = [
     "LOGIN",
     "AUTHENTICATE",
     "ID",
@@ -85,6 +86,8 @@ const WITH_ARGUMENTS: [&str; 21] = [
     "STATUS",
     "EXPUNGE",
     "SEARCH",
+    "SORT",
+    "THREAD",
     "FETCH",
     "STORE",
     "COPY",
@@ -100,7 +103,7 @@ fn command(from: &mut Cursor<'_>) -> Result<Command, Why> {
         from.space()?;
         word = from.word()?;
         which = Which::Uids;
-        if !matches!(word.as_str(), "FETCH" | "STORE" | "SEARCH" | "COPY" | "MOVE" | "EXPUNGE") {
+        if !matches!(word.as_str(), "FETCH" | "STORE" | "SEARCH" | "SORT" | "THREAD" | "COPY" | "MOVE" | "EXPUNGE") {
             return Err("no such command with UIDs");
         }
     }
@@ -164,6 +167,18 @@ fn with_arguments(word: &str, which: Which, from: &mut Cursor<'_>) -> Result<Com
         "STATUS" => status(from)?,
         "EXPUNGE" => Command::Expunge(Some(SequenceSet::parse(from)?)),
         "SEARCH" => search(which, from)?,
+        "SORT" => {
+            let returns = parse_returns(from)?;
+            let keys = parse_keys(from)?;
+            from.space()?;
+            let Asked { charset, key, .. } = asked(from)?;
+            Command::Sort(which, keys, Asked { returns, charset, key })
+        }
+        "THREAD" => {
+            let algorithm = parse_algorithm(from)?;
+            from.space()?;
+            Command::Thread(which, algorithm, asked(from)?)
+        }
         "FETCH" => {
             let set = SequenceSet::parse(from)?;
             from.space()?;
@@ -222,6 +237,7 @@ fn status(from: &mut Cursor<'_>) -> Result<Command, Why> {
 }
 
 fn search(which: Which, from: &mut Cursor<'_>) -> Result<Command, Why> {
+    let returns = parse_returns(from)?;
     let before = from.rest();
     let mut charset = None;
     if from.word().is_ok_and(|word| word == "CHARSET") {
@@ -231,7 +247,14 @@ fn search(which: Which, from: &mut Cursor<'_>) -> Result<Command, Why> {
     } else {
         *from = Cursor::new(before);
     }
-    Ok(Command::Search(which, charset, SearchKey::parse_all(from, 0)?))
+    Ok(Command::Search(which, Asked { returns, charset, key: SearchKey::parse_all(from, 0)? }))
+}
+
+/// A charset, which must stand there in SORT and THREAD, and search keys.
+fn asked(from: &mut Cursor<'_>) -> Result<Asked, Why> {
+    let charset = Some(String::from_utf8_lossy(&from.astring()?).to_ascii_uppercase());
+    from.space()?;
+    Ok(Asked { returns: None, charset, key: SearchKey::parse_all(from, 0)? })
 }
 
 fn store(which: Which, from: &mut Cursor<'_>) -> Result<Command, Why> {
@@ -325,6 +348,13 @@ mod tests {
             "A282 SEARCH FLAGGED SINCE 1-Feb-1994 NOT FROM \"Smith\"",
             "A284 SEARCH CHARSET UTF-8 TEXT {6}\r\nXXXXXX",
             "A283 SEARCH TEXT \"string not in mailbox\"",
+            "A282 SEARCH RETURN (MIN COUNT) FLAGGED SINCE 1-Feb-1994 NOT FROM \"Smith\"",
+            "A284 UID SEARCH RETURN () CHARSET UTF-8 OLDER 300 YOUNGER 1",
+            "A282 SORT (SUBJECT) UTF-8 SINCE 1-Feb-1994",
+            "A283 UID SORT (SUBJECT REVERSE DATE) UTF-8 ALL",
+            "E01 UID SORT RETURN (COUNT ALL) (ARRIVAL CC FROM SIZE TO) US-ASCII 1:*",
+            "A283 THREAD ORDEREDSUBJECT UTF-8 SINCE 5-MAR-2000",
+            "A284 UID THREAD REFERENCES US-ASCII TEXT \"gewp\"",
             "A1 UID SEARCH OR (SEEN 1:3) UID 7:* LARGER 100 HEADER X-A \"\"",
             "A654 FETCH 2:4 (FLAGS BODY[HEADER.FIELDS (DATE FROM)])",
             "A FETCH 1 FULL",
@@ -369,6 +399,15 @@ mod tests {
             "a SEARCH (ALL",
             "a SEARCH NOT",
             "a SEARCH OR ALL",
+            "a SEARCH RETURN (MIN MIN) ALL",
+            "a SEARCH RETURN (SAVE) ALL",
+            "a SEARCH RETURN (MIN)",
+            "a SEARCH OLDER 0",
+            "a SORT (SUBJECT) ALL",
+            "a SORT () UTF-8 ALL",
+            "a SORT (REVERSE) UTF-8 ALL",
+            "a SORT (X) UTF-8 ALL",
+            "a THREAD JWZ UTF-8 ALL",
             "a SEARCH SINCE yesterday",
             "a STORE 1 FLAGS (\\Foo)",
             "a STORE 1 FLAG x",

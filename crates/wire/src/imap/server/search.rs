@@ -35,6 +35,10 @@ pub enum SearchKey {
     SentOn(Date),
     /// `SENTSINCE`
     SentSince(Date),
+    /// The internal date is at least so many seconds ago (RFC 5032).
+    Older(u32),
+    /// It is at most so many seconds ago.
+    Younger(u32),
     /// More octets than this.
     Larger(u32),
     /// Fewer octets than this.
@@ -119,6 +123,8 @@ impl SearchKey {
             "SENTBEFORE" => Ok(Self::SentBefore(Date::parse(from)?)),
             "SENTON" => Ok(Self::SentOn(Date::parse(from)?)),
             "SENTSINCE" => Ok(Self::SentSince(Date::parse(from)?)),
+            "OLDER" => Ok(Self::Older(interval(from)?)),
+            "YOUNGER" => Ok(Self::Younger(interval(from)?)),
             "LARGER" => Ok(Self::Larger(from.number()?)),
             "SMALLER" => Ok(Self::Smaller(from.number()?)),
             "BCC" | "CC" | "FROM" | "SUBJECT" | "TO" => {
@@ -134,4 +140,9 @@ impl SearchKey {
             _ => Err("no such search key"),
         }
     }
+}
+
+/// RFC 5032 §5: `nz-number`.
+fn interval(from: &mut Cursor<'_>) -> Result<u32, Why> {
+    from.number().and_then(|seconds| if seconds == 0 { Err("an interval is missing") } else { Ok(seconds) })
 }
