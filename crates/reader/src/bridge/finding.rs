@@ -3,19 +3,24 @@
 
 use std::io;
 
-use wire::imap::server::{Algorithm, Asked, FetchItem, ReturnItem, SortKey, Which, number_set};
+use wire::imap::server::{Algorithm, Asked, FetchItem, ReturnItem, SearchKey, SortKey, Which, number_set};
 
 use super::depot::Pace;
 use super::fetch::Desk;
 use super::link::{Answer, untagged};
-use super::search::{CHARSETS, Facts, looks, prepare};
+use super::search::{CHARSETS, Facts, counts, looks, prepare};
 use super::session::Session;
 use super::thread::{Member, TooDeep, by_references, by_subject};
 use super::traits::{Trait, Traits, wanted};
 use super::view::Trouble;
 
-/// Messages that were found, each with what is wanted of it.
-type Found = Vec<(u32, Traits)>;
+/// What was found.
+struct Found {
+    /// Messages, each with what is wanted of it.
+    messages: Vec<(u32, Traits)>,
+    /// The highest change number of them, if the key asked for one (RFC 7162 §3.1.5).
+    modseq: Option<u64>,
+}
 
 impl Session<'_> {
     pub(crate) fn search(&mut self, tag: &str, which: Which, asked: Asked) -> io::Result<Answer> {
@@ -24,8 +29,7 @@ impl Session<'_> {
             Ok(found) => found,
             Err(answer) => return Ok(answer),
         };
-        let numbers: Vec<u32> = found.into_iter().map(|(number, _)| number).collect();
-        self.tell_found("SEARCH", tag, which, returns.as_deref(), &numbers)
+        self.tell_found("SEARCH", tag, which, returns.as_deref(), &found)
     }
 
     pub(crate) fn sort(&mut self, tag: &str, which: Which, keys: &[SortKey], asked: Asked) -> io::Result<Answer> {
@@ -34,9 +38,8 @@ impl Session<'_> {
             Ok(found) => found,
             Err(answer) => return Ok(answer),
         };
-        found.sort_by(|(_, one), (_, other)| one.compare(other, keys));
-        let numbers: Vec<u32> = found.into_iter().map(|(number, _)| number).collect();
-        self.tell_found("SORT", tag, which, returns.as_deref(), &numbers)
+        found.messages.sort_by(|(_, one), (_, other)| one.compare(other, keys));
+        self.tell_found("SORT", tag, which, returns.as_deref(), &found)
     }
 
     pub(crate) fn thread(&mut self, which: Which, algorithm: Algorithm, asked: Asked) -> io::Result<Answer> {
@@ -52,7 +55,7 @@ impl Session<'_> {
             let Traits { sent, subject, answers, id, references, .. } = traits;
             Member { number, sent, subject, answers, id, references }
         };
-        let members: Vec<Member> = found.into_iter().map(member).collect();
+        let members: Vec<Member> = found.messages.into_iter().map(member).collect();
         let threads = match algorithm {
             Algorithm::OrderedSubject => Ok(by_subject(members)),
             Algorithm::References => by_references(&members),
@@ -67,13 +70,7 @@ impl Session<'_> {
     }
 
     /// The numbers of the messages that match, in the order of the mailbox.
-    fn find(
-        &mut self,
-        which: Which,
-        charset: Option<&str>,
-        key: wire::imap::server::SearchKey,
-        wanted: &[Trait],
-    ) -> Result<Found, Answer> {
+    fn find(&mut self, which: Which, charset: Option<&str>, key: SearchKey, wanted: &[Trait]) -> Result<Found, Answer> {
         let Some(desk) = &mut self.desk else { return Err(Answer::Bad("select a mailbox first")) };
         let Some(key) = prepare(key, charset) else {
             return Err(Answer::No(format!("[BADCHARSET ({CHARSETS})] this charset is not known")));
@@ -82,7 +79,15 @@ impl Session<'_> {
         if looks(&key) || !wanted.is_empty() {
             desk.announce(&places, &[FetchItem::Envelope]);
         }
-        let mut found = Vec::new();
+        let counted = counts(&key);
+        if counted {
+            match desk.count_changes(&places) {
+                Ok(true) => {}
+                Ok(false) => return Err(Answer::Bad("changes are not counted here")),
+                Err(_) => return Err(Answer::unreadable()),
+            }
+        }
+        let (mut messages, mut modseq) = (Vec::new(), None);
         for place in places {
             let mut facts = Facts::default();
             // What is gone or does not open has no text.
@@ -94,28 +99,30 @@ impl Session<'_> {
                     Which::Numbers => u32::try_from(place.saturating_add(1)).unwrap_or(u32::MAX),
                     Which::Uids => item.uid,
                 };
-                found.push((number, traits));
+                messages.push((number, traits));
+                modseq = modseq.max(item.modseq.filter(|_| counted));
             }
         }
-        Ok(found)
+        Ok(Found { messages, modseq })
     }
 
-    /// In the form that was asked for. `numbers`: in the order of the result.
+    /// In the form that was asked for.
     fn tell_found(
         &mut self,
         verb: &str,
         tag: &str,
         which: Which,
         returns: Option<&[ReturnItem]>,
-        numbers: &[u32],
+        found: &Found,
     ) -> io::Result<Answer> {
+        let numbers: Vec<u32> = found.messages.iter().map(|(number, _)| *number).collect();
         let mut line = match returns {
             None => verb.to_owned(),
             Some(_) => format!("ESEARCH (TAG \"{tag}\")"),
         };
         match returns {
             None => {
-                for number in numbers {
+                for number in &numbers {
                     line.push(' ');
                     line.push_str(&number.to_string());
                 }
@@ -129,12 +136,17 @@ impl Session<'_> {
                         ReturnItem::Min => numbers.first().map(|number| format!(" MIN {number}")),
                         ReturnItem::Max => numbers.last().map(|number| format!(" MAX {number}")),
                         ReturnItem::All if numbers.is_empty() => None,
-                        ReturnItem::All => Some(format!(" ALL {}", number_set(numbers))),
+                        ReturnItem::All => Some(format!(" ALL {}", number_set(&numbers))),
                         ReturnItem::Count => Some(format!(" COUNT {}", numbers.len())),
                     };
                     line.push_str(&told.unwrap_or_default());
                 }
             }
+        }
+        match (found.modseq, returns) {
+            (None, _) => {}
+            (Some(modseq), None) => line.push_str(&format!(" (MODSEQ {modseq})")),
+            (Some(modseq), Some(_)) => line.push_str(&format!(" MODSEQ {modseq}")),
         }
         untagged(self.link.sink(), &line)?;
         self.after_finding(which)

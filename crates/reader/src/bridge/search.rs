@@ -70,11 +70,24 @@ fn each_text(key: SearchKey, change: &impl Fn(Vec<u8>) -> Vec<u8>) -> SearchKey 
 /// Whether a key asks for more than numbers and flags.
 pub(crate) fn looks(key: &SearchKey) -> bool {
     match key {
-        SearchKey::All | SearchKey::Numbers(_) | SearchKey::Uids(_) | SearchKey::Flag(_) => false,
+        SearchKey::All | SearchKey::Numbers(_) | SearchKey::Uids(_) | SearchKey::Flag(_) | SearchKey::ModSeq(_) => {
+            false
+        }
         SearchKey::And(keys) => keys.iter().any(looks),
         SearchKey::Or(first, second) => looks(first) || looks(second),
         SearchKey::Not(key) => looks(key),
         _ => true,
+    }
+}
+
+/// Whether a key asks for change numbers.
+pub(crate) fn counts(key: &SearchKey) -> bool {
+    match key {
+        SearchKey::ModSeq(_) => true,
+        SearchKey::And(keys) => keys.iter().any(counts),
+        SearchKey::Or(first, second) => counts(first) || counts(second),
+        SearchKey::Not(key) => counts(key),
+        _ => false,
     }
 }
 
@@ -147,6 +160,7 @@ impl Desk<'_> {
             SearchKey::SentSince(date) => self.sent(place, facts)? >= day_of(date),
             SearchKey::Older(seconds) => self.age(place)? >= i64::from(*seconds),
             SearchKey::Younger(seconds) => self.age(place)? <= i64::from(*seconds),
+            SearchKey::ModSeq(modseq) => self.modseq(place).is_some_and(|own| own >= *modseq),
             SearchKey::Larger(octets) => self.length(place, facts)? > u64::from(*octets),
             SearchKey::Smaller(octets) => self.length(place, facts)? < u64::from(*octets),
             SearchKey::Header(name, wanted) => {

@@ -39,6 +39,8 @@ pub enum SearchKey {
     Older(u32),
     /// It is at most so many seconds ago.
     Younger(u32),
+    /// The change number is this or more (RFC 7162 §3.1.5).
+    ModSeq(u64),
     /// More octets than this.
     Larger(u32),
     /// Fewer octets than this.
@@ -125,6 +127,18 @@ impl SearchKey {
             "SENTSINCE" => Ok(Self::SentSince(Date::parse(from)?)),
             "OLDER" => Ok(Self::Older(interval(from)?)),
             "YOUNGER" => Ok(Self::Younger(interval(from)?)),
+            "MODSEQ" => {
+                // Servers that count each flag by itself are asked for one; we do not (RFC 7162 §3.1.5).
+                if from.peek() == Some(b'"') {
+                    drop(from.string()?);
+                    from.space()?;
+                    if !matches!(from.word()?.as_str(), "PRIV" | "SHARED" | "ALL") {
+                        return Err("no such kind of flag");
+                    }
+                    from.space()?;
+                }
+                Ok(Self::ModSeq(from.modseq()?))
+            }
             "LARGER" => Ok(Self::Larger(from.number()?)),
             "SMALLER" => Ok(Self::Smaller(from.number()?)),
             "BCC" | "CC" | "FROM" | "SUBJECT" | "TO" => {
