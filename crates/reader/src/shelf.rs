@@ -139,7 +139,7 @@ impl<'s> Shelf<'s> {
                 mailbox: name.to_owned(),
                 uid,
                 state,
-                arrived: self.depot.arrived(uid)?.moment,
+                arrived: self.depot.arrived(uid)?.unix,
                 date: text("Date"),
                 from: text("From"),
                 subject: text("Subject"),
@@ -159,7 +159,7 @@ impl<'s> Shelf<'s> {
         let at = items.binary_search_by_key(&uid, |item| item.uid).map_err(|_| ShelfError::NoMessage)?;
         let flags = items.get(at).map(|item| letters_of(&item.flags)).unwrap_or_default();
         let look = self.depot.look(uid)?;
-        Ok(Found { uid, look, flags, arrived: UnixSeconds(self.depot.arrived(uid)?.moment) })
+        Ok(Found { uid, look, flags, arrived: UnixSeconds(self.depot.arrived(uid)?.unix) })
     }
 
     /// The message as text for people: a few header fields, text parts, the names of what else is in it.

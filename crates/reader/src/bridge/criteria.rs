@@ -38,6 +38,43 @@ pub(crate) fn sent_day(value: &str) -> Option<i64> {
     plausible.then(|| wire::imap::server::Date { year, month, day }.days())
 }
 
+/// The moment that a Date field names, in seconds since 1970; without a time that can be read, the beginning of its day (RFC 5256 §2.2).
+pub(crate) fn sent_moment(value: &str) -> Option<i64> {
+    let midnight = sent_day(value)?.checked_mul(86_400)?;
+    let mut words = value.split_ascii_whitespace().skip_while(|word| !word.contains(':'));
+    let time = words.next().and_then(seconds_of_day);
+    let Some(time) = time else { return Some(midnight) };
+    let east = words.next().map(minutes_east).unwrap_or_default();
+    midnight.checked_add(time)?.checked_sub(east.checked_mul(60)?)
+}
+
+/// `21:52` or `21:52:25`
+fn seconds_of_day(word: &str) -> Option<i64> {
+    let mut numbers = word.split(':').map(|number| number.parse::<u8>().ok());
+    let (hour, minute, second) = (numbers.next()??, numbers.next()??, numbers.next().unwrap_or(Some(0))?);
+    let plausible = hour < 24 && minute < 60 && second <= 60;
+    plausible.then(|| i64::from(hour) * 3_600 + i64::from(minute) * 60 + i64::from(second))
+}
+
+/// What is no zone that is known counts as none (RFC 5322 §4.3).
+fn minutes_east(zone: &str) -> i64 {
+    let hours = match zone.to_ascii_uppercase().as_str() {
+        "EDT" => -4,
+        "EST" | "CDT" => -5,
+        "CST" | "MDT" => -6,
+        "MST" | "PDT" => -7,
+        "PST" => -8,
+        _ => 0,
+    };
+    let sign = match zone.as_bytes().first() {
+        Some(b'+') => 1,
+        Some(b'-') => -1,
+        _ => return hours * 60,
+    };
+    let digits = zone.get(1..).filter(|digits| digits.len() == 4).and_then(|digits| digits.parse::<u16>().ok());
+    digits.map_or(0, |digits| sign * (i64::from(digits / 100) * 60 + i64::from(digits % 100)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +92,21 @@ mod tests {
             ("Mon, 99 Jan 2000", None),
         ] {
             assert_eq!(sent_day(value), day, "{value}");
+        }
+    }
+
+    #[test]
+    fn moments_of_date_fields() {
+        for (value, moment) in [
+            ("Thu, 1 Jan 1970 00:00:00 +0000", Some(0)),
+            ("1 Jan 1970 01:00 +0100 (CET)", Some(0)),
+            ("Wed, 31 Dec 1969 19:00:00 EST", Some(0)),
+            ("1 Jan 1970 00:00:07 -0030", Some(1_807)),
+            ("2 Jan 1970", Some(86_400)),
+            ("2 Jan 1970 25:00 +0000", Some(86_400)),
+            ("soon 12:00", None),
+        ] {
+            assert_eq!(sent_moment(value), moment, "{value}");
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use sealed::scratch::Scratched;
 use wire::MailboxName;
+use wire::imap::Listed;
 use wire::imap::server::{AppendOrder, Flag, StatusItem, StoreKind};
 
 use super::link::Answer;
@@ -23,8 +24,23 @@ pub(crate) trait Depot {
     /// Whether nothing more can be had of it: the session ends.
     fn is_over(&self) -> bool;
 
-    /// Answers LIST or LSUB.
-    fn list(&mut self, listing: Listing, pattern: &str, out: &mut dyn Write) -> io::Result<Answer>;
+    /// Whether changes are counted (RFC 7162), by numbers that last.
+    fn counts_changes(&self) -> bool;
+
+    /// From now on no change is told before an earlier one.
+    fn keep_order(&mut self);
+
+    /// The highest change number of the open mailbox that may be told.
+    fn highest(&self, selected: &Selected) -> Option<u64>;
+
+    /// Finds out the change numbers of messages where they are not known.
+    fn count_changes(&mut self, selected: &mut Selected, places: &[usize]) -> Result<(), Trouble>;
+
+    /// Octets that a message may have which is stored (RFC 7889).
+    fn append_limit(&self) -> u64;
+
+    /// The mailboxes whose names fit.
+    fn list(&mut self, listing: Listing, pattern: &str) -> Result<Vec<Listed>, Answer>;
 
     /// Answers STATUS.
     fn status(&mut self, name: &MailboxName, items: &[StatusItem], out: &mut dyn Write) -> io::Result<Answer>;
@@ -82,14 +98,15 @@ pub(crate) trait Depot {
     /// What stays the same as long as no message comes into a mailbox or goes; `None`: that cannot be told.
     fn mark(&mut self, name: &MailboxName) -> Option<Vec<u8>>;
 
-    /// Stores flags in the open mailbox; the places that failed.
+    /// Stores flags in the open mailbox: of those only that were not changed since, if a change number is named.
     fn store(
         &mut self,
         selected: &mut Selected,
         places: &[usize],
+        unchanged: Option<u64>,
         kind: StoreKind,
         flags: &[Flag],
-    ) -> Result<Vec<usize>, Answer>;
+    ) -> Result<Stored, Answer>;
 
     /// Removes the messages at those places that are flagged as deleted at that moment.
     fn expunge(&mut self, selected: &Selected, places: &[usize]) -> Result<(), Answer>;
@@ -110,6 +127,15 @@ pub(crate) trait Depot {
     fn append(&mut self, order: &AppendOrder, message: Scratched<File>) -> Answer;
 }
 
+/// Places at which no flags were stored.
+#[derive(Debug, Default)]
+pub(crate) struct Stored {
+    /// The message is gone, or could not be changed.
+    pub(crate) failed: Vec<usize>,
+    /// Somebody else changed it.
+    pub(crate) modified: Vec<usize>,
+}
+
 /// Which mailboxes are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Listing {
@@ -117,16 +143,6 @@ pub(crate) enum Listing {
     All,
     /// LSUB
     Subscribed,
-}
-
-impl Listing {
-    /// The response's name.
-    pub(crate) fn verb(self) -> &'static str {
-        match self {
-            Listing::All => "LIST",
-            Listing::Subscribed => "LSUB",
-        }
-    }
 }
 
 /// Names of a message's records.
@@ -168,8 +184,8 @@ pub(crate) struct Arrived {
     pub(crate) text: String,
     /// The day that it names, in days since 1970.
     pub(crate) day: i64,
-    /// The moment, Unix seconds.
-    pub(crate) moment: i64,
+    /// The moment, in seconds since 1970.
+    pub(crate) unix: i64,
 }
 
 /// Whether the originals stay.

@@ -6,15 +6,15 @@
 use std::collections::HashSet;
 use std::io::{self, Write};
 
-use mail::{HeaderSection, body, body_structure, envelope};
+use mail::{HeaderSection, MAX_PREVIEW_INPUT, body, body_structure, envelope, preview};
 use sealed::index::Index as ListView;
-use wire::imap::server::{FetchItem, Flag, SequenceSet, StoreKind, Which};
+use wire::imap::server::{FetchItem, Flag, Haste, Section, SequenceSet, StoreKind, Which, push_string};
 
 use super::depot::{Arrived, Depot, Filed};
 use super::flags;
 use super::index::{Holding, Index};
 use super::original::Original;
-use super::section::{self, Octets};
+use super::section::{self, Decoded, Octets};
 use super::selected::{Access, Item, Selected};
 use super::view::{Look, Trouble, View, whole};
 use crate::settings::Settings;
@@ -28,8 +28,20 @@ pub(crate) struct Desk<'b> {
     pub(crate) index: Option<Index>,
     /// What the index says of the texts that are searched for just now.
     pub(crate) holding: Option<Holding>,
+    pub(crate) wishes: Wishes,
+    /// How often a part was asked for whose transfer encoding nobody knows.
+    pub(crate) unknown: usize,
     /// The originals that were opened last.
     open: Vec<(u32, Original)>,
+}
+
+/// What the mail program wants to be told beside the usual (RFC 5161, RFC 7162).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wishes {
+    /// Change numbers, with flags that change.
+    pub(crate) changes: bool,
+    /// UIDs of what is gone, and not numbers.
+    pub(crate) vanished: bool,
 }
 
 /// Originals that are kept open: programs fetch one in many pieces.
@@ -41,11 +53,25 @@ const MAX_STRUCTURE: usize = 8 << 20;
 enum Value {
     Text(String),
     Section(String, Option<Octets>),
+    /// What may have a NUL in it (RFC 3516 §4.2).
+    Binary(String, Octets),
+    /// Told when nothing can fail any more.
+    Flags,
+    ModSeq,
 }
 
 impl<'b> Desk<'b> {
     pub(crate) fn new(settings: &'b Settings, depot: Box<dyn Depot + 'b>) -> Self {
-        Self { settings, depot, selected: None, index: Index::open(settings).ok(), holding: None, open: Vec::new() }
+        Self {
+            settings,
+            depot,
+            selected: None,
+            index: Index::open(settings).ok(),
+            holding: None,
+            wishes: Wishes::default(),
+            unknown: 0,
+            open: Vec::new(),
+        }
     }
 
     /// Takes a mailbox in the place of the one before; `None`: no other.
@@ -68,7 +94,7 @@ impl<'b> Desk<'b> {
     /// These items of messages will be asked for, in this order.
     pub(crate) fn announce(&mut self, places: &[usize], items: &[FetchItem]) {
         let Some(selected) = &self.selected else { return };
-        if !items.iter().all(|item| matches!(item, FetchItem::Uid | FetchItem::Flags)) {
+        if !items.iter().all(|item| matches!(item, FetchItem::Uid | FetchItem::Flags | FetchItem::ModSeq)) {
             self.depot.prepare(&selected.uids(places));
         }
     }
@@ -98,6 +124,16 @@ impl<'b> Desk<'b> {
                     let (_, original) = self.open.last_mut().ok_or(io::ErrorKind::UnexpectedEof)?;
                     octets.write(original, out)?;
                 }
+                Value::Binary(name, octets) => {
+                    let tilde = if octets.may_hold_nul() { "~" } else { "" };
+                    write!(out, "{name} {tilde}{{{}}}\r\n", octets.length())?;
+                    let (_, original) = self.open.last_mut().ok_or(io::ErrorKind::UnexpectedEof)?;
+                    octets.write(original, out)?;
+                }
+                Value::Flags => {
+                    write!(out, "FLAGS ({})", flags::text(self.item(place).map_err(|_| io::ErrorKind::NotFound)?))?
+                }
+                Value::ModSeq => write!(out, "MODSEQ ({})", self.modseq(place).unwrap_or_default())?,
             }
         }
         out.write_all(b")\r\n")?;
@@ -106,16 +142,32 @@ impl<'b> Desk<'b> {
 
     /// All that may fail.
     fn prepare(&mut self, place: usize, items: &[FetchItem]) -> Result<Vec<Value>, Trouble> {
-        let shows =
-            items.iter().any(|item| !matches!(item, FetchItem::Uid | FetchItem::Flags | FetchItem::InternalDate));
-        let seen = items.iter().any(|item| matches!(item, FetchItem::Section(section) if !section.peek));
+        let shows = items.iter().any(|item| {
+            !matches!(item, FetchItem::Uid | FetchItem::Flags | FetchItem::InternalDate | FetchItem::ModSeq)
+        });
+        let seen = items
+            .iter()
+            .any(|item| matches!(item, FetchItem::Section(section) | FetchItem::Binary(section) if !section.peek));
         let unknown = self.item(place)?.view.is_none() && items.contains(&FetchItem::Flags);
         let look = if shows || unknown { Some(self.look(place)?) } else { None };
         let mut values = Vec::with_capacity(items.len().saturating_add(1));
         for item in items {
             values.push(match item {
                 FetchItem::Uid => Value::Text(format!("UID {}", self.item(place)?.uid)),
-                FetchItem::Flags => Value::Text(String::new()),
+                FetchItem::Flags => Value::Flags,
+                FetchItem::ModSeq => {
+                    self.modseq(place).ok_or(Trouble::Io)?;
+                    Value::ModSeq
+                }
+                FetchItem::Preview(haste) => Value::Text(self.preview(place, look.as_ref(), *haste)?),
+                FetchItem::Binary(section) => match self.decoded(place, look.as_ref(), section)? {
+                    Some(octets) => Value::Binary(section.name.clone(), octets),
+                    None => Value::Section(section.name.clone(), None),
+                },
+                FetchItem::BinarySize(section) => {
+                    let octets = self.decoded(place, look.as_ref(), section)?;
+                    Value::Text(format!("{} {}", section.name, octets.map_or(0, |octets| octets.length())))
+                }
                 FetchItem::InternalDate => Value::Text(format!("INTERNALDATE \"{}\"", self.arrived(place)?.text)),
                 FetchItem::Size => Value::Text(format!("RFC822.SIZE {}", self.size(place, look.as_ref())?)),
                 FetchItem::Envelope => Value::Text(format!("ENVELOPE {}", self.envelope(place, look.as_ref())?)),
@@ -134,16 +186,12 @@ impl<'b> Desk<'b> {
         }
         // Nothing can fail any more: now it counts as seen.
         let marked = seen && self.mark_seen(place)?;
-        let flags = format!("FLAGS ({})", self.flags(place)?);
-        let mut told = false;
-        for value in &mut values {
-            if matches!(value, Value::Text(text) if text.is_empty()) {
-                *value = Value::Text(flags.clone());
-                told = true;
-            }
+        let told = |wanted: &FetchItem| items.contains(wanted);
+        if marked && !told(&FetchItem::Flags) {
+            values.push(Value::Flags);
         }
-        if marked && !told {
-            values.push(Value::Text(flags));
+        if marked && self.wishes.changes && !told(&FetchItem::ModSeq) && self.modseq(place).is_some() {
+            values.push(Value::ModSeq);
         }
         Ok(values)
     }
@@ -203,7 +251,7 @@ impl<'b> Desk<'b> {
 
     /// Puts the message that was opened last into the index.
     fn learn(&mut self, place: usize) -> Result<(), Trouble> {
-        let (uid, arrived) = (self.item(place)?.uid, self.arrived(place)?.moment);
+        let (uid, arrived) = (self.item(place)?.uid, self.arrived(place)?.unix);
         let Some((_, original)) = self.open.last_mut().filter(|(open, _)| *open == uid) else { return Ok(()) };
         if let (Some(index), Some(filed)) = (&self.index, self.depot.filed(uid))
             && !index.knows(&filed)
@@ -257,6 +305,55 @@ impl<'b> Desk<'b> {
         }
     }
 
+    /// `BINARY[…]`
+    fn decoded(&mut self, place: usize, seen: Option<&Look>, section: &Section) -> Result<Option<Octets>, Trouble> {
+        match section::decoded(self.original(place, seen)?, section)? {
+            Decoded::Nothing => Ok(None),
+            Decoded::Octets(octets) => Ok(Some(octets)),
+            Decoded::Unknown => {
+                self.unknown = self.unknown.saturating_add(1);
+                Err(Trouble::Io)
+            }
+        }
+    }
+
+    /// PREVIEW (RFC 8970 §3): what the list view has of it, else the beginning of the text.
+    fn preview(&mut self, place: usize, seen: Option<&Look>, haste: Haste) -> Result<String, Trouble> {
+        let at_hand = match seen {
+            Some(Look::Sealed(index)) if !index.omitted.iter().any(|name| name == "preview") => {
+                Some(index.preview.clone().unwrap_or_default())
+            }
+            _ => None,
+        };
+        let text = match (at_hand, haste) {
+            (Some(text), _) => text,
+            (None, Haste::Lazy) => return Ok("PREVIEW NIL".to_owned()),
+            (None, Haste::Patient) => {
+                let original = self.original(place, seen)?;
+                let most = original.length().min(u64::try_from(MAX_PREVIEW_INPUT).unwrap_or(u64::MAX));
+                preview(&original.read(0..most)?).unwrap_or_default()
+            }
+        };
+        let mut told = b"PREVIEW ".to_vec();
+        push_string(&mut told, text.as_bytes());
+        Ok(String::from_utf8_lossy(&told).into_owned())
+    }
+
+    /// Its change number, if it is known.
+    pub(crate) fn modseq(&self, place: usize) -> Option<u64> {
+        self.item(place).ok()?.modseq
+    }
+
+    /// Finds out change numbers; false: they are not counted here.
+    pub(crate) fn count_changes(&mut self, places: &[usize]) -> Result<bool, Trouble> {
+        let Some(selected) = self.selected.as_mut().filter(|selected| selected.highest.is_some()) else {
+            return Ok(false);
+        };
+        self.wishes.changes = true;
+        self.depot.count_changes(selected, places)?;
+        Ok(true)
+    }
+
     fn body_structure(&mut self, place: usize, seen: Option<&Look>) -> Result<String, Trouble> {
         if let Some(Look::Sealed(index)) = seen
             && let (Some(_), Some(structure)) = (index.wire_length, &index.body_structure)
@@ -298,8 +395,8 @@ impl<'b> Desk<'b> {
         if seen || selected.access == Access::Read {
             return Ok(false);
         }
-        let failed = self.depot.store(selected, &[place], StoreKind::Add, &[Flag::Seen]).map_err(|_| Trouble::Io)?;
-        Ok(failed.is_empty())
+        let stored = self.depot.store(selected, &[place], None, StoreKind::Add, &[Flag::Seen]);
+        Ok(stored.map_err(|_| Trouble::Io)?.failed.is_empty())
     }
 }
 

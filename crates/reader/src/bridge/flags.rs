@@ -140,7 +140,8 @@ mod tests {
         assert_eq!(letters(&flags).letters(), b"PRS");
         assert_eq!(keywords(&flags), ["x"]);
         let words = of_file(&letters(&flags), &keywords(&flags));
-        let item = Item { uid: 1, flags: words, view: Some(View::Original), recent: Recent::Yes, size: None };
+        let view = Some(View::Original);
+        let item = Item { uid: 1, flags: words, view, recent: Recent::Yes, size: None, modseq: None };
         assert_eq!(text(&item), "\\Answered \\Seen \\Recent $Forwarded x $SealedOK");
         assert!(has(&Flag::Keyword("$sealedok".to_owned()), &item) && has(&Flag::Seen, &item));
         assert_eq!(stored(&flags), ["\\Seen", "\\Answered", "$Forwarded", "x", "X"]);

@@ -1,4 +1,4 @@
-//! What a mail program asks of the selected mailbox's messages: FETCH, SEARCH, STORE, EXPUNGE, COPY, MOVE; and APPEND (RFC 3501 §6.3.11, §6.4).
+//! What a mail program asks of the selected mailbox's messages: FETCH, STORE, EXPUNGE, COPY, MOVE; and APPEND (RFC 3501 §6.3.11, §6.4).
 //!
 //! In: commands. Out: their answers. Never a part of a message that does not open.
 
@@ -8,25 +8,50 @@ use std::time::Instant;
 
 use wire::MailboxName;
 use wire::imap::server::{
-    AppendOrder, FetchItem, Flag, Literal, MAX_APPEND, SearchKey, SequenceSet, Silence, StoreKind, Which,
+    AppendOrder, FetchItem, Flag, Literal, SequenceSet, Silence, Since, StoreKind, Vanished, Which,
 };
 
 use super::append;
-use super::depot::{Leave, Pace};
+use super::depot::{Leave, Pace, Stored};
 use super::link::{Answer, untagged};
-use super::search::{CHARSETS, looks, prepare};
 use super::selected::Access;
 use super::session::{SILENT, Session};
 use super::view::Trouble;
 
 impl Session<'_> {
-    pub(crate) fn fetch(&mut self, which: Which, set: &SequenceSet, mut items: Vec<FetchItem>) -> io::Result<Answer> {
+    pub(crate) fn fetch(
+        &mut self,
+        which: Which,
+        set: &SequenceSet,
+        mut items: Vec<FetchItem>,
+        since: Option<Since>,
+    ) -> io::Result<Answer> {
         let Some(desk) = &mut self.desk else { return Ok(Answer::Bad("select a mailbox first")) };
-        let Some(places) = desk.places(which, set) else { return Ok(Answer::Bad("no such message")) };
+        let Some(mut places) = desk.places(which, set) else { return Ok(Answer::Bad("no such message")) };
+        if since.is_some() && !items.contains(&FetchItem::ModSeq) {
+            items.push(FetchItem::ModSeq);
+        }
+        if items.contains(&FetchItem::ModSeq) {
+            match desk.count_changes(&places) {
+                Ok(true) => {}
+                Ok(false) => return Ok(Answer::Bad("changes are not counted here")),
+                Err(_) => return Ok(Answer::unreadable()),
+            }
+        }
+        if let Some(Since { modseq, vanished }) = since {
+            if vanished == Vanished::Told && !desk.wishes.vanished {
+                return Ok(Answer::Bad("enable QRESYNC first"));
+            }
+            if vanished == Vanished::Told {
+                desk.tell_vanished(Some(set), self.link.sink())?;
+            }
+            places.retain(|place| desk.modseq(*place).is_some_and(|own| own > modseq));
+        }
         if which == Which::Uids && !items.contains(&FetchItem::Uid) {
             items.insert(0, FetchItem::Uid);
         }
         let (mut broken, mut gone, mut failed) = (0_usize, 0_usize, 0_usize);
+        desk.unknown = 0;
         desk.announce(&places, &items);
         for place in places {
             match desk.fetch(place, &items, self.link.sink())? {
@@ -36,11 +61,14 @@ impl Session<'_> {
                 Err(Trouble::Io) => failed = failed.saturating_add(1),
             }
         }
-        let noted = desk.depot.note();
+        let (noted, unknown) = (desk.depot.note(), desk.unknown);
         if which == Which::Uids {
             self.tell_changes(Pace::Heard)?;
         }
         Ok(match (broken, failed, gone) {
+            (0, _, 0) if failed > 0 && failed == unknown => {
+                Answer::no("[UNKNOWN-CTE] a part has a transfer encoding that nobody knows")
+            }
             (0, 0, 0) if noted.is_err() => Answer::state(),
             (0, 0, 0) => Answer::ok("done"),
             (0, 0, _) => Answer::no("[EXPUNGEISSUED] some messages are gone"),
@@ -49,44 +77,12 @@ impl Session<'_> {
         })
     }
 
-    pub(crate) fn search(&mut self, which: Which, charset: Option<&str>, key: SearchKey) -> io::Result<Answer> {
-        let Some(desk) = &mut self.desk else { return Ok(Answer::Bad("select a mailbox first")) };
-        let Some(key) = prepare(key, charset) else {
-            return Ok(Answer::No(format!("[BADCHARSET ({CHARSETS})] this charset is not known")));
-        };
-        let mut found = String::from("SEARCH");
-        let places: Vec<usize> = (0..desk.items().len()).collect();
-        if looks(&key) {
-            desk.announce(&places, &[FetchItem::Envelope]);
-        }
-        desk.consult(&key);
-        for place in places {
-            // What is gone or does not open has no text.
-            if desk.matches(place, &key).unwrap_or_default()
-                && let Ok(item) = desk.item(place)
-            {
-                let number = match which {
-                    Which::Numbers => place.saturating_add(1).to_string(),
-                    Which::Uids => item.uid.to_string(),
-                };
-                found.push(' ');
-                found.push_str(&number);
-            }
-        }
-        let noted = desk.depot.note();
-        untagged(self.link.sink(), &found)?;
-        if which == Which::Uids {
-            self.tell_changes(Pace::Heard)?;
-        }
-        Ok(if noted.is_ok() { Answer::ok("done") } else { Answer::state() })
-    }
-
     pub(crate) fn store(
         &mut self,
         which: Which,
         set: &SequenceSet,
-        kind: StoreKind,
-        silence: Silence,
+        unchanged: Option<u64>,
+        (kind, silence): (StoreKind, Silence),
         flags: &[Flag],
     ) -> io::Result<Answer> {
         let Some(desk) = &mut self.desk else { return Ok(Answer::Bad("select a mailbox first")) };
@@ -95,23 +91,35 @@ impl Session<'_> {
         if selected.access == Access::Read {
             return Ok(read_only());
         }
-        let failed = match desk.depot.store(selected, &places, kind, flags) {
-            Ok(failed) => failed,
+        if unchanged.is_some() && selected.highest.is_none() {
+            return Ok(Answer::Bad("changes are not counted here"));
+        }
+        desk.wishes.changes |= unchanged.is_some();
+        let Stored { failed, modified } = match desk.depot.store(selected, &places, unchanged, kind, flags) {
+            Ok(stored) => stored,
             Err(answer) => return Ok(answer),
         };
-        if silence == Silence::Loud {
-            for place in places.iter().filter(|place| !failed.contains(place)) {
-                if let (Ok(flags), Ok(item)) = (desk.flags(*place), desk.item(*place)) {
-                    let uid = if which == Which::Uids { format!("UID {} ", item.uid) } else { String::new() };
-                    let line = format!("{} FETCH ({uid}FLAGS ({flags}))", place.saturating_add(1));
-                    untagged(self.link.sink(), &line)?;
-                }
-            }
+        let done: Vec<usize> =
+            places.iter().filter(|place| !failed.contains(place) && !modified.contains(place)).copied().collect();
+        // A change number is told even to who wants to hear nothing (RFC 7162 §3.1).
+        let counted = desk.wishes.changes && desk.count_changes(&done).unwrap_or_default();
+        for place in done.into_iter().filter(|_| silence == Silence::Loud || counted) {
+            let (Ok(flags), Ok(item)) = (desk.flags(place), desk.item(place)) else { continue };
+            let uid = (which == Which::Uids).then(|| format!("UID {}", item.uid));
+            let flags = (silence == Silence::Loud).then(|| format!("FLAGS ({flags})"));
+            let modseq = item.modseq.filter(|_| counted).map(|modseq| format!("MODSEQ ({modseq})"));
+            let told: Vec<String> = uid.into_iter().chain(flags).chain(modseq).collect();
+            untagged(self.link.sink(), &format!("{} FETCH ({})", place.saturating_add(1), told.join(" ")))?;
         }
+        let code = desk.modified(which, &modified);
         if which == Which::Uids {
             self.tell_changes(Pace::Heard)?;
         }
-        Ok(if failed.is_empty() { Answer::ok("done") } else { Answer::no("[EXPUNGEISSUED] some messages are gone") })
+        Ok(match (failed.is_empty(), code) {
+            (true, Some(code)) => Answer::Ok(format!("[{code}] the others were stored")),
+            (true, None) => Answer::ok("done"),
+            (false, _) => Answer::no("[EXPUNGEISSUED] some messages are gone"),
+        })
     }
 
     pub(crate) fn expunge(&mut self, uids: Option<&SequenceSet>) -> io::Result<Answer> {
@@ -127,7 +135,15 @@ impl Session<'_> {
         }
         let expunged = desk.depot.expunge(selected, &places);
         self.tell_changes(Pace::Heard)?;
-        Ok(expunged.map_or_else(|answer| answer, |()| Answer::ok("done")))
+        let code = self.highest_code();
+        Ok(expunged.map_or_else(|answer| answer, |()| Answer::Ok(format!("{code}done"))))
+    }
+
+    /// `[HIGHESTMODSEQ 7] `, for who is told of what vanishes (RFC 7162 §3.2.7).
+    fn highest_code(&self) -> String {
+        let desk = self.desk.as_ref().filter(|desk| desk.wishes.vanished);
+        let highest = desk.and_then(|desk| desk.depot.highest(desk.selected.as_ref()?));
+        highest.map(|highest| format!("[HIGHESTMODSEQ {highest}] ")).unwrap_or_default()
     }
 
     pub(crate) fn close(&mut self) -> Answer {
@@ -181,7 +197,7 @@ impl Session<'_> {
             Some(Answer::Bad("log in first"))
         } else if self.bridge.seal.is_none() {
             Some(append::no_sealer())
-        } else if order.length > MAX_APPEND {
+        } else if self.desk.as_ref().is_some_and(|desk| order.length > desk.depot.append_limit()) {
             Some(Answer::no("[TOOBIG] the message is too large"))
         } else if order.length == 0 {
             Some(Answer::no("[CANNOT] an empty message"))

@@ -5,6 +5,7 @@
 
 use mail::{HeaderSection, decode_charset, decode_words};
 use sealed::index::Index;
+use store::UnixSeconds;
 use wire::imap::server::{Date, SearchKey};
 use zeroize::Zeroizing;
 
@@ -13,6 +14,7 @@ use super::depot::Filed;
 use super::fetch::Desk;
 use super::flags;
 use super::index::{Holding, Needles, Place};
+use super::traits::{Trait, Traits, first_mailbox};
 use super::view::{Look, Trouble, View};
 use super::words::{Words, words_of};
 
@@ -21,7 +23,7 @@ pub(crate) const CHARSETS: &str = "US-ASCII UTF-8";
 
 /// What is known of a message while it is searched.
 #[derive(Default)]
-struct Facts {
+pub(crate) struct Facts {
     look: Option<Look>,
     header: Option<Zeroizing<Vec<u8>>>,
     words: Option<Words>,
@@ -70,11 +72,24 @@ fn each_text(key: SearchKey, change: &impl Fn(Vec<u8>) -> Vec<u8>) -> SearchKey 
 /// Whether a key asks for more than numbers and flags.
 pub(crate) fn looks(key: &SearchKey) -> bool {
     match key {
-        SearchKey::All | SearchKey::Numbers(_) | SearchKey::Uids(_) | SearchKey::Flag(_) => false,
+        SearchKey::All | SearchKey::Numbers(_) | SearchKey::Uids(_) | SearchKey::Flag(_) | SearchKey::ModSeq(_) => {
+            false
+        }
         SearchKey::And(keys) => keys.iter().any(looks),
         SearchKey::Or(first, second) => looks(first) || looks(second),
         SearchKey::Not(key) => looks(key),
         _ => true,
+    }
+}
+
+/// Whether a key asks for change numbers.
+pub(crate) fn counts(key: &SearchKey) -> bool {
+    match key {
+        SearchKey::ModSeq(_) => true,
+        SearchKey::And(keys) => keys.iter().any(counts),
+        SearchKey::Or(first, second) => counts(first) || counts(second),
+        SearchKey::Not(key) => counts(key),
+        _ => false,
     }
 }
 
@@ -102,9 +117,36 @@ impl Desk<'_> {
         Ok(filed.map(|filed| (holding, filed)))
     }
 
+    /// What SORT and THREAD want to know of a message.
+    pub(crate) fn traits(&mut self, place: usize, wanted: &[Trait], facts: &mut Facts) -> Result<Traits, Trouble> {
+        let mut traits = Traits::default();
+        for one in wanted {
+            match one {
+                Trait::Arrival => traits.arrival = self.arrived(place)?.unix,
+                Trait::Cc => traits.cc = first_mailbox(&self.first(place, "Cc", facts)?.unwrap_or_default()),
+                Trait::From => traits.from = first_mailbox(&self.first(place, "From", facts)?.unwrap_or_default()),
+                Trait::To => traits.to = first_mailbox(&self.first(place, "To", facts)?.unwrap_or_default()),
+                Trait::Size => traits.size = self.length(place, facts)?,
+                Trait::Subject => {
+                    traits.set_subject(&decode_words(&self.first(place, "Subject", facts)?.unwrap_or_default()));
+                }
+                Trait::Sent => {
+                    let date = self.first(place, "Date", facts)?;
+                    traits.set_sent(date.as_deref(), self.arrived(place)?.unix);
+                }
+                Trait::Ids => {
+                    let mut of = |name: &str| self.first(place, name, facts);
+                    let (id, references, in_reply_to) = (of("Message-ID")?, of("References")?, of("In-Reply-To")?);
+                    traits.set_ids(id.as_deref(), references.as_deref(), in_reply_to.as_deref());
+                }
+            }
+        }
+        Ok(traits)
+    }
+
     /// Whether the message at that place matches a prepared key.
-    pub(crate) fn matches(&mut self, place: usize, key: &SearchKey) -> Result<bool, Trouble> {
-        self.holds_for(place, key, &mut Facts::default())
+    pub(crate) fn matches(&mut self, place: usize, key: &SearchKey, facts: &mut Facts) -> Result<bool, Trouble> {
+        self.holds_for(place, key, facts)
     }
 
     fn holds_for(&mut self, place: usize, key: &SearchKey, facts: &mut Facts) -> Result<bool, Trouble> {
@@ -141,6 +183,9 @@ impl Desk<'_> {
             SearchKey::SentBefore(date) => self.sent(place, facts)? < day_of(date),
             SearchKey::SentOn(date) => self.sent(place, facts)? == day_of(date),
             SearchKey::SentSince(date) => self.sent(place, facts)? >= day_of(date),
+            SearchKey::Older(seconds) => self.age(place)? >= i64::from(*seconds),
+            SearchKey::Younger(seconds) => self.age(place)? <= i64::from(*seconds),
+            SearchKey::ModSeq(modseq) => self.modseq(place).is_some_and(|own| own >= *modseq),
             SearchKey::Larger(octets) => self.length(place, facts)? > u64::from(*octets),
             SearchKey::Smaller(octets) => self.length(place, facts)? < u64::from(*octets),
             SearchKey::Header(name, wanted) => {
@@ -198,20 +243,39 @@ impl Desk<'_> {
         Ok(self.fields(place, "Date", facts)?.first().and_then(|value| sent_day(value)).unwrap_or_default())
     }
 
+    /// Seconds since it arrived (RFC 5032).
+    fn age(&mut self, place: usize) -> Result<i64, Trouble> {
+        Ok(UnixSeconds::now().0.saturating_sub(self.arrived(place)?.unix))
+    }
+
     /// The decoded values of all fields of one name.
     fn fields(&mut self, place: usize, name: &str, facts: &mut Facts) -> Result<Vec<String>, Trouble> {
-        self.look_once(place, facts)?;
-        let listed = match &facts.look {
-            Some(Look::Sealed(index)) if is_listed(index, name) => Some(index.fields.as_slice()),
-            Some(Look::File(_, Some(header))) => Some(header.as_slice()),
-            _ => None,
-        };
-        let octets = match listed {
-            Some(octets) => octets,
-            None => self.header_once(place, facts)?,
-        };
-        let section = HeaderSection::parse(octets);
+        let section = HeaderSection::parse(self.section_with(place, name, facts)?);
         Ok(section.all(name).map(|field| decode_words(&field.unfolded())).collect())
+    }
+
+    /// The first field of a name.
+    fn first(&mut self, place: usize, name: &str, facts: &mut Facts) -> Result<Option<Vec<u8>>, Trouble> {
+        let section = HeaderSection::parse(self.section_with(place, name, facts)?);
+        Ok(section.first(name).map(|field| field.unfolded()))
+    }
+
+    /// A header section that holds all fields of a name: from the list view, if it has them.
+    fn section_with<'f>(&mut self, place: usize, name: &str, facts: &'f mut Facts) -> Result<&'f [u8], Trouble> {
+        self.look_once(place, facts)?;
+        let is_enough = match &facts.look {
+            Some(Look::Sealed(index)) => is_listed(index, name),
+            Some(Look::File(_, header)) => header.is_some(),
+            None => false,
+        };
+        if !is_enough {
+            return self.header_once(place, facts);
+        }
+        Ok(match &facts.look {
+            Some(Look::Sealed(index)) => index.fields.as_slice(),
+            Some(Look::File(_, Some(header))) => header.as_slice(),
+            _ => &[],
+        })
     }
 
     fn header_once<'f>(&mut self, place: usize, facts: &'f mut Facts) -> Result<&'f [u8], Trouble> {

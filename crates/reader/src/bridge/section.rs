@@ -1,20 +1,21 @@
 //! Which octets of a message `BODY[…]` means (RFC 3501 §6.4.5). In: a section, a message. Out: a range of it, or fields of a header section; nothing where
-//! there is no such part. Never decodes anything.
+//! there is no such part.
 
 use std::io::{self, Write};
 use std::ops::Range;
 
-use mail::{BodyPart, HeaderSection, PartKind};
+use mail::{BodyPart, ContentType, HeaderSection, PartKind, part_octets};
 use wire::imap::server::{Part, Partial, Section};
 use zeroize::Zeroizing;
 
 use super::original::{MAX_HEADER, Original};
+use super::view::Trouble;
 
 /// Octets that were asked for.
 pub(crate) enum Octets {
     /// As they stand in the message.
     Range(Range<u64>),
-    /// Fields that were picked.
+    /// Fields that were picked, or a part that was decoded.
     Fields(Zeroizing<Vec<u8>>),
 }
 
@@ -49,7 +50,49 @@ pub(crate) fn find(original: &mut Original, section: &Section) -> io::Result<Opt
     }))
 }
 
+/// Octets of a part that are decoded at once; more of one is refused.
+const MAX_DECODED: u64 = 128 << 20;
+
+/// A part without its transfer encoding.
+pub(crate) enum Decoded {
+    /// There is no such part.
+    Nothing,
+    Octets(Octets),
+    /// It has an encoding that nobody knows.
+    Unknown,
+}
+
+/// The same of a part without its transfer encoding (RFC 3516 §4.2). What holds other parts, and the whole message, has none.
+pub(crate) fn decoded(original: &mut Original, section: &Section) -> Result<Decoded, Trouble> {
+    let Some(part) = descend(original.structure(), &section.path) else { return Ok(Decoded::Nothing) };
+    let encoding = part.field("content-transfer-encoding").map(|value| ContentType::parse(&value).kind().to_owned());
+    let is_leaf = !section.path.is_empty() && part.children().is_empty();
+    let encoding = encoding.filter(|_| is_leaf);
+    match encoding.as_deref() {
+        None | Some("" | "7bit" | "8bit" | "binary") => {
+            return Ok(find(original, section)?.map_or(Decoded::Nothing, Decoded::Octets));
+        }
+        Some("base64" | "quoted-printable") => {}
+        Some(_) => return Ok(Decoded::Unknown),
+    }
+    let (part, range) = (part.clone(), part.body_offset()..part.end_offset());
+    if range.end.saturating_sub(range.start) > MAX_DECODED {
+        return Err(Trouble::Io);
+    }
+    let octets = original.read(range)?;
+    let found = Octets::Fields(Zeroizing::new(part_octets(&part, &octets).into_owned()));
+    Ok(Decoded::Octets(match section.partial {
+        Some(partial) => found.clip(partial),
+        None => found,
+    }))
+}
+
 impl Octets {
+    /// Whether NULs may be among them: in the message itself there are none.
+    pub(crate) fn may_hold_nul(&self) -> bool {
+        matches!(self, Octets::Fields(octets) if memchr::memchr(0, octets).is_some())
+    }
+
     /// How many.
     pub(crate) fn length(&self) -> u64 {
         match self {

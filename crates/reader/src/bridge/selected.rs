@@ -1,6 +1,7 @@
 //! A mailbox that a mail program has selected: its messages by number, and what changed since it was told (RFC 3501 §2.3.1, §7.4.1). Where it lies is its depot's to
 //! know.
 
+use wire::UidSet;
 use wire::imap::server::{SequenceSet, Which};
 
 use super::view::View;
@@ -14,6 +15,8 @@ pub(crate) struct Selected {
     pub(crate) access: Access,
     /// Flags that last, as PERMANENTFLAGS tells them, with `\*` where new keywords may be made.
     pub(crate) permanent: String,
+    /// The highest change number that was heard of (RFC 7162); none where changes are not counted.
+    pub(crate) highest: Option<u64>,
     /// By ascending UID.
     pub(crate) items: Vec<Item>,
 }
@@ -37,6 +40,8 @@ pub(crate) struct Item {
     pub(crate) recent: Recent,
     /// RFC822.SIZE, once it is known.
     pub(crate) size: Option<u64>,
+    /// Its change number, where that is counted and known.
+    pub(crate) modseq: Option<u64>,
 }
 
 /// Whether nobody has seen the message in an earlier session.
@@ -51,8 +56,8 @@ pub(crate) enum Recent {
 /// What a mail program must be told.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Changes {
-    /// Numbers of messages that are gone, each after those before it were taken away.
-    pub(crate) gone: Vec<usize>,
+    /// Messages that are gone: number, after those before it were taken away, and UID.
+    pub(crate) gone: Vec<(usize, u32)>,
     /// How many there are now, if more came.
     pub(crate) exists: Option<usize>,
     /// Places of messages whose flags changed.
@@ -103,6 +108,33 @@ impl Selected {
         places.iter().filter_map(|place| self.items.get(*place)).map(|item| item.uid).collect()
     }
 
+    /// Of these UIDs, those that are not there any more: as far as UIDs were given before the first one that nobody was told of.
+    pub(crate) fn vanished(&self, asked: impl Iterator<Item = (u32, u32)>) -> UidSet {
+        let last = self.next.max(self.items.last().map_or(1, |item| item.uid.saturating_add(1))).saturating_sub(1);
+        let mut named = UidSet::new();
+        for (low, high) in asked {
+            if low.max(1) <= high.min(last) {
+                named.insert_range(low.max(1), high.min(last));
+            }
+        }
+        let mut gone = UidSet::new();
+        for range in named.ranges() {
+            let from = self.items.partition_point(|item| item.uid < *range.start());
+            let to = self.items.partition_point(|item| item.uid <= *range.end());
+            let mut low = *range.start();
+            for item in self.items.get(from..to).unwrap_or_default() {
+                if low < item.uid {
+                    gone.insert_range(low, item.uid.saturating_sub(1));
+                }
+                low = item.uid.saturating_add(1);
+            }
+            if low <= *range.end() {
+                gone.insert_range(low, *range.end());
+            }
+        }
+        gone
+    }
+
     /// How many nobody has seen in an earlier session.
     pub(crate) fn recent(&self) -> usize {
         self.items.iter().filter(|item| item.recent == Recent::Yes).count()
@@ -115,7 +147,7 @@ impl Selected {
         for old in &self.items {
             let at = fresh.binary_search_by_key(&old.uid, |item| item.uid).ok();
             match at.and_then(|at| Some((at, fresh.get_mut(at)?))) {
-                None => changes.gone.push(stays.saturating_add(1)),
+                None => changes.gone.push((stays.saturating_add(1), old.uid)),
                 Some((at, item)) => {
                     stays = stays.saturating_add(1);
                     if item.flags != old.flags {
@@ -137,4 +169,26 @@ impl Selected {
 
 fn place(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_vanished() {
+        let item = |uid| Item { uid, flags: Vec::new(), view: None, recent: Recent::No, size: None, modseq: None };
+        let items = [3, 4, 7].map(item).into_iter().collect();
+        let selected =
+            Selected { validity: 1, next: 10, access: Access::Read, permanent: String::new(), highest: None, items };
+        for (asked, expected) in [
+            (&[(1, u32::MAX)][..], "1:2,5:6,8:9"),
+            (&[(2, 5)], "2,5"),
+            (&[(3, 4)], ""),
+            (&[(8, 20), (1, 1), (8, 9)], "1,8:9"),
+            (&[], ""),
+        ] {
+            assert_eq!(selected.vanished(asked.iter().copied()).to_string(), expected, "{asked:?}");
+        }
+    }
 }

@@ -6,7 +6,8 @@ use std::io::{self, Write};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use wire::MailboxName;
+use wire::imap::server::Resume;
+use wire::{MailboxName, UidSet};
 
 use super::depot::Pace;
 use super::link::{Answer, untagged};
@@ -17,8 +18,15 @@ use super::session::{SILENT, Session};
 const FLAGS: &str = "\\Answered \\Flagged \\Deleted \\Seen \\Draft $Forwarded";
 
 impl Session<'_> {
-    pub(crate) fn select(&mut self, name: &MailboxName, access: Access) -> io::Result<Answer> {
+    pub(crate) fn select(&mut self, name: &MailboxName, access: Access, resume: &Resume) -> io::Result<Answer> {
+        if let Err(answer) = self.may_resume(resume) {
+            return Ok(answer);
+        }
         let Some(desk) = &mut self.desk else { return Ok(Answer::Bad("log in first")) };
+        if desk.selected.is_some() && desk.wishes.vanished {
+            // What comes from here on is of the other one (RFC 7162 §3.2.11).
+            untagged(self.link.sink(), "OK [CLOSED] the mailbox before is left")?;
+        }
         desk.take(None);
         let selected = match desk.depot.open(name, access) {
             Ok(selected) => selected,
@@ -35,8 +43,14 @@ impl Session<'_> {
         }
         untagged(out, &format!("OK [UIDVALIDITY {}] as ever", selected.validity))?;
         untagged(out, &format!("OK [UIDNEXT {}] is next", selected.next))?;
+        match selected.highest {
+            Some(highest) => untagged(out, &format!("OK [HIGHESTMODSEQ {highest}] so far"))?,
+            None if desk.wishes.changes => untagged(out, "OK [NOMODSEQ] changes are not counted")?,
+            None => {}
+        }
         let access = selected.access;
         desk.take(Some(selected));
+        self.resume(resume)?;
         Ok(match access {
             Access::Write => Answer::ok("[READ-WRITE] selected"),
             Access::Read => Answer::ok("[READ-ONLY] selected"),
@@ -57,16 +71,26 @@ impl Session<'_> {
         let Some(selected) = &mut desk.selected else { return Ok(()) };
         let Changes { gone, exists, flagged } = desk.depot.refresh(selected, pace);
         let out = self.link.sink();
-        for number in gone {
-            untagged(out, &format!("{number} EXPUNGE"))?;
+        if desk.wishes.vanished && !gone.is_empty() {
+            let uids: UidSet = gone.iter().map(|(_, uid)| *uid).collect();
+            untagged(out, &format!("VANISHED {uids}"))?;
+        } else {
+            for (number, _) in gone {
+                untagged(out, &format!("{number} EXPUNGE"))?;
+            }
         }
         if let Some(count) = exists {
             untagged(out, &format!("{count} EXISTS"))?;
             untagged(out, &format!("{} RECENT", selected.recent()))?;
         }
+        if desk.wishes.changes {
+            let _ = desk.count_changes(&flagged);
+        }
         for place in flagged {
             if let (Ok(flags), Ok(item)) = (desk.flags(place), desk.item(place)) {
-                let line = format!("{} FETCH (UID {} FLAGS ({flags}))", place.saturating_add(1), item.uid);
+                let modseq = item.modseq.filter(|_| desk.wishes.changes);
+                let modseq = modseq.map(|modseq| format!(" MODSEQ ({modseq})")).unwrap_or_default();
+                let line = format!("{} FETCH (UID {} FLAGS ({flags}){modseq})", place.saturating_add(1), item.uid);
                 untagged(out, &line)?;
             }
         }

@@ -6,11 +6,12 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use wire::imap::server::{Command, Incoming, Stage};
+use wire::imap::server::{Command, Incoming, Stage, StatusItem};
 
-use super::depot::{Arrangement, Depot, Leave, Listing, Pace};
+use super::depot::{Arrangement, Depot, Leave, Pace};
 use super::fetch::Desk;
 use super::link::{Answer, Link, tagged, untagged};
+use super::listing;
 use super::reach::ReachError;
 use super::selected::Access;
 use super::settings::Bridge;
@@ -33,7 +34,8 @@ pub(crate) type Door<'b> = dyn Fn() -> Result<Box<dyn Depot + 'b>, ReachError> +
 
 /// Before the client has logged in; afterwards it is told the rest, and what hangs on where the mail lies.
 const BEFORE: &str = "IMAP4rev1 LITERAL+ SASL-IR ID AUTH=PLAIN";
-const AFTER: &str = "IMAP4rev1 LITERAL+ ID ENABLE IDLE NAMESPACE UNSELECT";
+const AFTER: &str = "IMAP4rev1 LITERAL+ ID ENABLE IDLE NAMESPACE UNSELECT ESEARCH SORT ESORT THREAD=ORDEREDSUBJECT \
+                     THREAD=REFERENCES WITHIN LIST-EXTENDED LIST-STATUS BINARY PREVIEW";
 /// A session in which nothing is said so long ends (RFC 3501 §5.4).
 pub(crate) const SILENT: Duration = Duration::from_secs(35 * 60);
 /// The same before the client has logged in, and in the middle of a message.
@@ -118,7 +120,7 @@ impl<'b> Session<'b> {
             Command::Login(user, password) => self.log_in(&user, &password),
             Command::Authenticate(mechanism, initial) => self.authenticate(&mechanism, initial)?,
             Command::Idle => self.idle()?,
-            other => match self.within(other)? {
+            other => match self.within(tag, other)? {
                 Some(answer) => answer,
                 None => Answer::Bad("not now"),
             },
@@ -135,12 +137,15 @@ impl<'b> Session<'b> {
     pub(crate) fn capabilities(&self) -> String {
         match &self.desk {
             None => BEFORE.to_owned(),
-            Some(desk) => format!("{AFTER} {}", desk.depot.offers()).trim_end().to_owned(),
+            Some(desk) => {
+                let (offers, limit) = (desk.depot.offers(), desk.depot.append_limit());
+                format!("{AFTER} APPENDLIMIT={limit} {offers}").trim_end().to_owned()
+            }
         }
     }
 
     /// Commands that say nothing of the session itself.
-    fn within(&mut self, command: Command) -> io::Result<Option<Answer>> {
+    fn within(&mut self, tag: &str, command: Command) -> io::Result<Option<Answer>> {
         Ok(Some(match command {
             Command::Capability => {
                 let names = self.capabilities();
@@ -151,26 +156,26 @@ impl<'b> Session<'b> {
                 untagged(self.link.sink(), "ID (\"name\" \"Sealpost\")")?;
                 Answer::ok("done")
             }
-            // None of what may be enabled is offered.
-            Command::Enable(_) => {
-                untagged(self.link.sink(), "ENABLED")?;
-                Answer::ok("done")
-            }
+            Command::Enable(names) => self.enable(&names)?,
             Command::Noop | Command::Check => {
                 self.tell_changes(Pace::Asked)?;
                 Answer::ok("done")
             }
-            Command::Select(name) => self.select(&name, Access::Write)?,
-            Command::Examine(name) => self.select(&name, Access::Read)?,
+            Command::Select(name, resume) => self.select(&name, Access::Write, &resume)?,
+            Command::Examine(name, resume) => self.select(&name, Access::Read, &resume)?,
             Command::Close => self.close(),
             Command::Unselect => {
                 self.leave();
                 Answer::ok("done")
             }
             Command::Expunge(uids) => self.expunge(uids.as_ref())?,
-            Command::Search(which, charset, key) => self.search(which, charset.as_deref(), key)?,
-            Command::Fetch(which, set, items) => self.fetch(which, &set, items)?,
-            Command::Store(which, set, kind, silence, flags) => self.store(which, &set, kind, silence, &flags)?,
+            Command::Search(which, asked) => self.search(tag, which, asked)?,
+            Command::Sort(which, keys, asked) => self.sort(tag, which, &keys, asked)?,
+            Command::Thread(which, algorithm, asked) => self.thread(which, algorithm, asked)?,
+            Command::Fetch(which, set, items, since) => self.fetch(which, &set, items, since)?,
+            Command::Store(which, set, unchanged, kind, silence, flags) => {
+                self.store(which, &set, unchanged, (kind, silence), &flags)?
+            }
             Command::Copy(which, set, name) => self.carry(which, &set, &name, Leave::Stay)?,
             Command::Move(which, set, name) => self.carry(which, &set, &name, Leave::Go)?,
             other => return self.of_mailboxes(other),
@@ -187,8 +192,8 @@ impl<'b> Session<'b> {
             Command::Rename(from, to) => depot.arrange(&Arrangement::Rename(from, to)),
             Command::Subscribe(name) => depot.arrange(&Arrangement::Subscribe(name)),
             Command::Unsubscribe(name) => depot.arrange(&Arrangement::Unsubscribe(name)),
-            Command::List(pattern) => depot.list(Listing::All, &pattern, out)?,
-            Command::Lsub(pattern) => depot.list(Listing::Subscribed, &pattern, out)?,
+            Command::List(order) => listing::list(depot.as_mut(), &order, out)?,
+            Command::Lsub(pattern) => listing::lsub(depot.as_mut(), &pattern, out)?,
             Command::Namespace => match depot.namespaces() {
                 Ok(namespaces) => {
                     untagged(out, &format!("NAMESPACE {namespaces}"))?;
@@ -196,7 +201,10 @@ impl<'b> Session<'b> {
                 }
                 Err(answer) => answer,
             },
-            Command::Status(name, items) => depot.status(&name, &items, out)?,
+            Command::Status(name, items) => {
+                desk.wishes.changes |= items.contains(&StatusItem::HighestModSeq) && depot.counts_changes();
+                depot.status(&name, &items, out)?
+            }
             _ => return Ok(None),
         }))
     }

@@ -11,5 +11,6 @@ mod differential;
 mod terminal;
 mod searching;
 mod account;
+mod extensions;
 mod upstream;
 mod rates;

@@ -8,16 +8,16 @@ use std::sync::atomic::AtomicBool;
 
 use sealed::scratch::{Scratch, Scratched};
 use store::imap::{Account, ConnectError};
-use wire::imap::server::{AppendOrder, DateTime, Flag, StatusItem, StoreKind};
+use wire::imap::server::{AppendOrder, DateTime, Flag, MAX_APPEND, StatusItem, StoreKind};
 use wire::imap::{Access as Way, ImapError, Listed, Session};
 use wire::{MailboxName, UidSet};
 
 use super::heads::Heads;
-use super::mirror::Mirror;
+use super::mirror::{Mirror, Order};
 use super::upstream::{Upstream, answer_of};
 use super::{append, names};
 use crate::bridge::append::no_sealer;
-use crate::bridge::depot::{Arrangement, Arrived, Carried, Depot, Filed, Leave, Listing, Pace};
+use crate::bridge::depot::{Arrangement, Arrived, Carried, Depot, Filed, Leave, Listing, Pace, Stored};
 use crate::bridge::flags::stored;
 use crate::bridge::link::Answer;
 use crate::bridge::selected::{Access, Changes, Selected};
@@ -32,6 +32,7 @@ pub(crate) struct AccountDepot<'b> {
     opened: Option<(Mirror, Heads)>,
     /// Where heads are kept, encrypted; none without a key for it.
     kept: Option<Vault>,
+    order: Order,
 }
 
 impl<'b> AccountDepot<'b> {
@@ -39,7 +40,7 @@ impl<'b> AccountDepot<'b> {
     pub(crate) fn connect(means: Means<'b>, account: &Account, stop: &Arc<AtomicBool>) -> Result<Self, ConnectError> {
         let session = account.connect(stop)?;
         let kept = Vault::open(means.mail, Kind::Heads).ok();
-        Ok(Self { means, upstream: Upstream::new(session), opened: None, kept })
+        Ok(Self { means, upstream: Upstream::new(session), opened: None, kept, order: Order::AsTheyCome })
     }
 
     fn head(&mut self, uid: u32) -> Result<&mut super::head::Head, Trouble> {
@@ -50,7 +51,7 @@ impl<'b> AccountDepot<'b> {
     fn enter(&mut self, name: &MailboxName, access: Access) -> Result<Selected, ImapError> {
         let way = if access == Access::Read { Way::Read } else { Way::Write };
         let chosen = self.upstream.ask(|session| session.select(name, way))?;
-        let (mirror, items) = Mirror::open(&mut self.upstream)?;
+        let (mirror, items) = Mirror::open(&mut self.upstream, chosen.highest_modseq)?;
         let heads = Heads::new(name.wire(), chosen.uid_validity);
         let uids: Vec<u32> = items.iter().map(|item| item.uid).collect();
         if let Some(kept) = &self.kept {
@@ -62,39 +63,82 @@ impl<'b> AccountDepot<'b> {
         let mut permanent = chosen.permanent_flags;
         permanent.extend(chosen.new_keywords.then(|| "\\*".to_owned()));
         let permanent = if access == Access::Read { String::new() } else { permanent.join(" ") };
-        Ok(Selected { validity: chosen.uid_validity, next, access, permanent, items })
+        let highest = chosen.highest_modseq;
+        Ok(Selected { validity: chosen.uid_validity, next, access, permanent, highest, items })
     }
 }
 
 impl Depot for AccountDepot<'_> {
     fn offers(&self) -> String {
-        let offered = ["UIDPLUS", "MOVE", "CHILDREN", "SPECIAL-USE"];
-        offered.into_iter().filter(|name| self.upstream.has(name)).collect::<Vec<_>>().join(" ")
+        let offered = ["UIDPLUS", "MOVE", "CHILDREN", "SPECIAL-USE", "CONDSTORE"];
+        let mut offered: Vec<&str> = offered.into_iter().filter(|name| self.upstream.has(name)).collect();
+        // What is gone we know ourselves.
+        offered.extend(self.counts_changes().then_some("QRESYNC"));
+        offered.join(" ")
+    }
+
+    fn counts_changes(&self) -> bool {
+        self.upstream.has("CONDSTORE")
+    }
+
+    fn keep_order(&mut self) {
+        self.order = Order::ByNumber;
+    }
+
+    fn highest(&self, selected: &Selected) -> Option<u64> {
+        let (mirror, _) = self.opened.as_ref()?;
+        mirror.highest(selected)
+    }
+
+    fn count_changes(&mut self, selected: &mut Selected, places: &[usize]) -> Result<(), Trouble> {
+        let is_unknown = |place: &&usize| selected.items.get(**place).is_some_and(|item| item.modseq.is_none());
+        let unknown: Vec<usize> = places.iter().filter(is_unknown).copied().collect();
+        if selected.highest.is_none() || unknown.is_empty() {
+            return Ok(());
+        }
+        let set: UidSet = selected.uids(&unknown).into_iter().collect();
+        let items = &mut selected.items;
+        let asked = self.upstream.ask(|session| {
+            session.uid_fetch(
+                &set,
+                "UID FLAGS MODSEQ",
+                |_| Ok(io::sink()),
+                |fetched| {
+                    let at = items.binary_search_by_key(&fetched.uid, |item| item.uid).ok();
+                    if let Some(item) = at.and_then(|at| items.get_mut(at)) {
+                        item.modseq = fetched.modseq.or(item.modseq);
+                    }
+                },
+            )
+        });
+        asked.map_err(|_| Trouble::Io)
+    }
+
+    fn append_limit(&self) -> u64 {
+        // Sealed it is larger: written as text, and filled up.
+        let limit = self.upstream.append_limit().map_or(MAX_APPEND, |limit| limit / 8 * 5);
+        limit.min(MAX_APPEND)
     }
 
     fn is_over(&self) -> bool {
         self.upstream.is_over()
     }
 
-    fn list(&mut self, listing: Listing, pattern: &str, out: &mut dyn Write) -> io::Result<Answer> {
+    fn list(&mut self, listing: Listing, pattern: &str) -> Result<Vec<Listed>, Answer> {
         let listed = self.upstream.ask(|session| match listing {
             Listing::All => session.list_in_full(pattern),
             Listing::Subscribed => session.lsub(pattern),
         });
-        match listed {
-            Ok(all) => {
-                for listed in &all {
-                    names::write_listed(listing, listed, out)?;
-                }
-                Ok(Answer::ok("done"))
-            }
-            Err(error) => Ok(answer_of(&error)),
-        }
+        listed.map_err(|error| answer_of(&error))
     }
 
     fn status(&mut self, name: &MailboxName, items: &[StatusItem], out: &mut dyn Write) -> io::Result<Answer> {
-        match self.upstream.ask(|session| session.status_in_full(name)) {
-            Ok(status) => match names::status_line(name, items, &status) {
+        if items.contains(&StatusItem::HighestModSeq) && !self.counts_changes() {
+            return Ok(Answer::Bad("changes are not counted here"));
+        }
+        let limit = self.append_limit();
+        match self.upstream.ask(|session| session.status_of(name, &names::asked(items))) {
+            Ok(status) => match names::status_line(name, items, &status, limit) {
                 Some(line) => {
                     out.write_all(&line)?;
                     Ok(Answer::ok("done"))
@@ -153,7 +197,7 @@ impl Depot for AccountDepot<'_> {
             Pace::Asked => self.upstream.ask(Session::noop),
             Pace::Waiting => self.upstream.wait(),
         };
-        match asked.and_then(|()| mirror.follow(&mut self.upstream, selected)) {
+        match asked.and_then(|()| mirror.follow(&mut self.upstream, selected, self.order)) {
             Ok(changes) => changes,
             Err(error) => {
                 if error.is_lost() {
@@ -225,7 +269,7 @@ impl Depot for AccountDepot<'_> {
     fn arrived(&mut self, uid: u32) -> Result<Arrived, Trouble> {
         let text = self.head(uid)?.arrived.clone();
         let date = DateTime::of_text(&text).ok_or(Trouble::Io)?;
-        Ok(Arrived { text, day: date.date.days(), moment: date.unix() })
+        Ok(Arrived { text, day: date.date.days(), unix: date.unix() })
     }
 
     fn filed(&self, uid: u32) -> Option<Filed> {
@@ -234,7 +278,7 @@ impl Depot for AccountDepot<'_> {
 
     /// No message comes without raising UIDNEXT, none goes without lowering MESSAGES.
     fn mark(&mut self, name: &MailboxName) -> Option<Vec<u8>> {
-        let status = self.upstream.ask(|session| session.status_in_full(name)).ok()?;
+        let status = self.upstream.ask(|session| session.status(name)).ok()?;
         let numbers = [status.uid_validity?, status.uid_next?, status.messages?];
         Some(numbers.iter().flat_map(|number| number.to_be_bytes()).collect())
     }
@@ -243,9 +287,10 @@ impl Depot for AccountDepot<'_> {
         &mut self,
         selected: &mut Selected,
         places: &[usize],
+        unchanged: Option<u64>,
         kind: StoreKind,
         flags: &[Flag],
-    ) -> Result<Vec<usize>, Answer> {
+    ) -> Result<Stored, Answer> {
         let words = stored(flags);
         let item = match kind {
             StoreKind::Add => "+FLAGS",
@@ -254,20 +299,29 @@ impl Depot for AccountDepot<'_> {
         };
         // Those that say what the bridge knows are nobody's to store.
         if places.is_empty() || (words.is_empty() && kind != StoreKind::Replace) {
-            return Ok(Vec::new());
+            return Ok(Stored::default());
         }
         let set: UidSet = selected.uids(places).into_iter().collect();
         let items = &mut selected.items;
         let done = self.upstream.ask(|session| {
-            session.uid_store(&set, None, item, &words, |fetched| {
+            session.uid_store(&set, unchanged, item, &words, |fetched| {
                 let at = items.binary_search_by_key(&fetched.uid, |item| item.uid).ok();
+                // What is told without flags is told for its number (RFC 7162 §3.1.3).
+                if let (Some(item), None, Some(modseq)) =
+                    (at.and_then(|at| items.get_mut(at)), &fetched.flags, fetched.modseq)
+                {
+                    item.modseq = Some(modseq);
+                }
                 if let (Some(item), Some(mut flags)) = (at.and_then(|at| items.get_mut(at)), fetched.flags) {
                     flags.retain(|flag| !flag.eq_ignore_ascii_case("\\Recent"));
+                    item.modseq = fetched.modseq.or(item.modseq.filter(|_| item.flags == flags));
                     item.flags = flags;
                 }
             })
         });
-        done.map(|_| Vec::new()).map_err(|error| answer_of(&error))
+        let modified = done.map_err(|error| answer_of(&error))?;
+        let is_modified = |place: &&usize| items.get(**place).is_some_and(|item| modified.contains(item.uid));
+        Ok(Stored { failed: Vec::new(), modified: places.iter().filter(is_modified).copied().collect() })
     }
 
     fn expunge(&mut self, selected: &Selected, places: &[usize]) -> Result<(), Answer> {

@@ -16,7 +16,7 @@ pub(crate) struct Head {
     pub(crate) look: Look,
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Records are filled up to a multiple of this: their size says little.
 const STEP: usize = 256;
 const NONE: u64 = u64::MAX;
@@ -40,6 +40,7 @@ impl Head {
                 push_text(&mut to, &index.fields);
                 push_optional(&mut to, index.body_structure.as_deref().map(str::as_bytes));
                 push_text(&mut to, index.omitted.join("\n").as_bytes());
+                push_optional(&mut to, index.preview.as_deref().map(str::as_bytes));
             }
         }
         let filled = to.len().next_multiple_of(STEP);
@@ -63,8 +64,17 @@ impl Head {
                 let fields = part(&mut from)?;
                 let body_structure = optional(&mut from)?.map(String::from_utf8).transpose().ok()?;
                 let omitted = text(&mut from)?.split('\n').filter(|name| !name.is_empty()).map(str::to_owned).collect();
-                let index =
-                    Index { hash: *hash, length, wire_length, fields, body_structure, omitted, ..Index::default() };
+                let preview = optional(&mut from)?.map(String::from_utf8).transpose().ok()?;
+                let index = Index {
+                    hash: *hash,
+                    length,
+                    wire_length,
+                    fields,
+                    body_structure,
+                    omitted,
+                    preview,
+                    ..Index::default()
+                };
                 Look::Sealed(Box::new(index))
             }
             view => Look::File(view, optional(&mut from)?),

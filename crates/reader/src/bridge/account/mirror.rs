@@ -15,6 +15,19 @@ use crate::bridge::selected::{Changes, Item, Recent, Selected};
 pub(crate) struct Mirror {
     held: Vec<Item>,
     since: Option<Instant>,
+    /// What is asked of each message.
+    items: &'static str,
+    /// UIDs of messages whose flags changed while new messages were held back.
+    waiting: Vec<u32>,
+}
+
+/// Whether changes of flags are told while new messages are held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// They are.
+    AsTheyCome,
+    /// Not before what is held, which changed earlier: whoever takes the highest number that he was told to come back with would miss it (RFC 7162 §3.2.5).
+    ByNumber,
 }
 
 /// The keyword that a sealer marks an original with while it is replaced.
@@ -29,19 +42,26 @@ const TRIES: usize = 5;
 
 impl Mirror {
     /// The messages of the mailbox that was just selected.
-    pub(crate) fn open(upstream: &mut Upstream) -> Result<(Mirror, Vec<Item>), ImapError> {
+    /// `highest`: its highest change number, where changes are counted.
+    pub(crate) fn open(upstream: &mut Upstream, highest: Option<u64>) -> Result<(Mirror, Vec<Item>), ImapError> {
         let began = Instant::now();
-        let mut items = census(upstream)?;
+        let asked = if highest.is_some() { "UID FLAGS MODSEQ" } else { "UID FLAGS" };
+        let mut items = census(upstream, asked)?;
         while items.iter().any(|item| item.has(SEALING)) && began.elapsed() < AT_FIRST {
             std::thread::sleep(PAUSE);
             upstream.ask(Session::noop)?;
-            items = census(upstream)?;
+            items = census(upstream, asked)?;
         }
-        Ok((Mirror { held: Vec::new(), since: None }, items))
+        Ok((Mirror { held: Vec::new(), since: None, items: asked, waiting: Vec::new() }, items))
     }
 
     /// Takes in what the server has told. An error: it cannot be followed.
-    pub(crate) fn follow(&mut self, upstream: &mut Upstream, selected: &mut Selected) -> Result<Changes, ImapError> {
+    pub(crate) fn follow(
+        &mut self,
+        upstream: &mut Upstream,
+        selected: &mut Selected,
+        order: Order,
+    ) -> Result<Changes, ImapError> {
         let mut changes = Changes::default();
         let mut flagged = Vec::new();
         for _ in 0..TRIES {
@@ -54,8 +74,11 @@ impl Mirror {
             let known = selected.items.len().saturating_add(self.held.len());
             match exists.checked_sub(known) {
                 Some(0) => {
-                    changes.flagged = places(selected, &flagged);
+                    self.waiting.append(&mut flagged);
                     self.release(selected, &mut changes);
+                    if self.held.is_empty() || order == Order::AsTheyCome {
+                        changes.flagged = places(selected, &std::mem::take(&mut self.waiting));
+                    }
                     return Ok(changes);
                 }
                 Some(_) => self.fetch_new(upstream, selected)?,
@@ -82,12 +105,13 @@ impl Mirror {
             let beyond = place.checked_sub(selected.items.len());
             match (tiding, beyond) {
                 (Tiding::Gone(_), None) => {
-                    selected.items.remove(place);
-                    changes.gone.push(place.saturating_add(1));
+                    let gone = selected.items.remove(place);
+                    changes.gone.push((place.saturating_add(1), gone.uid));
                 }
                 (Tiding::Gone(_), Some(at)) if at < self.held.len() => drop(self.held.remove(at)),
                 (Tiding::Gone(_), Some(_)) => return false,
-                (Tiding::Flags(_, flags, _), beyond) => {
+                (Tiding::Flags(_, flags, modseq), beyond) => {
+                    selected.highest = selected.highest.map(|highest| highest.max(modseq.unwrap_or_default()));
                     let item = match beyond {
                         None => selected.items.get_mut(place),
                         Some(at) => self.held.get_mut(at),
@@ -95,10 +119,13 @@ impl Mirror {
                     // Of one that is not known yet it is asked.
                     let Some(item) = item else { continue };
                     let (flags, _) = apart(flags);
-                    if flags != item.flags {
+                    let counted = modseq.is_some() && item.modseq.is_some() && modseq != item.modseq;
+                    if flags != item.flags || counted {
                         item.flags = flags;
+                        item.modseq = modseq;
                         flagged.push(item.uid);
                     }
+                    item.modseq = item.modseq.or(modseq);
                 }
             }
         }
@@ -108,16 +135,20 @@ impl Mirror {
     fn fetch_new(&mut self, upstream: &mut Upstream, selected: &mut Selected) -> Result<(), ImapError> {
         let last = self.held.last().or(selected.items.last()).map_or(0, |item| item.uid);
         let Some(first) = last.checked_add(1) else { return Err(ImapError::Protocol("a UID beyond the last")) };
-        let mut found: Vec<Item> = fetch(upstream, first)?.into_iter().map(|(_, item)| item).collect();
+        let mut found: Vec<Item> = fetch(upstream, first, self.items)?.into_iter().map(|(_, item)| item).collect();
         // `*` means the last message, new or not (RFC 3501 §6.4.8).
         found.retain(|item| item.uid >= first);
         found.sort_by_key(|item| item.uid);
         found.dedup_by_key(|item| item.uid);
-        if let Some(item) = found.last() {
-            selected.next = selected.next.max(item.uid.saturating_add(1));
-        }
         self.held.extend(found);
         Ok(())
+    }
+
+    /// The highest change number that may be told: nothing that is held back has a lower one.
+    pub(crate) fn highest(&self, selected: &Selected) -> Option<u64> {
+        let held = self.held.iter().filter_map(|item| item.modseq).min();
+        let highest = selected.highest?;
+        Some(held.map_or(highest, |held| highest.min(held.saturating_sub(1))))
     }
 
     /// Lets new messages go, unless a replacement is under way.
@@ -131,6 +162,9 @@ impl Mirror {
         if busy && since.elapsed() < MOST {
             return;
         }
+        for item in &self.held {
+            selected.highest = selected.highest.map(|highest| highest.max(item.modseq.unwrap_or_default()));
+        }
         selected.items.append(&mut self.held);
         self.since = None;
         changes.exists = Some(selected.items.len());
@@ -143,12 +177,13 @@ impl Mirror {
         selected: &mut Selected,
         before: Changes,
     ) -> Result<Changes, ImapError> {
-        let mut items = census(upstream)?;
+        let mut items = census(upstream, self.items)?;
         for item in &mut items {
             let old = selected.items.binary_search_by_key(&item.uid, |item| item.uid).ok();
             item.view = old.and_then(|at| selected.items.get(at)).and_then(|item| item.view);
         }
         self.held.clear();
+        self.waiting.clear();
         let mut changes = selected.replace(items);
         changes.gone.splice(0..0, before.gone);
         Ok(changes)
@@ -156,10 +191,10 @@ impl Mirror {
 }
 
 /// The messages of the selected mailbox, each with its number; nothing is left out.
-fn census(upstream: &mut Upstream) -> Result<Vec<Item>, ImapError> {
+fn census(upstream: &mut Upstream, items: &str) -> Result<Vec<Item>, ImapError> {
     for _ in 0..TRIES {
         upstream.told().ok_or(ImapError::Closed)?.tidings();
-        let mut found = fetch(upstream, 1)?;
+        let mut found = fetch(upstream, 1, items)?;
         let session = upstream.told().ok_or(ImapError::Closed)?;
         if session.tidings().any_gone() {
             continue;
@@ -180,7 +215,7 @@ fn census(upstream: &mut Upstream) -> Result<Vec<Item>, ImapError> {
 }
 
 /// UIDs and flags from one UID on.
-fn fetch(upstream: &mut Upstream, first: u32) -> Result<Vec<(u32, Item)>, ImapError> {
+fn fetch(upstream: &mut Upstream, first: u32, items: &str) -> Result<Vec<(u32, Item)>, ImapError> {
     if upstream.told().is_some_and(|session| session.exists() == 0) {
         return Ok(Vec::new());
     }
@@ -189,10 +224,10 @@ fn fetch(upstream: &mut Upstream, first: u32) -> Result<Vec<(u32, Item)>, ImapEr
     let mut found = Vec::new();
     upstream.ask(|session| {
         let no_body = |_| Ok(std::io::sink());
-        session.uid_fetch(&set, "UID FLAGS", no_body, |fetched| {
-            let Fetched { number, uid, flags: Some(flags), .. } = fetched else { return };
+        session.uid_fetch(&set, items, no_body, |fetched| {
+            let Fetched { number, uid, flags: Some(flags), modseq, .. } = fetched else { return };
             let (flags, recent) = apart(flags);
-            found.push((number, Item { uid, flags, view: None, recent, size: None }));
+            found.push((number, Item { uid, flags, view: None, recent, size: None, modseq }));
         })
     })?;
     Ok(found)

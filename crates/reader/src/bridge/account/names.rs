@@ -1,25 +1,29 @@
 //! Mailboxes of an account by name, as the server has them (RFC 3501 §6.3, RFC 2342, RFC 6154). In: what it tells. Out: the same, written for the mail program.
 
-use std::io::{self, Write};
-
 use wire::MailboxName;
 use wire::imap::server::{StatusItem, push_astring, push_string};
-use wire::imap::{Listed, Namespace, Namespaces, Status};
+use wire::imap::{Namespace, Namespaces, Status};
 
-use crate::bridge::depot::Listing;
+use crate::bridge::listing::push_delimiter;
 
-/// A line of LIST or LSUB.
-pub(crate) fn write_listed(listing: Listing, listed: &Listed, out: &mut dyn Write) -> io::Result<()> {
-    let mut line = format!("* {} ({}) ", listing.verb(), listed.attributes.join(" ")).into_bytes();
-    push_delimiter(&mut line, listed.delimiter);
-    line.push(b' ');
-    push_astring(&mut line, listed.name.wire().as_bytes());
-    line.extend_from_slice(b"\r\n");
-    out.write_all(&line)
+/// What is asked of the server to tell these.
+pub(crate) fn asked(items: &[StatusItem]) -> String {
+    let word = |item: &StatusItem| match item {
+        StatusItem::Messages => Some("MESSAGES"),
+        StatusItem::Recent => Some("RECENT"),
+        StatusItem::UidNext => Some("UIDNEXT"),
+        StatusItem::UidValidity => Some("UIDVALIDITY"),
+        StatusItem::Unseen => Some("UNSEEN"),
+        StatusItem::HighestModSeq => Some("HIGHESTMODSEQ"),
+        // We know that ourselves.
+        StatusItem::AppendLimit => None,
+    };
+    let words: Vec<&str> = items.iter().filter_map(word).collect();
+    if words.is_empty() { "MESSAGES".to_owned() } else { words.join(" ") }
 }
 
 /// The line of STATUS; `None`: the server did not tell all that was asked.
-pub(crate) fn status_line(name: &MailboxName, items: &[StatusItem], status: &Status) -> Option<Vec<u8>> {
+pub(crate) fn status_line(name: &MailboxName, items: &[StatusItem], status: &Status, limit: u64) -> Option<Vec<u8>> {
     let told = items.iter().map(|item| {
         Some(match item {
             StatusItem::Messages => format!("MESSAGES {}", status.messages?),
@@ -27,6 +31,9 @@ pub(crate) fn status_line(name: &MailboxName, items: &[StatusItem], status: &Sta
             StatusItem::UidNext => format!("UIDNEXT {}", status.uid_next?),
             StatusItem::UidValidity => format!("UIDVALIDITY {}", status.uid_validity?),
             StatusItem::Unseen => format!("UNSEEN {}", status.unseen?),
+            // quirk: a mailbox that does not count its changes has none of them (RFC 7162 §3.1.7).
+            StatusItem::HighestModSeq => format!("HIGHESTMODSEQ {}", status.highest_modseq.unwrap_or_default()),
+            StatusItem::AppendLimit => format!("APPENDLIMIT {limit}"),
         })
     });
     let told: Vec<String> = told.collect::<Option<_>>()?;
@@ -56,11 +63,4 @@ fn kind_text(kind: &[Namespace]) -> String {
     }
     text.push(b')');
     String::from_utf8_lossy(&text).into_owned()
-}
-
-fn push_delimiter(to: &mut Vec<u8>, delimiter: Option<char>) {
-    match delimiter {
-        None => to.extend_from_slice(b"NIL"),
-        Some(delimiter) => push_string(to, delimiter.to_string().as_bytes()),
-    }
 }

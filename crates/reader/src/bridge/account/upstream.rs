@@ -60,6 +60,11 @@ impl Upstream {
         self.session.as_mut()
     }
 
+    /// Octets that a message may have, where the server tells it.
+    pub(crate) fn append_limit(&self) -> Option<u64> {
+        self.session.as_ref()?.append_limit()
+    }
+
     /// Whether the server offers this.
     pub(crate) fn has(&self, capability: &str) -> bool {
         self.session.as_ref().is_some_and(|session| session.has(capability))

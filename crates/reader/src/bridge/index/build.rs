@@ -192,10 +192,7 @@ impl Builder<'_> {
         let (mut looks, mut records, mut octets) = (Vec::new(), Vec::new(), 0_u64);
         while looks.len() < TOGETHER && octets < MAX_TOGETHER {
             let Some(uid) = ahead.pop_front() else { break };
-            match self
-                .depot
-                .look(uid)
-                .and_then(|look| Ok((look, self.depot.size(uid)?, self.depot.arrived(uid)?.moment)))
+            match self.depot.look(uid).and_then(|look| Ok((look, self.depot.size(uid)?, self.depot.arrived(uid)?.unix)))
             {
                 Ok((look, size, arrived)) => {
                     octets = octets.saturating_add(size.unwrap_or_default());

@@ -6,13 +6,14 @@ use std::io::{self, Write};
 use sealed::scratch::Scratched;
 use store::{Database, Mailbox, Maildir, Uids};
 use wire::MailboxName;
-use wire::imap::server::{AppendOrder, DateTime, Flag, StatusItem, StoreKind};
+use wire::imap::Listed;
+use wire::imap::server::{AppendOrder, DateTime, Flag, MAX_APPEND, StatusItem, StoreKind};
 
 use super::census::LookError;
 use super::look::{body_of_file, look_at_file};
 use super::opened::{Held, Opened, quiet_since};
 use super::{append, names};
-use crate::bridge::depot::{Arrangement, Arrived, Carried, Depot, Filed, Leave, Listing, Pace};
+use crate::bridge::depot::{Arrangement, Arrived, Carried, Depot, Filed, Leave, Listing, Pace, Stored};
 use crate::bridge::link::Answer;
 use crate::bridge::selected::{Access, Changes, Selected};
 use crate::bridge::settings::Means;
@@ -64,8 +65,28 @@ impl Depot for MaildirDepot<'_> {
         false
     }
 
-    fn list(&mut self, listing: Listing, pattern: &str, out: &mut dyn Write) -> io::Result<Answer> {
-        names::list(&self.maildir, listing.verb(), pattern, out)
+    /// A Maildir counts nothing: others change it, and leave no mark.
+    fn counts_changes(&self) -> bool {
+        false
+    }
+
+    fn keep_order(&mut self) {}
+
+    fn highest(&self, _: &Selected) -> Option<u64> {
+        None
+    }
+
+    fn count_changes(&mut self, _: &mut Selected, _: &[usize]) -> Result<(), Trouble> {
+        Ok(())
+    }
+
+    fn append_limit(&self) -> u64 {
+        MAX_APPEND
+    }
+
+    /// All are subscribed.
+    fn list(&mut self, _: Listing, pattern: &str) -> Result<Vec<Listed>, Answer> {
+        names::list(&self.maildir, pattern)
     }
 
     fn status(&mut self, name: &MailboxName, items: &[StatusItem], out: &mut dyn Write) -> io::Result<Answer> {
@@ -156,7 +177,7 @@ impl Depot for MaildirDepot<'_> {
         let (mailbox, filed) = self.file(uid)?;
         let stat = mailbox.refresh(&mut filed.message)?.ok_or(Trouble::Gone)?;
         let moment = stat.modified().0;
-        Ok(Arrived { text: DateTime::text_of_unix(moment), day: moment.div_euclid(86_400), moment })
+        Ok(Arrived { text: DateTime::text_of_unix(moment), day: moment.div_euclid(86_400), unix: moment })
     }
 
     /// By the unique name, which outlasts numbers.
@@ -175,11 +196,13 @@ impl Depot for MaildirDepot<'_> {
         &mut self,
         selected: &mut Selected,
         places: &[usize],
+        _: Option<u64>,
         kind: StoreKind,
         flags: &[Flag],
-    ) -> Result<Vec<usize>, Answer> {
+    ) -> Result<Stored, Answer> {
         let Some(opened) = &mut self.opened else { return Err(Answer::Bad("select a mailbox first")) };
-        opened.store(&self.database, selected, places, kind, flags).map_err(|_| Answer::state())
+        let failed = opened.store(&self.database, selected, places, kind, flags).map_err(|_| Answer::state())?;
+        Ok(Stored { failed, ..Stored::default() })
     }
 
     fn expunge(&mut self, selected: &Selected, places: &[usize]) -> Result<(), Answer> {

@@ -1,4 +1,4 @@
-//! Mailboxes by name: LIST, LSUB, STATUS, CREATE (RFC 3501 §6.3, RFC 6154). In: names and patterns in modified UTF-7. Out: the Maildir's mailboxes. The
+//! Mailboxes by name: LIST, STATUS, CREATE (RFC 3501 §6.3, RFC 6154). In: names and patterns in modified UTF-7. Out: the Maildir's mailboxes. The
 //! hierarchy is `/`; all mailboxes are subscribed.
 
 use std::io::{self, Write};
@@ -6,10 +6,11 @@ use std::io::{self, Write};
 use store::maildir::{CreateError, ListError};
 use store::{Database, Flags, Mailbox, Maildir, Place, SpecialUse};
 use wire::MailboxName;
-use wire::imap::server::{StatusItem, push_astring};
+use wire::imap::Listed;
+use wire::imap::server::{MAX_APPEND, StatusItem, push_astring};
 
 use super::census::{LookError, census};
-use crate::bridge::link::{Answer, untagged};
+use crate::bridge::link::Answer;
 
 /// The name that a mailbox has on the wire: as it is spelled on disk, where that is ASCII.
 pub(crate) fn wire_name(mailbox: &Mailbox) -> String {
@@ -31,15 +32,16 @@ pub(crate) fn find(maildir: &Maildir, name: &MailboxName) -> Result<Option<Mailb
     Ok(maildir.list()?.mailboxes.into_iter().find(|mailbox| wire_name(mailbox) == name.wire()))
 }
 
-/// Answers LIST or LSUB.
-pub(crate) fn list(maildir: &Maildir, verb: &str, pattern: &str, out: &mut dyn Write) -> io::Result<Answer> {
+/// The mailboxes whose names fit.
+pub(crate) fn list(maildir: &Maildir, pattern: &str) -> Result<Vec<Listed>, Answer> {
+    let delimiter = Some('/');
     if pattern.is_empty() {
-        untagged(out, &format!("{verb} (\\Noselect) \"/\" \"\""))?;
-        return Ok(Answer::ok("done"));
+        let attributes = vec!["\\Noselect".to_owned()];
+        return Ok(vec![Listed { name: MailboxName::from_wire(""), delimiter, attributes }]);
     }
-    let Ok(listing) = maildir.list() else { return Ok(Answer::unreadable()) };
+    let listing = maildir.list().map_err(|_| Answer::unreadable())?;
     let names: Vec<String> = listing.mailboxes.iter().map(wire_name).collect();
-    let mut used = Vec::new();
+    let (mut used, mut all) = (Vec::new(), Vec::new());
     for (mailbox, name) in listing.mailboxes.iter().zip(&names) {
         if !matches(pattern, name) {
             continue;
@@ -52,12 +54,10 @@ pub(crate) fn list(maildir: &Maildir, verb: &str, pattern: &str, out: &mut dyn W
             used.push(special);
             attributes.push(attribute(special));
         }
-        let mut line = format!("* {verb} ({}) \"/\" ", attributes.join(" ")).into_bytes();
-        push_astring(&mut line, name.as_bytes());
-        line.extend_from_slice(b"\r\n");
-        out.write_all(&line)?;
+        let attributes = attributes.into_iter().map(str::to_owned).collect();
+        all.push(Listed { name: MailboxName::from_wire(name), delimiter, attributes });
     }
-    Ok(Answer::ok("done"))
+    Ok(all)
 }
 
 /// Answers STATUS.
@@ -68,6 +68,9 @@ pub(crate) fn status(
     items: &[StatusItem],
     out: &mut dyn Write,
 ) -> io::Result<Answer> {
+    if items.contains(&StatusItem::HighestModSeq) {
+        return Ok(Answer::Bad("changes are not counted here"));
+    }
     let mailbox = match find(maildir, name) {
         Ok(Some(mailbox)) => mailbox,
         Ok(None) => return Ok(Answer::nonexistent()),
@@ -85,12 +88,16 @@ pub(crate) fn status(
         recent = recent.saturating_add(usize::from(message.place() == Place::New));
         unseen = unseen.saturating_add(usize::from(!message.flags().contains(Flags::SEEN)));
     }
-    let told = items.iter().map(|item| match item {
-        StatusItem::Messages => format!("MESSAGES {messages}"),
-        StatusItem::Recent => format!("RECENT {recent}"),
-        StatusItem::UidNext => format!("UIDNEXT {next}"),
-        StatusItem::UidValidity => format!("UIDVALIDITY {validity}"),
-        StatusItem::Unseen => format!("UNSEEN {unseen}"),
+    let told = items.iter().filter_map(|item| {
+        Some(match item {
+            StatusItem::Messages => format!("MESSAGES {messages}"),
+            StatusItem::Recent => format!("RECENT {recent}"),
+            StatusItem::UidNext => format!("UIDNEXT {next}"),
+            StatusItem::UidValidity => format!("UIDVALIDITY {validity}"),
+            StatusItem::Unseen => format!("UNSEEN {unseen}"),
+            StatusItem::AppendLimit => format!("APPENDLIMIT {MAX_APPEND}"),
+            StatusItem::HighestModSeq => return None,
+        })
     });
     let told: Vec<String> = told.collect();
     let mut line = b"* STATUS ".to_vec();

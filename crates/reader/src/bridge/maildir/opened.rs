@@ -44,8 +44,14 @@ impl Opened {
     ) -> Result<(Opened, Selected), LookError> {
         let mut opened = Opened { mailbox, id: 0, files: Vec::new(), views: Vec::new(), access, looked: None };
         let permanent = if access == Access::Write { flags::PERMANENT } else { "" };
-        let mut selected =
-            Selected { validity: 0, next: 1, access, permanent: permanent.to_owned(), items: Vec::new() };
+        let mut selected = Selected {
+            validity: 0,
+            next: 1,
+            access,
+            permanent: permanent.to_owned(),
+            highest: None,
+            items: Vec::new(),
+        };
         opened.refresh(database, root, &mut selected)?;
         Ok((opened, selected))
     }
@@ -78,7 +84,7 @@ impl Opened {
             let view =
                 entry.view.and_then(View::of_number).or_else(|| self.view_of_same(entry.uid, &message, selected));
             let flags = flags::of_file(&message.flags(), &entry.keywords);
-            items.push(Item { uid: entry.uid, flags, view, recent, size: None });
+            items.push(Item { uid: entry.uid, flags, view, recent, size: None, modseq: None });
             files.push(Held { uid: entry.uid, message, keywords: entry.keywords });
         }
         self.files = files;
@@ -87,7 +93,7 @@ impl Opened {
             return Ok(selected.replace(items));
         }
         // Numbers that mean nothing any more.
-        let gone = vec![1; selected.items.len()];
+        let gone = selected.items.iter().map(|item| (1, item.uid)).collect();
         let exists = Some(items.len());
         selected.items = items;
         Ok(Changes { gone, exists, flagged: Vec::new() })

@@ -79,7 +79,7 @@ pub fn append(client: &mut Client, mailbox: &str, rest: &str, octets: &[u8]) -> 
 }
 
 /// The lines of an answer that begin so, in order.
-fn lines(answer: &Answer, begin: &str) -> Vec<String> {
+pub fn lines(answer: &Answer, begin: &str) -> Vec<String> {
     let text = answer.untagged.iter().map(|line| String::from_utf8_lossy(line).trim_end().to_owned());
     let mut lines: Vec<String> = text.filter(|line| line.starts_with(begin)).collect();
     lines.sort();
@@ -139,8 +139,19 @@ fn numbers_names_and_foreign_mail_are_the_servers() {
     }
     compare(&mut direct, &mut through, &plain, 300);
     // The structure as the server tells it, without a body.
-    for line in ["UID FETCH 1:* (UID RFC822.SIZE INTERNALDATE)", "UID SEARCH ALL"] {
-        assert_eq!(lines(&through.good(line), "* "), lines(&direct.good(line), "* "), "{line}");
+    for line in [
+        "UID FETCH 1:* (UID RFC822.SIZE INTERNALDATE)",
+        "UID SEARCH ALL",
+        "UID FETCH 1:* (UID MODSEQ)",
+        "UID SEARCH MODSEQ 1",
+        "UID SEARCH RETURN (ALL) MODSEQ 2",
+        "UID SEARCH MODSEQ 1000000",
+    ] {
+        let of = |answer: &Answer| -> Vec<String> {
+            let told = lines(answer, "* ").into_iter();
+            told.map(|line| line.rsplit(") UID").next().unwrap().to_owned()).collect()
+        };
+        assert_eq!(of(&through.good(line)), of(&direct.good(line)), "{line}");
     }
     through.good("CREATE Box");
     through.good("SUBSCRIBE Box");

@@ -175,6 +175,11 @@ fn value(rest: &mut &[u8]) -> Value {
             *rest = &rest[at + 1..];
             Value::Text(text)
         }
+        // literal8
+        b'~' => {
+            *rest = &rest[1..];
+            value(rest)
+        }
         b'{' => {
             let end = rest.iter().position(|octet| *octet == b'}').unwrap();
             let length: usize = std::str::from_utf8(&rest[1..end]).unwrap().parse().unwrap();

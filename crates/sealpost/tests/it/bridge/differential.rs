@@ -36,6 +36,33 @@ pub fn corpus() -> Vec<Vec<u8>> {
           --dd\n\nSubject: d2\n\nbody d2\n--dd--\n"
             .to_vec(),
     );
+    let thread = [
+        ("Plan", "m1", "", "3 Mar 2026 10:00:00 +0000"),
+        ("Re: Plan", "m2", "<m1@t>", "3 Mar 2026 10:00:00 -0700"),
+        ("RE: [list] plan (fwd)", "m3", "<m1@t> <gone@t>", "3 Mar 2026 12:00:00 +0000"),
+        ("Another", "m4", "<gone@t>", "4 Mar 2026 12:00:00 +0000"),
+        ("[Fwd: Plan]", "m5", "", "2 Mar 2026 12:00:00 +0000"),
+        ("Alone", "m6", "<m6@t>", "4 Mar 2026 12:00 EST"),
+        ("Re: Boats", "m7", "", "1 Mar 2026 12:00:00 +0000"),
+        ("Boats", "m8", "", "5 Mar 2026 12:00:00 +0000"),
+        ("boats", "m9", "", "6 Mar 2026 12:00:00 +0000"),
+        ("R: loop", "l1", "<l2@t>", "6 Mar 2026 13:00:00 +0000"),
+        ("loop", "l2", "<l1@t>", "6 Mar 2026 14:00:00 +0000"),
+        ("=?utf-8?Q?=C3=84pfel?=", "u1", "<n1@t> <n2@t>", "7 Mar 2026 14:00:00 +0000"),
+        ("=?iso-8859-1?Q?AW:_=E4pfel?=", "u2", "<n1@t> <n3@t>", "7 Mar 2026 15:00:00 +0000"),
+    ];
+    for (number, (subject, id, references, date)) in thread.iter().enumerate() {
+        let field = if number % 2 == 0 { "References" } else { "In-Reply-To" };
+        all.push(
+            format!(
+                "From: \"Sender {number}\" <s{}@example.org>\r\nTo: t{}@example.org\r\nCc: Zoe <z{number}@example.org>\r\n\
+                 Subject: {subject}\r\nDate: {date}\r\nMessage-ID: <{id}@t>\r\n{field}: {references}\r\n\r\nthread {number}\r\n",
+                number % 4,
+                number % 3,
+            )
+            .into_bytes(),
+        );
+    }
     all.push(b"Subject: no body at all\r\n\r\n".to_vec());
     all.push(b"Subject: header only, no empty line\r\n".to_vec());
     all.push(b"From: <a@b>, \"Q. Uoted\" <q@example.org>\r\nTo: Group: a@example.org, b@example.org;\r\nCc:\r\nSubject: odd addresses\r\n\r\nx\r\n".to_vec());
@@ -96,6 +123,9 @@ impl Dice {
             0 => format!("<{}.{}>", self.below(400), self.below(400) + 1),
             _ => String::new(),
         };
+        if part.is_empty() && self.below(4) == 0 {
+            return format!("BINARY.PEEK[{path}]{partial}");
+        }
         format!("BODY.PEEK[{path}{dot}{part}]{partial}")
     }
 
@@ -122,6 +152,29 @@ impl Dice {
             _ => format!("({} {})", self.key(count, depth + 1), self.key(count, depth + 1)),
         }
     }
+
+    fn order(&mut self, count: usize) -> String {
+        let keys = ["ARRIVAL", "CC", "DATE", "FROM", "SIZE", "SUBJECT", "TO"];
+        let key = self.key(count, 2);
+        match self.below(4) {
+            0 => format!("THREAD {} UTF-8 {key}", self.of(&["REFERENCES", "ORDEREDSUBJECT"])),
+            1 => format!("THREAD {} UTF-8 ALL", self.of(&["REFERENCES", "ORDEREDSUBJECT"])),
+            _ => {
+                let mut keys: Vec<String> = (0..=self.below(2))
+                    .map(|_| format!("{}{}", self.of(&["", "REVERSE "]), self.of(&keys)))
+                    // Dovecot puts those without Cc first and last at once.
+                    .map(|key| key.replace("REVERSE CC", "CC"))
+                    .collect();
+                keys.dedup();
+                format!("SORT ({}) UTF-8 {key}", keys.join(" "))
+            }
+        }
+    }
+
+    fn returns(&mut self) -> String {
+        let of = ["MIN", "MAX", "COUNT", "ALL", "MIN MAX", "COUNT ALL", ""];
+        self.of(&of).to_owned()
+    }
 }
 
 /// What may differ: names of media types and the like in upper or lower case; flags in any order, without those that say what the bridge knows; an empty string may
@@ -144,7 +197,12 @@ fn canonical(name: &str, value: &Value) -> Value {
         }
         "ENVELOPE" => blanks(value),
         // To which part the line end before a delimiter belongs when a multipart ends within another: RFC 2046 §5.1.1 says to the delimiter.
-        part if part.starts_with("BODY[1") || part.starts_with("BODY[2") => match value {
+        part if ["BODY[1", "BODY[2", "BINARY["].iter().any(|start| part.starts_with(start)) => match value {
+            Value::Text(text) => Value::Text(text.trim_ascii_end().to_vec()),
+            other => other.clone(),
+        },
+        // What a piece that ends in the midst of the last line end has of it.
+        part if part.contains("FIELDS.NOT") && part.ends_with('>') => match value {
             Value::Text(text) => Value::Text(text.trim_ascii_end().to_vec()),
             other => other.clone(),
         },
@@ -246,6 +304,30 @@ pub fn compare(plain: &mut Client, sealed: &mut Client, corpus: &[Vec<u8>], comm
             differ.push(format!("{line}\n  Dovecot {expected:?}\n  bridge  {found:?}"));
         }
     }
+    for _ in 0..commands / 3 {
+        let which = dice.of(&["", "UID "]);
+        let order = dice.order(corpus.len());
+        let (returns, key) = (dice.returns(), dice.key(corpus.len(), 1));
+        for line in [format!("{which}{order}"), format!("{which}SEARCH RETURN ({returns}) {key}")] {
+            // See above.
+            if line.contains("TEXT") || line.contains("BODY") {
+                continue;
+            }
+            // Words that are no address count for one of two things in To.
+            let of = |client: &mut Client| -> String {
+                let told = untagged(client, &line);
+                if !line.contains(" TO") && !line.contains("(TO") {
+                    return told;
+                }
+                let number = broken.to_string();
+                told.split(' ').filter(|word| *word != number).collect::<Vec<_>>().join(" ")
+            };
+            let (expected, found) = (of(plain), of(sealed));
+            if expected != found {
+                differ.push(format!("{line}\n  Dovecot {expected:?}\n  bridge  {found:?}"));
+            }
+        }
+    }
     assert!(
         differ.is_empty(),
         "{} of {} differ:\n{}",
@@ -253,6 +335,18 @@ pub fn compare(plain: &mut Client, sealed: &mut Client, corpus: &[Vec<u8>], comm
         2 * commands,
         differ[..differ.len().min(12)].join("\n")
     );
+}
+
+/// What SORT, THREAD or SEARCH was answered with, without the tag.
+fn untagged(client: &mut Client, line: &str) -> String {
+    let answer = client.good(line);
+    let lines = answer.untagged.iter().map(|line| String::from_utf8_lossy(line).into_owned());
+    let told = lines.filter(|line| ["* SORT", "* THREAD", "* ESEARCH"].iter().any(|verb| line.starts_with(verb)));
+    let told: String = told.collect();
+    match told.split_once("(TAG ").and_then(|(_, rest)| rest.split_once(')')) {
+        Some((_, rest)) => rest.trim_end().to_owned(),
+        None => told.trim_end().to_owned(),
+    }
 }
 
 fn show((number, items): &(u32, Vec<(String, Value)>)) -> String {

@@ -63,6 +63,10 @@ fn rates() {
         println!("{count} messages; resident {} KiB", resident(&bridge));
     }
     let mut client = bridge.selected("INBOX");
+    for line in ["SORT (REVERSE DATE SUBJECT) UTF-8 ALL", "THREAD REFERENCES UTF-8 ALL", "FETCH 1:* (UID MODSEQ)"] {
+        timed(&format!("Dovecot, {line}"), &mut direct, line);
+        timed(&format!("bridge, {line}"), &mut client, line);
+    }
     for (what, client) in [("Dovecot", &mut direct), ("bridge", &mut client)] {
         let began = Instant::now();
         for number in 1..=200 {

@@ -3,7 +3,7 @@
 //! In: names and patterns. Out: what the server tells of them. RFC 3501 §6.3, RFC 5258 (LIST RETURN).
 
 use super::mailboxes::name_part;
-use super::session::{Event, Part, Session, string, text};
+use super::session::{Event, Part, Session, on_one_line, string, text};
 use crate::imap::answer::{Listed, Status};
 use crate::imap::error::ImapError;
 use crate::imap::response::Untagged;
@@ -42,10 +42,10 @@ impl Session {
         self.run(vec![text("RENAME "), name_part(from)?, text(" "), name_part(to)?], |_| Ok(())).map(drop)
     }
 
-    /// STATUS with all numbers of RFC 3501 §6.3.10.
-    pub fn status_in_full(&mut self, name: &MailboxName) -> Result<Status, ImapError> {
+    /// STATUS with these items.
+    pub fn status_of(&mut self, name: &MailboxName, items: &str) -> Result<Status, ImapError> {
         let mut status = Status::default();
-        let items = " (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN)";
+        let items = format!(" ({})", on_one_line(items)?);
         self.run(vec![text("STATUS "), name_part(name)?, text(items)], |event| {
             if let Event::Untagged(Untagged::Status(told)) = event {
                 status = told;

@@ -5,9 +5,11 @@ use zeroize::Zeroizing;
 
 use super::date::DateTime;
 use super::flag::Flag;
+use super::list::{ListOrder, StatusItem};
 use super::search::SearchKey;
 use super::section::FetchItem;
 use super::set::SequenceSet;
+use super::sort::{Algorithm, ReturnItem, SortKey};
 use crate::mailbox_name::MailboxName;
 
 /// What is asked. Secrets in it are wiped; no `Debug`.
@@ -27,9 +29,9 @@ pub enum Command {
     /// `ENABLE`: names in upper case.
     Enable(Vec<String>),
     /// `SELECT`
-    Select(MailboxName),
+    Select(MailboxName, Resume),
     /// `EXAMINE`
-    Examine(MailboxName),
+    Examine(MailboxName, Resume),
     /// `CREATE`
     Create(MailboxName),
     /// `DELETE`
@@ -40,8 +42,8 @@ pub enum Command {
     Subscribe(MailboxName),
     /// `UNSUBSCRIBE`
     Unsubscribe(MailboxName),
-    /// `LIST`: reference and pattern joined.
-    List(String),
+    /// `LIST`
+    List(ListOrder),
     /// `LSUB`
     Lsub(String),
     /// `NAMESPACE`
@@ -58,16 +60,67 @@ pub enum Command {
     Unselect,
     /// `EXPUNGE`, `UID EXPUNGE`
     Expunge(Option<SequenceSet>),
-    /// `SEARCH`: charset in upper case, and what.
-    Search(Which, Option<String>, SearchKey),
+    /// `SEARCH`
+    Search(Which, Asked),
+    /// `SORT`
+    Sort(Which, Vec<SortKey>, Asked),
+    /// `THREAD`
+    Thread(Which, Algorithm, Asked),
     /// `FETCH`
-    Fetch(Which, SequenceSet, Vec<FetchItem>),
-    /// `STORE`
-    Store(Which, SequenceSet, StoreKind, Silence, Vec<Flag>),
+    Fetch(Which, SequenceSet, Vec<FetchItem>, Option<Since>),
+    /// `STORE`; only those not changed since that number, if there is one (RFC 7162 §3.1.3).
+    Store(Which, SequenceSet, Option<u64>, StoreKind, Silence, Vec<Flag>),
     /// `COPY`
     Copy(Which, SequenceSet, MailboxName),
     /// `MOVE`
     Move(Which, SequenceSet, MailboxName),
+}
+
+/// Which messages SEARCH, SORT or THREAD mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The forms of the result; none: as RFC 3501 has it.
+    pub returns: Option<Vec<ReturnItem>>,
+    /// In upper case.
+    pub charset: Option<String>,
+    /// Which messages.
+    pub key: SearchKey,
+}
+
+/// What a mail program knows of a mailbox from before (RFC 7162 §3.2.5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// Nothing.
+    Nothing,
+    /// Nothing, but it wants to know of changes (`CONDSTORE`).
+    Changes,
+    /// `QRESYNC`
+    From {
+        /// UIDVALIDITY.
+        validity: u32,
+        /// The highest change number that it knows.
+        modseq: u64,
+        /// UIDs that it knows; none: all.
+        known: Option<SequenceSet>,
+    },
+}
+
+/// Only what changed since (RFC 7162 §3.1.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Since {
+    /// The change number.
+    pub modseq: u64,
+    /// Whether it is to be told what is gone.
+    pub vanished: Vanished,
+}
+
+/// See [`Since`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vanished {
+    /// It is.
+    Told,
+    /// It is not.
+    Untold,
 }
 
 /// Whether a set holds message numbers or UIDs.
@@ -97,21 +150,6 @@ pub enum Silence {
     Loud,
     /// `.SILENT`
     Silent,
-}
-
-/// A number that STATUS tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StatusItem {
-    /// Messages.
-    Messages,
-    /// Those with `\Recent`.
-    Recent,
-    /// The next UID.
-    UidNext,
-    /// The UIDVALIDITY.
-    UidValidity,
-    /// Those without `\Seen`.
-    Unseen,
 }
 
 /// An APPEND whose message is about to come.
@@ -151,6 +189,8 @@ impl Command {
             | Command::Unselect
             | Command::Expunge(_)
             | Command::Search(..)
+            | Command::Sort(..)
+            | Command::Thread(..)
             | Command::Fetch(..)
             | Command::Store(..)
             | Command::Copy(..)

@@ -59,6 +59,13 @@ impl<'a> Cursor<'a> {
         std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).ok_or("a number is too large")
     }
 
+    /// A change number (RFC 7162 §7): at most 63 bits.
+    pub(crate) fn modseq(&mut self) -> Result<u64, Why> {
+        let digits = self.run(|octet| octet.is_ascii_digit())?;
+        let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<i64>().ok());
+        number.and_then(|number| u64::try_from(number).ok()).ok_or("a number is too large")
+    }
+
     /// `astring`: an atom, which may hold `]`, or a string.
     pub(crate) fn astring(&mut self) -> Result<Vec<u8>, Why> {
         match self.peek() {

@@ -3,13 +3,15 @@
 
 use zeroize::Zeroizing;
 
-use super::command::{AppendOrder, Command, Silence, StatusItem, StoreKind, Which};
+use super::command::{AppendOrder, Asked, Command, Resume, Silence, Since, StoreKind, Vanished, Which};
 use super::cursor::{Cursor, Why, is_atom};
 use super::date::DateTime;
 use super::flag::Flag;
+use super::list::{ListOrder, pattern, status_items};
 use super::search::SearchKey;
 use super::section::FetchItem;
 use super::set::SequenceSet;
+use super::sort::{parse_algorithm, parse_keys, parse_returns};
 use crate::mailbox_name::MailboxName;
 
 /// A tag and its command. The tag is known even where the command is wrong.
@@ -54,6 +56,8 @@ fn append(from: &mut Cursor<'_>) -> Result<AppendOrder, Why> {
         date = Some(DateTime::parse(from)?);
         from.space()?;
     }
+    // RFC 3516 §4.4: with a tilde it may hold NULs; without one we take them too.
+    from.eat(b'~');
     from.expect(b'{').map_err(|_| "a message comes as a literal")?;
     let digits = from.run(|octet| octet.is_ascii_digit())?;
     let length = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).ok_or("too large")?;
@@ -68,7 +72,7 @@ fn tag(from: &mut Cursor<'_>) -> Result<String, Why> {
     if tag.len() > 100 { Err("a tag is too long") } else { Ok(String::from_utf8_lossy(tag).into_owned()) }
 }
 
-const WITH_ARGUMENTS: [&str; 21] = [
+const WITH_ARGUMENTS: [&str; 23] = [
     "LOGIN",
     "AUTHENTICATE",
     "ID",
@@ -85,6 +89,8 @@ const WITH_ARGUMENTS: [&str; 21] = [
     "STATUS",
     "EXPUNGE",
     "SEARCH",
+    "SORT",
+    "THREAD",
     "FETCH",
     "STORE",
     "COPY",
@@ -100,7 +106,7 @@ fn command(from: &mut Cursor<'_>) -> Result<Command, Why> {
         from.space()?;
         word = from.word()?;
         which = Which::Uids;
-        if !matches!(word.as_str(), "FETCH" | "STORE" | "SEARCH" | "COPY" | "MOVE" | "EXPUNGE") {
+        if !matches!(word.as_str(), "FETCH" | "STORE" | "SEARCH" | "SORT" | "THREAD" | "COPY" | "MOVE" | "EXPUNGE") {
             return Err("no such command with UIDs");
         }
     }
@@ -148,8 +154,8 @@ fn with_arguments(word: &str, which: Which, from: &mut Cursor<'_>) -> Result<Com
             }
             Command::Enable(names)
         }
-        "SELECT" => Command::Select(mailbox(from)?),
-        "EXAMINE" => Command::Examine(mailbox(from)?),
+        "SELECT" => Command::Select(mailbox(from)?, resume(from)?),
+        "EXAMINE" => Command::Examine(mailbox(from)?, resume(from)?),
         "CREATE" => Command::Create(mailbox(from)?),
         "DELETE" => Command::Delete(mailbox(from)?),
         "RENAME" => {
@@ -159,15 +165,28 @@ fn with_arguments(word: &str, which: Which, from: &mut Cursor<'_>) -> Result<Com
         }
         "SUBSCRIBE" => Command::Subscribe(mailbox(from)?),
         "UNSUBSCRIBE" => Command::Unsubscribe(mailbox(from)?),
-        "LIST" => Command::List(pattern(from)?),
-        "LSUB" => Command::Lsub(pattern(from)?),
+        "LIST" => Command::List(ListOrder::parse(from)?),
+        "LSUB" => Command::Lsub(joined_pattern(from)?),
         "STATUS" => status(from)?,
         "EXPUNGE" => Command::Expunge(Some(SequenceSet::parse(from)?)),
         "SEARCH" => search(which, from)?,
+        "SORT" => {
+            let returns = parse_returns(from)?;
+            let keys = parse_keys(from)?;
+            from.space()?;
+            let Asked { charset, key, .. } = asked(from)?;
+            Command::Sort(which, keys, Asked { returns, charset, key })
+        }
+        "THREAD" => {
+            let algorithm = parse_algorithm(from)?;
+            from.space()?;
+            Command::Thread(which, algorithm, asked(from)?)
+        }
         "FETCH" => {
             let set = SequenceSet::parse(from)?;
             from.space()?;
-            Command::Fetch(which, set, FetchItem::parse_all(from)?)
+            let items = FetchItem::parse_all(from)?;
+            Command::Fetch(which, set, items, since(which, from)?)
         }
         "STORE" => store(which, from)?,
         "COPY" | "MOVE" => {
@@ -187,41 +206,96 @@ fn mailbox(from: &mut Cursor<'_>) -> Result<MailboxName, Why> {
     if name.is_ascii() { Ok(MailboxName::from_wire(&name)) } else { Ok(MailboxName::from_utf8(&name)) }
 }
 
-/// Reference and pattern (RFC 3501 §6.3.8); the hierarchy is `/`.
-fn pattern(from: &mut Cursor<'_>) -> Result<String, Why> {
-    let reference = from.astring()?;
+/// Reference and pattern (RFC 3501 §6.3.9); the hierarchy is `/`.
+fn joined_pattern(from: &mut Cursor<'_>) -> Result<String, Why> {
+    let reference = String::from_utf8(from.astring()?).map_err(|_| "a mailbox name is not text")?;
     from.space()?;
-    let pattern = match from.peek() {
-        Some(b'"' | b'{') => from.string()?,
-        _ => from.run(|octet| is_atom(octet) || matches!(octet, b'%' | b'*' | b']'))?.to_vec(),
-    };
-    let text = |octets| String::from_utf8(octets).map_err(|_| "a mailbox name is not text");
-    Ok(text(reference)? + &text(pattern)?)
+    Ok(reference + &pattern(from)?)
 }
 
 fn status(from: &mut Cursor<'_>) -> Result<Command, Why> {
     let name = mailbox(from)?;
     from.space()?;
+    Ok(Command::Status(name, status_items(from)?))
+}
+
+/// `(CONDSTORE)` or `(QRESYNC (…))` behind a mailbox's name (RFC 7162 §3.1.8, §3.2.5).
+fn resume(from: &mut Cursor<'_>) -> Result<Resume, Why> {
+    if !from.eat(b' ') {
+        return Ok(Resume::Nothing);
+    }
     from.expect(b'(')?;
-    let mut items = Vec::new();
+    let mut resume = Resume::Nothing;
     loop {
-        items.push(match from.word()?.as_str() {
-            "MESSAGES" => StatusItem::Messages,
-            "RECENT" => StatusItem::Recent,
-            "UIDNEXT" => StatusItem::UidNext,
-            "UIDVALIDITY" => StatusItem::UidValidity,
-            "UNSEEN" => StatusItem::Unseen,
-            _ => return Err("no such item of a mailbox"),
-        });
+        match from.word()?.as_str() {
+            "CONDSTORE" if resume == Resume::Nothing => resume = Resume::Changes,
+            "CONDSTORE" => {}
+            "QRESYNC" => {
+                from.space()?;
+                resume = quick(from)?;
+            }
+            _ => return Err("no such option"),
+        }
         if !from.eat(b' ') {
             break;
         }
     }
     from.expect(b')')?;
-    Ok(Command::Status(name, items))
+    Ok(resume)
+}
+
+fn quick(from: &mut Cursor<'_>) -> Result<Resume, Why> {
+    from.expect(b'(')?;
+    let validity = from.number()?;
+    from.space()?;
+    let modseq = from.modseq()?;
+    if validity == 0 || modseq == 0 {
+        return Err("a number is missing");
+    }
+    let mut known = None;
+    if from.eat(b' ') {
+        if from.peek() != Some(b'(') {
+            known = Some(SequenceSet::parse(from)?);
+        }
+        // Pairs of numbers and UIDs would spare us to name what is gone; we name it all the same.
+        if (known.is_none() || from.eat(b' ')) && from.eat(b'(') {
+            SequenceSet::parse(from)?;
+            from.space()?;
+            SequenceSet::parse(from)?;
+            from.expect(b')')?;
+        }
+    }
+    from.expect(b')')?;
+    Ok(Resume::From { validity, modseq, known })
+}
+
+/// `(CHANGEDSINCE 7 VANISHED)` behind the items of FETCH (RFC 7162 §3.1.4.1, §3.2.6).
+fn since(which: Which, from: &mut Cursor<'_>) -> Result<Option<Since>, Why> {
+    if !from.eat(b' ') {
+        return Ok(None);
+    }
+    from.expect(b'(')?;
+    let (mut modseq, mut vanished) = (None, Vanished::Untold);
+    loop {
+        match from.word()?.as_str() {
+            "CHANGEDSINCE" if modseq.is_none() => {
+                from.space()?;
+                modseq = Some(from.modseq()?);
+            }
+            "VANISHED" if which == Which::Uids => vanished = Vanished::Told,
+            _ => return Err("no such option"),
+        }
+        if !from.eat(b' ') {
+            break;
+        }
+    }
+    from.expect(b')')?;
+    let modseq = modseq.filter(|modseq| *modseq > 0).ok_or("a change number is missing")?;
+    Ok(Some(Since { modseq, vanished }))
 }
 
 fn search(which: Which, from: &mut Cursor<'_>) -> Result<Command, Why> {
+    let returns = parse_returns(from)?;
     let before = from.rest();
     let mut charset = None;
     if from.word().is_ok_and(|word| word == "CHARSET") {
@@ -231,12 +305,29 @@ fn search(which: Which, from: &mut Cursor<'_>) -> Result<Command, Why> {
     } else {
         *from = Cursor::new(before);
     }
-    Ok(Command::Search(which, charset, SearchKey::parse_all(from, 0)?))
+    Ok(Command::Search(which, Asked { returns, charset, key: SearchKey::parse_all(from, 0)? }))
+}
+
+/// A charset, which must stand there in SORT and THREAD, and search keys.
+fn asked(from: &mut Cursor<'_>) -> Result<Asked, Why> {
+    let charset = Some(String::from_utf8_lossy(&from.astring()?).to_ascii_uppercase());
+    from.space()?;
+    Ok(Asked { returns: None, charset, key: SearchKey::parse_all(from, 0)? })
 }
 
 fn store(which: Which, from: &mut Cursor<'_>) -> Result<Command, Why> {
     let set = SequenceSet::parse(from)?;
     from.space()?;
+    let mut unchanged = None;
+    if from.eat(b'(') {
+        if from.word()? != "UNCHANGEDSINCE" {
+            return Err("no such option");
+        }
+        from.space()?;
+        unchanged = Some(from.modseq()?);
+        from.expect(b')')?;
+        from.space()?;
+    }
     let kind = match (from.eat(b'+'), from.eat(b'-')) {
         (true, false) => StoreKind::Add,
         (false, true) => StoreKind::Remove,
@@ -249,7 +340,7 @@ fn store(which: Which, from: &mut Cursor<'_>) -> Result<Command, Why> {
         _ => return Err("only flags are stored"),
     };
     from.space()?;
-    Ok(Command::Store(which, set, kind, silence, Flag::parse_list(from)?))
+    Ok(Command::Store(which, set, unchanged, kind, silence, Flag::parse_list(from)?))
 }
 
 /// `NIL` or pairs of strings (RFC 2971 §3.1).
@@ -325,6 +416,13 @@ mod tests {
             "A282 SEARCH FLAGGED SINCE 1-Feb-1994 NOT FROM \"Smith\"",
             "A284 SEARCH CHARSET UTF-8 TEXT {6}\r\nXXXXXX",
             "A283 SEARCH TEXT \"string not in mailbox\"",
+            "A282 SEARCH RETURN (MIN COUNT) FLAGGED SINCE 1-Feb-1994 NOT FROM \"Smith\"",
+            "A284 UID SEARCH RETURN () CHARSET UTF-8 OLDER 300 YOUNGER 1",
+            "A282 SORT (SUBJECT) UTF-8 SINCE 1-Feb-1994",
+            "A283 UID SORT (SUBJECT REVERSE DATE) UTF-8 ALL",
+            "E01 UID SORT RETURN (COUNT ALL) (ARRIVAL CC FROM SIZE TO) US-ASCII 1:*",
+            "A283 THREAD ORDEREDSUBJECT UTF-8 SINCE 5-MAR-2000",
+            "A284 UID THREAD REFERENCES US-ASCII TEXT \"gewp\"",
             "A1 UID SEARCH OR (SEEN 1:3) UID 7:* LARGER 100 HEADER X-A \"\"",
             "A654 FETCH 2:4 (FLAGS BODY[HEADER.FIELDS (DATE FROM)])",
             "A FETCH 1 FULL",
@@ -339,6 +437,22 @@ mod tests {
             "a023 ID (\"name\" \"sodr\" \"version\" NIL)",
             "a023 ID NIL",
             "t1 ENABLE CONDSTORE X",
+            "A142 SELECT INBOX (CONDSTORE)",
+            "A02 SELECT INBOX (QRESYNC (67890007 20050715194045000 41,43:211,214:541))",
+            "A03 SELECT INBOX (QRESYNC (67890007 90060115194045000 41:211,214:541))",
+            "B04 SELECT INBOX (QRESYNC (67890007 90060115194045000 1:29997 (5000,7500,9000,9990:9999 15000,22500,27000,29970,29973)))",
+            "B04 EXAMINE INBOX (CONDSTORE QRESYNC (67890007 9))",
+            "s100 UID FETCH 1:* (FLAGS) (CHANGEDSINCE 12345)",
+            "s100 UID FETCH 300:500 (FLAGS) (CHANGEDSINCE 12345 VANISHED)",
+            "d105 STORE 7,5,9 (UNCHANGEDSINCE 320162338) +FLAGS.SILENT (\\Deleted)",
+            "a STORE 100:150 (UNCHANGEDSINCE 0) +FLAGS x",
+            "a SEARCH MODSEQ \"/flags/\\\\draft\" all 620162338",
+            "t SEARCH OR NOT MODSEQ 720162338 LARGER 50000",
+            "A042 STATUS blurdybloop (UIDNEXT MESSAGES HIGHESTMODSEQ APPENDLIMIT)",
+            "a FETCH 1 (MODSEQ PREVIEW PREVIEW (LAZY) BINARY.PEEK[1.2]<0.9> BINARY[] BINARY.SIZE[1])",
+            "a FETCH 1 PREVIEW (LAZY)",
+            "a LIST (SUBSCRIBED RECURSIVEMATCH) \"\" (\"INBOX\" Drafts \"Sent/%\") RETURN (CHILDREN STATUS (MESSAGES UNSEEN) SPECIAL-USE)",
+            "a LIST () \"\" % RETURN ()",
         ] {
             assert_eq!(is_read(text), Ok(()), "{text}");
         }
@@ -369,10 +483,34 @@ mod tests {
             "a SEARCH (ALL",
             "a SEARCH NOT",
             "a SEARCH OR ALL",
+            "a SEARCH RETURN (MIN MIN) ALL",
+            "a SEARCH RETURN (SAVE) ALL",
+            "a SEARCH RETURN (MIN)",
+            "a SEARCH OLDER 0",
+            "a SORT (SUBJECT) ALL",
+            "a SORT () UTF-8 ALL",
+            "a SORT (REVERSE) UTF-8 ALL",
+            "a SORT (X) UTF-8 ALL",
+            "a THREAD JWZ UTF-8 ALL",
             "a SEARCH SINCE yesterday",
             "a STORE 1 FLAGS (\\Foo)",
             "a STORE 1 FLAG x",
             "a STATUS x ()",
+            "a SELECT x (FOO)",
+            "a SELECT x ()",
+            "a SELECT x (QRESYNC (0 5))",
+            "a SELECT x (QRESYNC (5 0))",
+            "a FETCH 1 FLAGS (CHANGEDSINCE 0)",
+            "a FETCH 1 FLAGS (CHANGEDSINCE 5 VANISHED)",
+            "a UID FETCH 1 FLAGS (VANISHED)",
+            "a FETCH 1 FLAGS (CHANGEDSINCE 9223372036854775808)",
+            "a FETCH 1 PREVIEW (FAST)",
+            "a FETCH 1 BINARY[1.MIME]",
+            "a FETCH 1 BINARY.SIZE[1]<0.1>",
+            "a LIST (RECURSIVEMATCH) \"\" *",
+            "a LIST \"\" * RETURN (FOO)",
+            "a LIST \"\" ()",
+            "a STORE 1 (UNCHANGED 5) FLAGS x",
             "a UID NOOP",
             "a APPEND x",
             "a SELECT {9}\r\nx",
@@ -394,7 +532,7 @@ mod tests {
             ("RFC822.TEXT", "RFC822.TEXT"),
         ] {
             let parsed = parse(format!("a FETCH 1 {asked}").as_bytes());
-            let Ok(Command::Fetch(_, _, items)) = parsed.command else { panic!("{asked}") };
+            let Ok(Command::Fetch(_, _, items, _)) = parsed.command else { panic!("{asked}") };
             let [FetchItem::Section(section)] = items.as_slice() else { panic!("{asked}") };
             assert_eq!(section.name, name);
         }
@@ -409,7 +547,7 @@ mod tests {
         assert!(order("A3 APPEND {5}").is_none(), "its mailbox is to come");
         let (_, read) = order("A3 APPEND {5}\r\nsaved {7+}").expect("one");
         assert_eq!(read.map(|order| order.length), Ok(7));
-        assert!(order("A3 APPEND saved ~{7}").expect("one").1.is_err());
+        assert!(order("A3 APPEND saved ~{7}").expect("one").1.is_ok());
         assert!(order("A3 LOGIN a {7}").is_none());
     }
 }

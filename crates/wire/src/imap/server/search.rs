@@ -35,6 +35,12 @@ pub enum SearchKey {
     SentOn(Date),
     /// `SENTSINCE`
     SentSince(Date),
+    /// The internal date is at least so many seconds ago (RFC 5032).
+    Older(u32),
+    /// It is at most so many seconds ago.
+    Younger(u32),
+    /// The change number is this or more (RFC 7162 §3.1.5).
+    ModSeq(u64),
     /// More octets than this.
     Larger(u32),
     /// Fewer octets than this.
@@ -119,6 +125,20 @@ impl SearchKey {
             "SENTBEFORE" => Ok(Self::SentBefore(Date::parse(from)?)),
             "SENTON" => Ok(Self::SentOn(Date::parse(from)?)),
             "SENTSINCE" => Ok(Self::SentSince(Date::parse(from)?)),
+            "OLDER" => Ok(Self::Older(interval(from)?)),
+            "YOUNGER" => Ok(Self::Younger(interval(from)?)),
+            "MODSEQ" => {
+                // Servers that count each flag by itself are asked for one; we do not (RFC 7162 §3.1.5).
+                if from.peek() == Some(b'"') {
+                    drop(from.string()?);
+                    from.space()?;
+                    if !matches!(from.word()?.as_str(), "PRIV" | "SHARED" | "ALL") {
+                        return Err("no such kind of flag");
+                    }
+                    from.space()?;
+                }
+                Ok(Self::ModSeq(from.modseq()?))
+            }
             "LARGER" => Ok(Self::Larger(from.number()?)),
             "SMALLER" => Ok(Self::Smaller(from.number()?)),
             "BCC" | "CC" | "FROM" | "SUBJECT" | "TO" => {
@@ -134,4 +154,9 @@ impl SearchKey {
             _ => Err("no such search key"),
         }
     }
+}
+
+/// RFC 5032 §5: `nz-number`.
+fn interval(from: &mut Cursor<'_>) -> Result<u32, Why> {
+    from.number().and_then(|seconds| if seconds == 0 { Err("an interval is missing") } else { Ok(seconds) })
 }

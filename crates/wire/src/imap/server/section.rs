@@ -22,6 +22,23 @@ pub enum FetchItem {
     BodyStructure,
     /// `BODY[…]<…>`, `BODY.PEEK[…]<…>`, `RFC822`, `RFC822.HEADER`, `RFC822.TEXT`
     Section(Section),
+    /// `MODSEQ` (RFC 7162)
+    ModSeq,
+    /// `PREVIEW` (RFC 8970)
+    Preview(Haste),
+    /// `BINARY[…]<…>`, `BINARY.PEEK[…]<…>` (RFC 3516): a part without its transfer encoding.
+    Binary(Section),
+    /// `BINARY.SIZE[…]`
+    BinarySize(Section),
+}
+
+/// Whether a preview is made if there is none yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Haste {
+    /// It is.
+    Patient,
+    /// `LAZY`: only one that is at hand.
+    Lazy,
 }
 
 /// Octets of a message.
@@ -112,12 +129,43 @@ impl FetchItem {
             b"BODY" if from.peek() == Some(b'[') => FetchItem::Section(Section::parse(from, false)?),
             b"BODY.PEEK" => FetchItem::Section(Section::parse(from, true)?),
             b"BODY" => FetchItem::Body,
+            b"MODSEQ" => FetchItem::ModSeq,
+            b"PREVIEW" => FetchItem::Preview(Haste::parse(from)?),
+            b"BINARY" => FetchItem::Binary(Section::parse_binary(from, "BINARY", false)?),
+            b"BINARY.PEEK" => FetchItem::Binary(Section::parse_binary(from, "BINARY", true)?),
+            b"BINARY.SIZE" => FetchItem::BinarySize(Section::parse_binary(from, "BINARY.SIZE", true)?),
             _ => return Err("no such item of a message"),
         })
     }
 }
 
+impl Haste {
+    /// ` (LAZY)`, or nothing (RFC 8970 §3.2).
+    fn parse(from: &mut Cursor<'_>) -> Result<Self, Why> {
+        let before = from.rest();
+        if from.eat(b' ') && from.eat(b'(') {
+            if from.word()? != "LAZY" {
+                return Err("no such kind of preview");
+            }
+            from.expect(b')')?;
+            return Ok(Haste::Lazy);
+        }
+        *from = Cursor::new(before);
+        Ok(Haste::Patient)
+    }
+}
+
 impl Section {
+    /// Numbers only (RFC 3516 §7); of a size, no part of it.
+    fn parse_binary(from: &mut Cursor<'_>, word: &str, peek: bool) -> Result<Self, Why> {
+        let mut section = Self::parse(from, peek)?;
+        if section.part != Part::All || (word == "BINARY.SIZE" && section.partial.is_some()) {
+            return Err("no such section");
+        }
+        section.name = section.name.replacen("BODY", word, 1);
+        Ok(section)
+    }
+
     fn parse(from: &mut Cursor<'_>, peek: bool) -> Result<Self, Why> {
         from.expect(b'[')?;
         let mut path = Vec::new();
