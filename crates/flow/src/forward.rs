@@ -22,7 +22,6 @@ pub mod schedule;
 pub mod counts;
 
 mod envelope;
-mod parcel;
 mod recipients;
 mod rate;
 mod trace;
@@ -30,6 +29,8 @@ mod trace;
 pub mod spool;
 pub mod settings;
 
+mod lease;
+mod parcel;
 mod arrived;
 mod group;
 mod hop;

@@ -18,9 +18,10 @@ use tempfile::SpooledTempFile;
 use time::OffsetDateTime;
 use time::macros::format_description;
 use tokio::sync::oneshot;
-use wire::imap::{Access, Append, Code, Fetched, ImapError, Session, UidSet};
+use wire::imap::{Access, Append, Code, Fetched, ImapError, Leave, Moment, Session, UidSet};
 
 use crate::forward::arrived::Arrived;
+use crate::forward::lease::Lease;
 use crate::forward::obstacle::Obstacle;
 use crate::forward::parcel::{Look, Parcel};
 use crate::imap::mark_of;
@@ -31,7 +32,7 @@ const MANY: usize = 64;
 const OCTETS: u64 = 4 * 1024 * 1024;
 /// Ciphertext of one copy, read back, that is kept in memory; octets.
 const IN_MEMORY: usize = 256 * 1024;
-/// A connection that was idle for so long is asked whether it still stands.
+/// A connection that was idle for so long is asked whether it still stands; before, it is only looked whether the server has closed it.
 const FRESH: Duration = Duration::from_secs(10);
 /// Octets of header fields that hold a mark.
 const MOST_FIELDS: usize = 16 * 1024;
@@ -67,18 +68,25 @@ pub(crate) struct Appender {
 
 impl Appender {
     /// Nothing is connected yet.
-    pub(crate) fn start(account: Account, mailbox: String, temporary: PathBuf) -> io::Result<Appender> {
+    pub(crate) fn start(account: Account, mailbox: String, temporary: PathBuf, lease: Lease) -> io::Result<Appender> {
         let (jobs, waiting) = mpsc::channel::<Job>();
         let (takes, stop) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
-        let mut clerk =
-            Clerk { account, name: mailbox, temporary, desk: None, takes: Arc::clone(&takes), stop: Arc::clone(&stop) };
+        let mut clerk = Clerk {
+            account,
+            name: mailbox,
+            temporary,
+            lease,
+            desk: None,
+            takes: Arc::clone(&takes),
+            stop: Arc::clone(&stop),
+        };
         std::thread::Builder::new().name("append".to_owned()).spawn(move || {
             while let Ok(first) = waiting.recv() {
                 let (mut parcels, mut puts, mut octets) = (Vec::new(), Vec::new(), 0_u64);
                 let mut next = Some(first);
                 while let Some(job) = next.take() {
                     match job {
-                        Job::Greet(done) => drop(done.send(clerk.desk())),
+                        Job::Greet(done) => drop(done.send(clerk.desk().map(drop))),
                         Job::Put(parcel, done) => {
                             octets = octets.saturating_add(parcel.length);
                             parcels.push(*parcel);
@@ -128,6 +136,7 @@ struct Clerk {
     account: Account,
     name: String,
     temporary: PathBuf,
+    lease: Lease,
     desk: Option<Desk>,
     takes: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
@@ -142,36 +151,49 @@ struct Desk {
     looked_at: LookedAt,
 }
 
+/// Whether a connection served before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Age {
+    Old,
+    New,
+}
+
 impl Clerk {
     fn round(&mut self, mut parcels: Vec<Parcel>, puts: Vec<oneshot::Sender<Outcome>>) {
         if puts.is_empty() {
             return;
         }
-        let met = self.desk();
-        let outcomes = match (met, self.desk.take()) {
-            (Ok(()), Some(mut desk)) => {
-                let (outcomes, stands) = work(&mut desk, &mut parcels, &self.temporary);
-                desk.used = Instant::now();
-                self.desk = stands.then_some(desk);
-                outcomes
-            }
-            (met, _) => {
-                let obstacle = met.err().unwrap_or(Obstacle::Unreachable);
-                parcels.iter().map(|_| Err(obstacle)).collect()
+        let mut outcomes: Vec<Option<Outcome>> = parcels.iter().map(|_| None).collect();
+        // What was not sent when an old connection broke is sent at once over a new one.
+        let rest = loop {
+            let age = match self.desk() {
+                Ok(age) => age,
+                Err(obstacle) => break obstacle,
+            };
+            let Some(mut desk) = self.desk.take() else { break Obstacle::Unreachable };
+            let done = steps(&mut desk, &mut parcels, &mut outcomes, &self.temporary, &self.lease);
+            desk.used = Instant::now();
+            self.desk = done.as_ref().err().is_none_or(|error| !error.is_lost()).then_some(desk);
+            match done {
+                Ok(()) => break Obstacle::NotNow,
+                Err(error) if age == Age::New || !error.is_lost() || is_ours(&error) => break obstacle(&error),
+                Err(_) => {}
             }
         };
         for (done, outcome) in puts.into_iter().zip(outcomes) {
+            // What has no outcome was never sent, or was looked for in vain; what was sent and not seen again has one.
             // Whoever waited may be gone; the spool looks first, then.
-            let _ = done.send(outcome);
+            let _ = done.send(outcome.unwrap_or(Err(rest)));
         }
     }
 
     /// A session that stands, as far as can be seen.
-    fn desk(&mut self) -> Result<(), Obstacle> {
+    fn desk(&mut self) -> Result<Age, Obstacle> {
         if let Some(desk) = &mut self.desk
+            && desk.session.still_stands()
             && (desk.used.elapsed() < FRESH || desk.session.noop().is_ok())
         {
-            return Ok(());
+            return Ok(Age::Old);
         }
         self.desk = None;
         let mut session = self.account.connect(&self.stop).map_err(|error| match error {
@@ -194,18 +216,13 @@ impl Clerk {
         let takes = selected.append_limit.or(session.append_limit()).unwrap_or_default();
         self.takes.store(takes, Ordering::Relaxed);
         self.desk = Some(Desk { session, mailbox, used: Instant::now(), looked_at: HashMap::new() });
-        Ok(())
+        Ok(Age::New)
     }
 }
 
-/// One round. Also says whether the connection still stands.
-fn work(desk: &mut Desk, parcels: &mut [Parcel], temporary: &Path) -> (Vec<Outcome>, bool) {
-    let mut outcomes: Vec<Option<Outcome>> = parcels.iter().map(|_| None).collect();
-    let done = steps(desk, parcels, &mut outcomes, temporary);
-    // What has no outcome was never sent, or was looked for in vain; what was sent and not seen again has one.
-    let rest = done.as_ref().err().map_or(Obstacle::NotNow, obstacle);
-    let outcomes = outcomes.into_iter().map(|outcome| outcome.unwrap_or(Err(rest))).collect();
-    (outcomes, done.map_or_else(|error| !error.is_lost(), |()| true))
+/// Was it us who broke off?
+fn is_ours(error: &ImapError) -> bool {
+    matches!(error, ImapError::Withdrawn | ImapError::Stopped)
 }
 
 fn steps(
@@ -213,16 +230,22 @@ fn steps(
     parcels: &mut [Parcel],
     outcomes: &mut [Option<Outcome>],
     temporary: &Path,
+    lease: &Lease,
 ) -> Result<(), ImapError> {
     let Desk { session, mailbox, looked_at, .. } = desk;
-    let sought: Vec<usize> = (0..parcels.len()).filter(|at| is(parcels, *at, Look::First)).collect();
+    let sought: Vec<usize> = open(outcomes).into_iter().filter(|at| is(parcels, *at, Look::First)).collect();
     if !sought.is_empty() {
         let found = look_for(session, looked_at, parcels, &sought)?;
         fetch_back(session, parcels, &found, Way::Found, outcomes, temporary)?;
     }
-    let open: Vec<usize> = (0..parcels.len()).filter(|at| outcomes.get(*at).is_some_and(Option::is_none)).collect();
-    let put = put(session, looked_at, mailbox, parcels, &open, outcomes)?;
+    let open = open(outcomes);
+    let put = put(session, looked_at, mailbox, parcels, &open, outcomes, lease)?;
     fetch_back(session, parcels, &put, Way::Put, outcomes, temporary)
+}
+
+/// Those that have no outcome yet.
+fn open(outcomes: &[Option<Outcome>]) -> Vec<usize> {
+    outcomes.iter().enumerate().filter(|(_, outcome)| outcome.is_none()).map(|(at, _)| at).collect()
 }
 
 fn is(parcels: &[Parcel], at: usize, look: Look) -> bool {
@@ -268,8 +291,9 @@ fn put(
     parcels: &mut [Parcel],
     open: &[usize],
     outcomes: &mut [Option<Outcome>],
+    lease: &Lease,
 ) -> Result<HashMap<u32, usize>, ImapError> {
-    let mut order = Vec::new();
+    let (mut order, mut tenures) = (Vec::new(), Vec::new());
     let mut messages: Vec<Append<'_>> = Vec::new();
     for (at, parcel) in parcels.iter_mut().enumerate().filter(|(at, _)| open.contains(at)) {
         if parcel.octets.rewind().is_err() {
@@ -277,6 +301,7 @@ fn put(
             continue;
         }
         order.push(at);
+        tenures.push(parcel.tenure);
         messages.push(Append {
             flags: Vec::new(),
             internal_date: Some(date_time(parcel.received)),
@@ -284,7 +309,11 @@ fn put(
             octets: &mut parcel.octets,
         });
     }
-    let (results, lost) = match session.append(mailbox.wire(), &mut messages) {
+    let mut ask = |number: usize, moment: Moment| {
+        tenures.get(number).map_or(Leave::Withdrawn, |tenure| lease.leave(*tenure, moment))
+    };
+    let ask = lease.can_end().then_some(&mut ask as wire::imap::Ask<'_>);
+    let (results, lost) = match session.append_with_leave(mailbox.wire(), &mut messages, ask) {
         Ok(results) => (results.into_iter().map(Some).collect(), None),
         Err(lost) => (lost.done, Some(lost.error)),
     };
@@ -298,6 +327,8 @@ fn put(
                 settle(outcomes, at, Err(Obstacle::Unknown));
             }
             Some(Ok(None)) => unplaced.push(at),
+            // It has no outcome yet.
+            Some(Err(ImapError::NotSent)) => {}
             Some(Err(error)) => settle(outcomes, at, Err(obstacle(&error))),
             None => settle(outcomes, at, Err(Obstacle::Unknown)),
         }
@@ -367,6 +398,7 @@ fn obstacle(error: &ImapError) -> Obstacle {
         ImapError::Authentication | ImapError::NoMechanism => Obstacle::Login,
         ImapError::No(Some(Code::OverQuota)) => Obstacle::Full,
         ImapError::No(Some(Code::TooBig)) => Obstacle::TooLarge,
+        ImapError::No(Some(Code::Throttled | Code::Limit)) => Obstacle::Throttled,
         ImapError::No(Some(
             Code::TryCreate
             | Code::NonExistent

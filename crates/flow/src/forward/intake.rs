@@ -265,7 +265,8 @@ impl Intake {
     async fn seal(&self, arrival: Arrival) -> Result<Parcel, Trouble> {
         let _core = self.cores.acquire().await;
         let runner = Arc::clone(&self.runner);
-        tokio::task::spawn_blocking(move || runner.sealer.seal(&arrival)).await.unwrap_or(Err(Trouble::Engine))
+        let tenure = runner.spool.tenure();
+        tokio::task::spawn_blocking(move || runner.sealer.seal(&arrival, tenure)).await.unwrap_or(Err(Trouble::Engine))
     }
 
     fn refuse(&self, reply: Reply, why: Option<Obstacle>) -> Reply {

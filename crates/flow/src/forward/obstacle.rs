@@ -15,6 +15,8 @@ pub enum Obstacle {
     Unknown,
     /// It does not want it now.
     NotNow,
+    /// It has been asked too much of late: the account's pace is limited, not its size.
+    Throttled,
     /// It refuses our login, or there is none.
     Login,
     /// The owner's mailbox is full.
@@ -39,10 +41,11 @@ pub enum Obstacle {
 
 impl Obstacle {
     /// All of them.
-    pub const ALL: [Obstacle; 13] = [
+    pub const ALL: [Obstacle; 14] = [
         Obstacle::Unreachable,
         Obstacle::Unknown,
         Obstacle::NotNow,
+        Obstacle::Throttled,
         Obstacle::Login,
         Obstacle::Full,
         Obstacle::NoMailbox,
@@ -58,7 +61,7 @@ impl Obstacle {
     /// Whose turn it is. *Stop*: whoever sends mail meanwhile is told to keep it.
     pub fn fate(self) -> Fate {
         match self {
-            Obstacle::Unreachable | Obstacle::Unknown | Obstacle::NotNow => Fate::Retry,
+            Obstacle::Unreachable | Obstacle::Unknown | Obstacle::NotNow | Obstacle::Throttled => Fate::Retry,
             Obstacle::Login | Obstacle::Full | Obstacle::NoMailbox | Obstacle::Unwritable => Fate::Stop,
             Obstacle::Refused
             | Obstacle::TooLarge
@@ -75,6 +78,7 @@ impl Obstacle {
             Obstacle::Unreachable => "unreachable",
             Obstacle::Unknown => "unknown-end",
             Obstacle::NotNow => "not-now",
+            Obstacle::Throttled => "throttled",
             Obstacle::Login => "login",
             Obstacle::Full => "mailbox-full",
             Obstacle::NoMailbox => "no-mailbox",
@@ -99,6 +103,7 @@ impl Obstacle {
             Obstacle::Unreachable => "the target cannot be reached",
             Obstacle::Unknown => "the target broke off without an answer",
             Obstacle::NotNow => "the target does not take it now",
+            Obstacle::Throttled => "the target wants to be asked less often",
             Obstacle::Login => "the target refuses our login",
             Obstacle::Full => "the mailbox is full",
             Obstacle::NoMailbox => "the mailbox is not there, or may not be written to",

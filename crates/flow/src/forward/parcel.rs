@@ -14,6 +14,7 @@ use wire::smtp::Shape;
 
 use crate::delivery::sealing::Octets;
 use crate::forward::envelope::Envelope;
+use crate::forward::spool::Tenure;
 use crate::receipt::Proved;
 
 /// A copy on its way.
@@ -27,6 +28,8 @@ pub(crate) struct Parcel {
     pub(crate) received: UnixSeconds,
     pub(crate) evidence: Evidence,
     pub(crate) look: Look,
+    /// In whose name it is in hand.
+    pub(crate) tenure: Tenure,
 }
 
 /// What proves a stored copy.

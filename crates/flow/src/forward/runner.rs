@@ -29,7 +29,7 @@ use crate::forward::obstacle::Obstacle;
 use crate::forward::parcel::{Evidence, Look, Parcel};
 use crate::forward::schedule::Schedule;
 use crate::forward::sealing::{Arrival, Found, Sealer};
-use crate::forward::spool::{Change, Kind, New, Row, Spool, SpoolError, Turn, Which, Written};
+use crate::forward::spool::{Change, Kind, New, Row, Spool, SpoolError, Tenure, Turn, Which, Written};
 use crate::forward::target::Target;
 use crate::forward::trace;
 
@@ -149,15 +149,16 @@ impl Runner {
         let Evidence::Sealing(sealing) = &parcel.evidence else { return Err(Arc::new(SpoolError::NotWhole)) };
         let expectation = sealing.expectation().to_octets();
         let obstacle = self.target.obstacle(parcel.length);
+        let tenure = self.spool.tenure();
         let place = match obstacle {
-            None if self.spool.holds() => Arc::clone(&self.under_way).try_acquire_owned().ok(),
+            None if self.spool.holds(tenure) => Arc::clone(&self.under_way).try_acquire_owned().ok(),
             _ => None,
         };
         let hold = place.and_then(|place| self.hold(parcel.id, place));
         // What is known to stand in the way is not run into by every message that comes: the schedule finds out when it is gone.
         let wait = if obstacle.is_some() { self.schedule.after(1) } else { Duration::ZERO };
-        let Parcel { id, envelope, octets, length, shape, received, evidence, look } = parcel;
-        let turn = if hold.is_some() { Turn::Ours } else { Turn::Later(wait) };
+        let Parcel { id, envelope, octets, length, shape, received, evidence, look, .. } = parcel;
+        let turn = if hold.is_some() { Turn::Ours(tenure) } else { Turn::Later(wait) };
         let new = New { id, kind, envelope: envelope.write(), expectation, octets, length, received, turn };
         let written = self.group.write(Change::Put(Box::new(new))).await;
         let (octets, written) = match written {
@@ -165,7 +166,7 @@ impl Runner {
             _ => return Err(Arc::new(SpoolError::NotWhole)),
         };
         if let (Ok(Written::Now), Some(hold)) = (&written, hold) {
-            let parcel = Parcel { id, envelope, octets, length, shape, received, evidence, look };
+            let parcel = Parcel { id, envelope, octets, length, shape, received, evidence, look, tenure };
             let runner = Arc::clone(self);
             tokio::spawn(async move { runner.attempt(parcel, 0, kind, hold).await });
         }
@@ -208,7 +209,9 @@ impl Runner {
     /// Takes rows whose time has come. True: there may be more.
     async fn look(self: &Arc<Self>) -> bool {
         let free = self.under_way.available_permits();
-        if free == 0 || !self.spool.holds() {
+        // From before: what is taken in another name is not ours under this one.
+        let tenure = self.spool.tenure();
+        if free == 0 || !self.spool.holds(tenure) {
             return false;
         }
         let Ok(rows) = self.spool.take(free.min(MANY)).await else { return false };
@@ -218,19 +221,19 @@ impl Runner {
             // Kept by a session at this very moment: that one has it.
             let Some(hold) = self.hold(row.id, place) else { continue };
             let runner = Arc::clone(self);
-            tokio::spawn(async move { runner.again(row, hold).await });
+            tokio::spawn(async move { runner.again(row, tenure, hold).await });
         }
         some
     }
 
     /// Another try, from the spool.
-    async fn again(self: Arc<Self>, row: Row, hold: Hold) {
+    async fn again(self: Arc<Self>, row: Row, tenure: Tenure, hold: Hold) {
         let age = UnixSeconds::now().0.saturating_sub(row.received.0);
         let age = Duration::from_secs(u64::try_from(age).unwrap_or_default());
         // A copy that somebody asks for once more has its try, however old it is.
         // Nor does a note end: it tells of what did, once its way is open again.
         let over = self.schedule.is_over(age) && row.tries > 0 && row.kind == Kind::Mail;
-        match self.fetch(&row).await {
+        match self.fetch(&row, tenure).await {
             Ok(parcel) => {
                 let tries = if over { u32::MAX } else { row.tries };
                 self.attempt(parcel, tries, row.kind, hold).await;
@@ -244,7 +247,7 @@ impl Runner {
     }
 
     /// A copy, as it lies in the spool; it must be what was put there.
-    async fn fetch(&self, row: &Row) -> Result<Parcel, Option<Obstacle>> {
+    async fn fetch(&self, row: &Row, tenure: Tenure) -> Result<Parcel, Option<Obstacle>> {
         let damaged = Some(Obstacle::Damaged);
         let envelope = Envelope::read(&row.envelope).ok_or(damaged)?;
         let expectation = Expectation::from_octets(&row.expectation).ok_or(damaged)?;
@@ -265,13 +268,13 @@ impl Runner {
         let (octets, evidence) = proved.await.ok().flatten().ok_or(damaged)?;
         let look = if row.look { Look::First } else { Look::NotNeeded };
         let octets = Octets::Sealed(octets);
-        Ok(Parcel { id, envelope, octets, length, shape: Shape::Lines, received, evidence, look })
+        Ok(Parcel { id, envelope, octets, length, shape: Shape::Lines, received, evidence, look, tenure })
     }
 
     /// One try. `tries`: before this one; the largest number: it is the last.
     async fn attempt(self: Arc<Self>, parcel: Parcel, tries: u32, kind: Kind, hold: Hold) {
         let (id, envelope, received, look) = (parcel.id, parcel.envelope.clone(), parcel.received, parcel.look);
-        if !self.spool.holds() {
+        if !self.spool.holds(parcel.tenure) {
             return self.release(id, Obstacle::Unreachable, tries, look == Look::First, hold).await;
         }
         match self.target.put(parcel).await {
@@ -297,7 +300,11 @@ impl Runner {
     async fn release(&self, id: MessageId, why: Obstacle, tries: u32, look: bool, hold: Hold) {
         let event = if why == Obstacle::Unknown { Event::Unknown } else { Event::Retried };
         self.note(event, Some(why), id);
-        let wait = self.schedule.after(tries.saturating_add(1));
+        let wait = match why {
+            // It is looked for as soon as may be: it is there already, as a rule.
+            Obstacle::Unknown if tries == 0 => self.schedule.grace(),
+            _ => self.schedule.after(tries.saturating_add(1)),
+        };
         let wait = if look { wait.max(self.schedule.grace()) } else { wait };
         self.settle(Change::Later { id, wait, why, look }, None).await;
         drop(hold);
@@ -352,7 +359,8 @@ impl Runner {
             let (path, found) = (trace::Path::Named, Found::BySomebodyTrusted);
             let arrival = Arrival { mail, envelope, recipients: vec![to], path, received: now, found };
             let runner = Arc::clone(self);
-            let sealed = tokio::task::spawn_blocking(move || runner.sealer.seal(&arrival)).await;
+            let tenure = self.spool.tenure();
+            let sealed = tokio::task::spawn_blocking(move || runner.sealer.seal(&arrival, tenure)).await;
             let Ok(Ok(parcel)) = sealed else { return Noted::No };
             match self.keep(parcel, Kind::Note).await {
                 Ok(Written::Now) => self.note(Event::Noted, None, news.id),

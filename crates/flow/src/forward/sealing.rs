@@ -23,6 +23,7 @@ use crate::forward::envelope::Envelope;
 use crate::forward::parcel::{Evidence, Look, Parcel};
 use crate::forward::rewrite::Author;
 use crate::forward::settings::Own;
+use crate::forward::spool::Tenure;
 use crate::forward::trace::Path;
 
 /// Who seals, for whom.
@@ -76,7 +77,8 @@ pub(crate) fn whose(enrolment: &Enrolment) -> Option<Whose> {
 
 impl Sealer {
     /// Seals; or lets it be, if its author has encrypted it. Blocks.
-    pub(crate) fn seal(&self, arrival: &Arrival) -> Result<Parcel, Trouble> {
+    /// `tenure`: in whose name the copy is in hand, if it is handed on at once.
+    pub(crate) fn seal(&self, arrival: &Arrival, tenure: Tenure) -> Result<Parcel, Trouble> {
         let Arrival { mail, envelope, recipients, path, received, found } = arrival;
         let occurrence = envelope.write().into_bytes();
         let id = match path {
@@ -114,7 +116,8 @@ impl Sealer {
             let now = u64::try_from(received.0).unwrap_or_default();
             envelope.from.address = own.return_path.encode(&envelope.to.address, id.0, now);
         }
-        Ok(Parcel { id, envelope, octets, length, shape, received, evidence, look: Look::NotNeeded })
+        let look = Look::NotNeeded;
+        Ok(Parcel { id, envelope, octets, length, shape, received, evidence, look, tenure })
     }
 
     /// Who stands outside in the author's place.

@@ -16,7 +16,7 @@ use std::time::Duration;
 use sealed::identity::MessageId;
 use tempfile::SpooledTempFile;
 
-pub(crate) use self::item::{Change, New, Row, Turn, Written};
+pub(crate) use self::item::{Change, New, Row, Tenure, Turn, Written};
 pub use self::item::{Item, Kind, SpoolError, Standing, Tally, Which};
 #[cfg(feature = "postgres")]
 use self::postgres::Postgres;
@@ -71,7 +71,7 @@ impl Spool {
         at_its_place!(self, place => place.adopt(in_hand, grace).await)
     }
 
-    /// Copies whose time has come, at most `most`; from now on they are this node's.
+    /// Copies whose time has come, at most `most`; from now on they are this node's, as long as its tenure lasts.
     pub(crate) async fn take(&self, most: usize) -> Result<Vec<Row>, SpoolError> {
         at_its_place!(self, place => place.take(most).await)
     }
@@ -81,14 +81,29 @@ impl Spool {
         at_its_place!(self, place => place.read(row.id, row.length, to).await)
     }
 
-    /// This node lives. To be said more often than [`Spool::holds`] lasts.
+    /// This node lives. To be said more often than a tenure lasts without it.
     pub(crate) async fn beat(&self) -> Result<(), SpoolError> {
         at_its_place!(self, place => place.beat().await)
     }
 
-    /// Whether what this node has in hand is still its own: nobody has taken it for dead.
-    pub(crate) fn holds(&self) -> bool {
-        at_its_place!(self, place => place.holds())
+    /// In whose name this node takes copies in hand now.
+    pub(crate) fn tenure(&self) -> Tenure {
+        at_its_place!(self, place => place.tenure())
+    }
+
+    /// Whether what was taken in hand in this name is still this node's, by its own clock: nobody has taken it for dead.
+    pub(crate) fn holds(&self, tenure: Tenure) -> bool {
+        at_its_place!(self, place => place.holds(tenure))
+    }
+
+    /// The same, asked where the spool is: a machine that was stopped as a whole has a clock that was stopped, too.
+    pub(crate) async fn confirms(&self, tenure: Tenure) -> bool {
+        at_its_place!(self, place => place.confirms(tenure).await)
+    }
+
+    /// Whether other nodes may work on it.
+    pub(crate) fn is_shared(&self) -> bool {
+        !matches!(self, Spool::Sqlite(_))
     }
 
     /// What is in it, the oldest first, at most `most`.

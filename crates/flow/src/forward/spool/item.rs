@@ -75,11 +75,15 @@ pub(crate) struct New {
     pub(crate) turn: Turn,
 }
 
+/// In whose name copies are in hand. A node that others may have taken for dead takes another name, and what it had in hand is not its own any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tenure(pub(super) [u8; 16]);
+
 /// Whose turn it is with a new copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
     /// Whoever keeps it hands it on at once.
-    Ours,
+    Ours(Tenure),
     /// Anybody's, after this time.
     Later(Duration),
 }

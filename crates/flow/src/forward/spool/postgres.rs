@@ -5,17 +5,18 @@
 //! database's. COMMIT answers when the row would survive power loss (`synchronous_commit`, on unless the server's owner chose otherwise).
 
 use std::io::{Seek, Write};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use deadpool_postgres::{Client, GenericClient, Pool};
+use rustix::time::{ClockId, clock_gettime};
 use sealed::identity::{MessageId, random};
 use store::UnixSeconds;
 use tempfile::SpooledTempFile;
 use tokio::sync::OnceCell;
 
 use super::item::{
-    Change, Item, New, PIECE, REMEMBERED, Row, SpoolError, Tally, Turn, Which, Written, addresses, kind, millis,
+    Change, Item, New, PIECE, REMEMBERED, Row, SpoolError, Tally, Tenure, Turn, Which, Written, addresses, kind, millis,
     number, signed, standing, unsigned,
 };
 use super::sqlite::fill;
@@ -26,16 +27,24 @@ pub struct Postgres {
     pool: Pool,
     flow: String,
     /// This process, among the nodes.
-    node: Vec<u8>,
+    reign: Mutex<Reign>,
     ready: OnceCell<()>,
-    /// When the database last heard that this node lives.
-    heard: Mutex<Option<Instant>>,
+}
+
+/// What a node is called, and since when that is good.
+#[derive(Clone, Copy)]
+struct Reign {
+    name: [u8; 16],
+    /// When the database last heard that this node lives, by [`awake`].
+    heard: Option<Duration>,
 }
 
 /// How long a node is taken for alive after it has said so.
 const LEASE: Duration = Duration::from_secs(30);
 /// After so long without a word to the database, this node hands on nothing: another one may have taken it over soon.
 const SURE: Duration = Duration::from_secs(20);
+/// A node whose time is over so soon is as good as dead: it takes another name. The database may be as late as this with its answers.
+const MARGIN: Duration = Duration::from_secs(10);
 /// Entry k brings schema k to k + 1. Entries are never changed, only added.
 const MIGRATIONS: [&str; 1] = ["
     CREATE TABLE sealpost_item (
@@ -89,14 +98,21 @@ impl From<tokio_postgres::Error> for SpoolError {
 
 impl Postgres {
     pub(super) fn new(url: &str, flow: &str) -> Result<Postgres, SpoolError> {
-        let node: [u8; 16] = random();
         Ok(Postgres {
             pool: postgres::pool(url)?,
             flow: flow.to_owned(),
-            node: node.to_vec(),
+            reign: Mutex::new(Reign { name: random(), heard: None }),
             ready: OnceCell::new(),
-            heard: Mutex::default(),
         })
+    }
+
+    fn reign(&self) -> MutexGuard<'_, Reign> {
+        self.reign.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What this node is called now.
+    fn node(&self) -> Vec<u8> {
+        self.reign().name.to_vec()
     }
 
     pub(super) async fn write(&self, mut changes: Vec<Change>) -> (Vec<Change>, Result<Vec<Written>, SpoolError>) {
@@ -129,19 +145,19 @@ impl Postgres {
             }
             Change::Later { id, wait, why, look } => {
                 let text = format!(
-                    "UPDATE sealpost_item SET due = {NOW} + $2, tries = tries + 1, why = $3, look = $4, node = NULL
+                    "UPDATE sealpost_item SET due = {NOW} + $2, tries = tries + 1, why = $3, look = look OR $4, node = NULL
                      WHERE id = $1 AND state = 0 AND node = $5"
                 );
                 let statement = on.prepare_cached(&text).await?;
                 let values: &[&(dyn tokio_postgres::types::ToSql + Sync)] =
-                    &[&id.0.as_slice(), &millis(*wait), &why.code().as_str(), look, &self.node];
+                    &[&id.0.as_slice(), &millis(*wait), &why.code().as_str(), look, &self.node()];
                 on.execute(&statement, values).await?;
             }
             Change::Failed(id, why) => {
                 let text = "UPDATE sealpost_item SET state = 1, tries = tries + 1, why = $2, node = NULL
                             WHERE id = $1 AND state = 0 AND node = $3";
                 let statement = on.prepare_cached(text).await?;
-                on.execute(&statement, &[&id.0.as_slice(), &why.code().as_str(), &self.node]).await?;
+                on.execute(&statement, &[&id.0.as_slice(), &why.code().as_str(), &self.node()]).await?;
             }
         }
         Ok(Written::Now)
@@ -149,7 +165,7 @@ impl Postgres {
 
     async fn put(&self, on: &impl GenericClient, new: &mut New) -> Result<Written, SpoolError> {
         let (node, wait) = match new.turn {
-            Turn::Ours => (Some(&self.node), 0),
+            Turn::Ours(tenure) => (Some(tenure.0.to_vec()), 0),
             Turn::Later(wait) => (None, millis(wait)),
         };
         let text = format!(
@@ -193,7 +209,7 @@ impl Postgres {
         );
         let in_hand: Vec<&[u8]> = in_hand.iter().map(|id| id.0.as_slice()).collect();
         let statement = client.prepare_cached(&text).await?;
-        client.execute(&statement, &[&self.node, &self.flow, &in_hand, &millis(grace)]).await?;
+        client.execute(&statement, &[&self.node(), &self.flow, &in_hand, &millis(grace)]).await?;
         Ok(())
     }
 
@@ -207,7 +223,7 @@ impl Postgres {
         );
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let statement = client.prepare_cached(&text).await?;
-        let rows = client.query(&statement, &[&self.node, &self.flow, &most]).await?;
+        let rows = client.query(&statement, &[&self.node(), &self.flow, &most]).await?;
         rows.iter()
             .map(|row| {
                 Ok(Row {
@@ -245,20 +261,54 @@ impl Postgres {
     }
 
     pub(super) async fn beat(&self) -> Result<(), SpoolError> {
-        // From before the question: whoever else looks counts from when the database heard it, which is later.
-        let asked = Instant::now();
+        let name = self.reign().name;
+        if self.prolong(name).await? {
+            return Ok(());
+        }
+        // Others may have what this node had in hand. Under another name, none of that is its own.
+        let (name, asked) = (random::<16>(), awake());
         let client = self.client().await?;
-        let text = format!(
-            "INSERT INTO sealpost_node (id, until) VALUES ($1, {NOW} + $2)
-             ON CONFLICT (id) DO UPDATE SET until = excluded.until"
-        );
-        client.execute(&client.prepare_cached(&text).await?, &[&self.node, &millis(LEASE)]).await?;
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
+        let text = format!("INSERT INTO sealpost_node (id, until) VALUES ($1, {NOW} + $2)");
+        client.execute(&client.prepare_cached(&text).await?, &[&name.as_slice(), &millis(LEASE)]).await?;
+        *self.reign() = Reign { name, heard: Some(asked) };
         Ok(())
     }
 
-    pub(super) fn holds(&self) -> bool {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|heard| heard.elapsed() < SURE)
+    /// Whether it is alive for others, who hear that it is.
+    async fn prolong(&self, name: [u8; 16]) -> Result<bool, SpoolError> {
+        // From before the question: whoever else looks counts from when the database heard it, which is later.
+        let asked = awake();
+        let client = self.client().await?;
+        let text = format!("UPDATE sealpost_node SET until = {NOW} + $2 WHERE id = $1 AND until > {NOW} + $3");
+        let statement = client.prepare_cached(&text).await?;
+        let lives = client.execute(&statement, &[&name.as_slice(), &millis(LEASE), &millis(MARGIN)]).await? > 0;
+        let mut reign = self.reign();
+        if lives && reign.name == name {
+            reign.heard = Some(asked);
+        }
+        Ok(lives)
+    }
+
+    pub(super) fn tenure(&self) -> Tenure {
+        Tenure(self.reign().name)
+    }
+
+    pub(super) fn holds(&self, tenure: Tenure) -> bool {
+        let Reign { name, heard } = *self.reign();
+        name == tenure.0 && heard.is_some_and(|heard| awake().saturating_sub(heard) < SURE)
+    }
+
+    pub(super) async fn confirms(&self, tenure: Tenure) -> bool {
+        // A connection that died meanwhile is no answer; a second one is another.
+        for _ in 0..2 {
+            if !self.holds(tenure) {
+                return false;
+            }
+            if let Ok(lives) = self.prolong(tenure.0).await {
+                return lives;
+            }
+        }
+        false
     }
 
     pub(super) async fn list(&self, most: usize) -> Result<Vec<Item>, SpoolError> {
@@ -342,4 +392,10 @@ impl Postgres {
 
 fn id(octets: &[u8]) -> Result<MessageId, SpoolError> {
     octets.try_into().map(MessageId).map_err(|_| SpoolError::NotWhole)
+}
+
+/// How long this machine has run, times of sleep included, which [`std::time::Instant`] leaves out.
+fn awake() -> Duration {
+    let since = clock_gettime(ClockId::Boottime);
+    Duration::new(u64::try_from(since.tv_sec).unwrap_or_default(), u32::try_from(since.tv_nsec).unwrap_or_default())
 }

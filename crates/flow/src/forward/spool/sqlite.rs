@@ -15,7 +15,7 @@ use store::UnixSeconds;
 use tempfile::SpooledTempFile;
 
 use super::item::{
-    Change, Item, New, PIECE, REMEMBERED, Row, SpoolError, Tally, Turn, Which, Written, addresses, kind, millis,
+    Change, Item, New, PIECE, REMEMBERED, Row, SpoolError, Tally, Tenure, Turn, Which, Written, addresses, kind, millis,
     number, signed, standing, state, unsigned,
 };
 use crate::sqlite::open;
@@ -161,8 +161,17 @@ impl Sqlite {
         Ok(())
     }
 
-    pub(super) fn holds(&self) -> bool {
-        true
+    pub(super) fn tenure(&self) -> Tenure {
+        Tenure(self.node)
+    }
+
+    /// It holds the flow's lock as long as it lives.
+    pub(super) fn holds(&self, tenure: Tenure) -> bool {
+        tenure == self.tenure()
+    }
+
+    pub(super) async fn confirms(&self, tenure: Tenure) -> bool {
+        self.holds(tenure)
     }
 
     pub(super) async fn list(&self, most: usize) -> Result<Vec<Item>, SpoolError> {
@@ -296,7 +305,7 @@ fn apply(
             connection.prepare_cached("DELETE FROM piece WHERE id = ?1")?.execute([id.0])?;
         }
         Change::Later { id, wait, why, look } => {
-            let text = "UPDATE item SET due = ?2, tries = tries + 1, why = ?3, look = ?4, node = NULL
+            let text = "UPDATE item SET due = ?2, tries = tries + 1, why = ?3, look = look OR ?4, node = NULL
                         WHERE id = ?1 AND state = 0";
             let due = now.saturating_add(millis(*wait));
             connection.prepare_cached(text)?.execute(params![id.0, due, why.code().as_str(), *look])?;
@@ -312,7 +321,7 @@ fn apply(
 
 fn put(connection: &Connection, flow: &str, node: &[u8; 16], now: i64, new: &mut New) -> Result<Written, SpoolError> {
     let (node, due) = match new.turn {
-        Turn::Ours => (Some(node), now),
+        Turn::Ours(_) => (Some(node), now),
         Turn::Later(wait) => (None, now.saturating_add(millis(wait))),
     };
     let text = "INSERT OR IGNORE INTO item
