@@ -21,6 +21,10 @@ pub mod obstacle;
 pub mod schedule;
 pub mod counts;
 
+mod said;
+mod report;
+mod met;
+
 mod envelope;
 mod recipients;
 mod rate;
@@ -30,6 +34,7 @@ pub mod spool;
 pub mod settings;
 
 mod lease;
+mod likeness;
 mod parcel;
 mod arrived;
 mod group;

@@ -18,12 +18,14 @@ use tempfile::SpooledTempFile;
 use time::OffsetDateTime;
 use time::macros::format_description;
 use tokio::sync::oneshot;
-use wire::imap::{Access, Append, Code, Fetched, ImapError, Leave, Moment, Session, UidSet};
+use wire::imap::{Access, Append, Fetched, ImapError, Leave, Moment, Session, UidSet};
 
 use crate::forward::arrived::Arrived;
 use crate::forward::lease::Lease;
+use crate::forward::likeness::Name;
+use crate::forward::met::Met;
 use crate::forward::obstacle::Obstacle;
-use crate::forward::parcel::{Look, Parcel};
+use crate::forward::parcel::{Evidence, Look, Parcel};
 use crate::imap::mark_of;
 
 /// Copies of one round.
@@ -48,15 +50,23 @@ pub(crate) enum Way {
     Found,
 }
 
-/// What marks messages bear, by UID.
-type LookedAt = HashMap<u32, Option<[u8; 16]>>;
+/// What tells messages from others, by UID.
+type LookedAt = HashMap<u32, Marks>;
 
-type Outcome = Result<(Arrived, Way), Obstacle>;
+/// What tells a message from others.
+struct Marks {
+    /// The id of a sealed one.
+    sealed: Option<[u8; 16]>,
+    /// Of its Message-ID.
+    name: Option<Name>,
+}
+
+type Outcome = Result<(Arrived, Way), Met>;
 
 /// A job and whoever waits for it.
 enum Job {
     Put(Box<Parcel>, oneshot::Sender<Outcome>),
-    Greet(oneshot::Sender<Result<(), Obstacle>>),
+    Greet(oneshot::Sender<Result<(), Met>>),
 }
 
 /// The thread that works, and what it has learned.
@@ -108,14 +118,14 @@ impl Appender {
     pub(crate) async fn put(&self, parcel: Parcel) -> Outcome {
         let (done, outcome) = oneshot::channel();
         self.jobs.send(Job::Put(Box::new(parcel), done)).map_err(|_| Obstacle::Unreachable)?;
-        outcome.await.unwrap_or(Err(Obstacle::Unknown))
+        outcome.await.unwrap_or(Err(Obstacle::Unknown.into()))
     }
 
     /// Connects, if there is no connection.
-    pub(crate) async fn greet(&self) -> Result<(), Obstacle> {
+    pub(crate) async fn greet(&self) -> Result<(), Met> {
         let (done, met) = oneshot::channel();
         self.jobs.send(Job::Greet(done)).map_err(|_| Obstacle::Unreachable)?;
-        met.await.unwrap_or(Err(Obstacle::Unreachable))
+        met.await.unwrap_or(Err(Obstacle::Unreachable.into()))
     }
 
     /// Octets of the largest message that the mailbox takes, as its server said last.
@@ -168,27 +178,27 @@ impl Clerk {
         let rest = loop {
             let age = match self.desk() {
                 Ok(age) => age,
-                Err(obstacle) => break obstacle,
+                Err(met) => break met,
             };
-            let Some(mut desk) = self.desk.take() else { break Obstacle::Unreachable };
+            let Some(mut desk) = self.desk.take() else { break Obstacle::Unreachable.into() };
             let done = steps(&mut desk, &mut parcels, &mut outcomes, &self.temporary, &self.lease);
             desk.used = Instant::now();
             self.desk = done.as_ref().err().is_none_or(|error| !error.is_lost()).then_some(desk);
             match done {
-                Ok(()) => break Obstacle::NotNow,
-                Err(error) if age == Age::New || !error.is_lost() || is_ours(&error) => break obstacle(&error),
+                Ok(()) => break Obstacle::NotNow.into(),
+                Err(error) if age == Age::New || !error.is_lost() || is_ours(&error) => break Met::of_imap(&error),
                 Err(_) => {}
             }
         };
         for (done, outcome) in puts.into_iter().zip(outcomes) {
             // What has no outcome was never sent, or was looked for in vain; what was sent and not seen again has one.
             // Whoever waited may be gone; the spool looks first, then.
-            let _ = done.send(outcome.unwrap_or(Err(rest)));
+            let _ = done.send(outcome.unwrap_or_else(|| Err(rest.clone())));
         }
     }
 
     /// A session that stands, as far as can be seen.
-    fn desk(&mut self) -> Result<Age, Obstacle> {
+    fn desk(&mut self) -> Result<Age, Met> {
         if let Some(desk) = &mut self.desk
             && desk.session.still_stands()
             && (desk.used.elapsed() < FRESH || desk.session.noop().is_ok())
@@ -197,9 +207,9 @@ impl Clerk {
         }
         self.desk = None;
         let mut session = self.account.connect(&self.stop).map_err(|error| match error {
-            ConnectError::Credentials(_) => Obstacle::Login,
-            ConnectError::Imap(error) => obstacle(&error),
-            _ => Obstacle::Unreachable,
+            ConnectError::Credentials(_) => Obstacle::Login.into(),
+            ConnectError::Imap(error) => Met::of_imap(&error),
+            _ => Met::from(Obstacle::Unreachable),
         })?;
         let delimiter = session.list("", "INBOX").ok().and_then(|listed| listed.first().and_then(|one| one.delimiter));
         let mailbox = Mailbox::named(&self.name, delimiter);
@@ -211,8 +221,7 @@ impl Clerk {
             }
             selected => selected,
         };
-        let selected =
-            selected.map_err(|error| if error.is_refusal() { Obstacle::NoMailbox } else { obstacle(&error) })?;
+        let selected = selected.map_err(|error| Met::of_select(&error))?;
         let takes = selected.append_limit.or(session.append_limit()).unwrap_or_default();
         self.takes.store(takes, Ordering::Relaxed);
         self.desk = Some(Desk { session, mailbox, used: Instant::now(), looked_at: HashMap::new() });
@@ -270,16 +279,27 @@ fn look_for(
     candidates.truncate(MOST_LOOKED_AT);
     let new: UidSet = candidates.iter().copied().filter(|uid| !looked_at.contains_key(uid)).collect();
     if !new.is_empty() {
-        let items = format!("UID BODY.PEEK[HEADER.FIELDS (SEALED-MAIL)]<0.{MOST_FIELDS}>");
+        let items = format!("UID BODY.PEEK[HEADER.FIELDS (SEALED-MAIL MESSAGE-ID)]<0.{MOST_FIELDS}>");
         let each = |fetched: Fetched<io::Sink>| {
             if let Some((_, header)) = fetched.sections.first() {
-                looked_at.insert(fetched.uid, mark_of(header).and_then(|mark| mark.try_into().ok()));
+                let sealed = mark_of(header).and_then(|mark| mark.try_into().ok());
+                looked_at.insert(fetched.uid, Marks { sealed, name: Name::of(header) });
             }
         };
         session.uid_fetch(&new, &items, |_| Ok(io::sink()), each)?;
     }
-    let by_id: HashMap<[u8; 16], usize> = sought.iter().filter_map(|at| Some((parcels.get(*at)?.id.0, *at))).collect();
-    let found = |uid: u32| Some((uid, *by_id.get(looked_at.get(&uid)?.as_ref()?)?));
+    let (mut by_id, mut by_name) = (HashMap::new(), HashMap::new());
+    for (at, parcel) in sought.iter().filter_map(|at| Some((*at, parcels.get(*at)?))) {
+        match &parcel.evidence {
+            Evidence::AsItCame(likeness) => drop(likeness.name.map(|name| by_name.insert(name, at))),
+            _ => drop(by_id.insert(parcel.id.0, at)),
+        }
+    }
+    let found = |uid: u32| {
+        let marks = looked_at.get(&uid)?;
+        let sealed = marks.sealed.and_then(|id| by_id.get(&id));
+        Some((uid, *sealed.or_else(|| by_name.get(marks.name.as_ref()?))?))
+    };
     Ok(candidates.into_iter().filter_map(found).collect())
 }
 
@@ -297,7 +317,7 @@ fn put(
     let mut messages: Vec<Append<'_>> = Vec::new();
     for (at, parcel) in parcels.iter_mut().enumerate().filter(|(at, _)| open.contains(at)) {
         if parcel.octets.rewind().is_err() {
-            settle(outcomes, at, Err(Obstacle::Unwritable));
+            settle(outcomes, at, Err(Obstacle::Unwritable.into()));
             continue;
         }
         order.push(at);
@@ -324,17 +344,17 @@ fn put(
             Some(Ok(Some(uid))) => {
                 placed.insert(uid.uid, at);
                 // Until it was seen.
-                settle(outcomes, at, Err(Obstacle::Unknown));
+                settle(outcomes, at, Err(Obstacle::Unknown.into()));
             }
             Some(Ok(None)) => unplaced.push(at),
             // It has no outcome yet.
             Some(Err(ImapError::NotSent)) => {}
-            Some(Err(error)) => settle(outcomes, at, Err(obstacle(&error))),
-            None => settle(outcomes, at, Err(Obstacle::Unknown)),
+            Some(Err(error)) => settle(outcomes, at, Err(Met::of_imap(&error))),
+            None => settle(outcomes, at, Err(Obstacle::Unknown.into())),
         }
     }
     for at in &unplaced {
-        settle(outcomes, *at, Err(Obstacle::Unknown));
+        settle(outcomes, *at, Err(Obstacle::Unknown.into()));
     }
     if let Some(error) = lost {
         return Err(error);
@@ -370,12 +390,18 @@ fn fetch_back(
             };
             let outcome = match fetched.body {
                 Some(Ok(mut copy)) => {
-                    match copy.rewind().ok().and_then(|()| parcel.evidence.proves(copy, &mut scratch())) {
-                        Some(identical) => Ok((Arrived::seen(identical), way)),
-                        None => Err(Obstacle::NotAsSent),
+                    let shown = copy.rewind().ok().and_then(|()| match way {
+                        Way::Put => parcel.evidence.proves(copy, &mut scratch()),
+                        Way::Found => parcel.evidence.is(copy, &mut scratch()),
+                    });
+                    match (shown, &parcel.evidence) {
+                        (Some(shown), _) => Ok((Arrived::seen(shown), way)),
+                        // It has the same Message-ID, and is another one.
+                        (None, Evidence::AsItCame(_)) => return,
+                        (None, _) => Err(Obstacle::NotAsSent.into()),
                     }
                 }
-                Some(Err(_)) => Err(Obstacle::Unwritable),
+                Some(Err(_)) => Err(Obstacle::Unwritable.into()),
                 // A change of flags, told unasked.
                 None => return,
             };
@@ -390,26 +416,6 @@ fn fetch_back(
 fn settle(outcomes: &mut [Option<Outcome>], at: usize, outcome: Outcome) {
     if let Some(place) = outcomes.get_mut(at) {
         *place = Some(outcome);
-    }
-}
-
-fn obstacle(error: &ImapError) -> Obstacle {
-    match error {
-        ImapError::Authentication | ImapError::NoMechanism => Obstacle::Login,
-        ImapError::No(Some(Code::OverQuota)) => Obstacle::Full,
-        ImapError::No(Some(Code::TooBig)) => Obstacle::TooLarge,
-        ImapError::No(Some(Code::Throttled | Code::Limit)) => Obstacle::Throttled,
-        ImapError::No(Some(
-            Code::TryCreate
-            | Code::NonExistent
-            | Code::NoPerm
-            | Code::ReadOnly
-            | Code::AuthorizationFailed
-            | Code::Cannot,
-        )) => Obstacle::NoMailbox,
-        ImapError::No(Some(Code::AuthenticationFailed | Code::Expired)) => Obstacle::Login,
-        ImapError::No(_) | ImapError::Bad => Obstacle::NotNow,
-        _ => Obstacle::Unreachable,
     }
 }
 

@@ -37,11 +37,13 @@ pub enum Obstacle {
     Damaged,
     /// It was tried as long as the schedule says.
     Expired,
+    /// It was handed on, and came back.
+    Returned,
 }
 
 impl Obstacle {
     /// All of them.
-    pub const ALL: [Obstacle; 14] = [
+    pub const ALL: [Obstacle; 15] = [
         Obstacle::Unreachable,
         Obstacle::Unknown,
         Obstacle::NotNow,
@@ -56,6 +58,7 @@ impl Obstacle {
         Obstacle::NotAsSent,
         Obstacle::Damaged,
         Obstacle::Expired,
+        Obstacle::Returned,
     ];
 
     /// Whose turn it is. *Stop*: whoever sends mail meanwhile is told to keep it.
@@ -68,7 +71,8 @@ impl Obstacle {
             | Obstacle::Lacks
             | Obstacle::NotAsSent
             | Obstacle::Damaged
-            | Obstacle::Expired => Fate::Refuse,
+            | Obstacle::Expired
+            | Obstacle::Returned => Fate::Refuse,
         }
     }
 
@@ -89,6 +93,7 @@ impl Obstacle {
             Obstacle::NotAsSent => "not-as-sent",
             Obstacle::Damaged => "damaged",
             Obstacle::Expired => "expired",
+            Obstacle::Returned => "returned",
         })
     }
 
@@ -114,6 +119,7 @@ impl Obstacle {
             Obstacle::NotAsSent => "what the target stored is not what it was given",
             Obstacle::Damaged => "the copy in the spool is damaged",
             Obstacle::Expired => "the target did not take it in time",
+            Obstacle::Returned => "the target had taken it, and it came back",
         }
     }
 

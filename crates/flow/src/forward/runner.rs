@@ -24,12 +24,16 @@ use crate::forward::arrived::Arrived;
 use crate::forward::counts::{Counts, Event};
 use crate::forward::envelope::Envelope;
 use crate::forward::group::Group;
-use crate::forward::note::{Note, What, compose};
+use crate::forward::met::Met;
+use crate::forward::note::{self, Note, What, compose};
 use crate::forward::obstacle::Obstacle;
 use crate::forward::parcel::{Evidence, Look, Parcel};
+use crate::forward::report::{Failure, Report};
 use crate::forward::schedule::Schedule;
 use crate::forward::sealing::{Arrival, Found, Sealer};
-use crate::forward::spool::{Change, Kind, New, Row, Spool, SpoolError, Tenure, Turn, Which, Written};
+use crate::forward::spool::{
+    Announced, Change, End, Kind, New, Origin, Row, Spool, SpoolError, Tenure, Turn, Which, Written,
+};
 use crate::forward::target::Target;
 use crate::forward::trace;
 
@@ -42,7 +46,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Between two signs of life.
 const BEAT: Duration = Duration::from_secs(5);
 /// Between two times of forgetting.
-const FORGET: Duration = Duration::from_secs(600);
+const FORGET: Duration = Duration::from_secs(60);
 /// Before a change is written again that could not be.
 const AGAIN: Duration = Duration::from_secs(1);
 /// Ciphertext of one copy that is kept in memory; octets.
@@ -67,13 +71,14 @@ pub struct Told<'a> {
 }
 
 /// What a note tells.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct News {
     pub(crate) what: What,
     pub(crate) id: MessageId,
     pub(crate) received: Option<UnixSeconds>,
-    /// What stood in the way, in our words.
-    pub(crate) said: &'static str,
+    /// What stood in the way: in our words, or the target's.
+    pub(crate) said: String,
+    pub(crate) copy: note::Copy,
 }
 
 /// All that handing on needs.
@@ -89,6 +94,8 @@ pub(crate) struct Runner {
     pub(crate) temporary: PathBuf,
     in_hand: InHand,
     under_way: Arc<Semaphore>,
+    /// Held while a copy that came back is seen to, so that its owner is told once.
+    coming_back: tokio::sync::Mutex<()>,
 }
 
 /// Ids of the copies under way.
@@ -141,6 +148,7 @@ impl Runner {
             temporary,
             in_hand: InHand::default(),
             under_way: Arc::new(Semaphore::new(UNDER_WAY)),
+            coming_back: tokio::sync::Mutex::default(),
         }
     }
 
@@ -186,7 +194,7 @@ impl Runner {
             if forgotten.is_none_or(|forgotten| forgotten.elapsed() >= FORGET) {
                 forgotten = Some(Instant::now());
                 // Another time, then.
-                let _ = self.spool.forget().await;
+                let _ = self.spool.forget(self.schedule.keep()).await;
             }
             for gone in self.target.overcome() {
                 let _ = self.spool.retry(Which::Behind(gone)).await;
@@ -238,10 +246,10 @@ impl Runner {
                 let tries = if over { u32::MAX } else { row.tries };
                 self.attempt(parcel, tries, row.kind, hold).await;
             }
-            Err(None) => self.release(row.id, Obstacle::Unwritable, row.tries, row.look, hold).await,
+            Err(None) => self.release(row.id, Obstacle::Unwritable.into(), row.tries, row.look, hold).await,
             Err(Some(obstacle)) => {
                 let envelope = Envelope::read(&row.envelope).unwrap_or_default();
-                self.fail(row.id, &envelope, row.received, row.kind, obstacle, hold).await;
+                self.fail(row.id, &envelope, row.received, row.kind, obstacle.into(), hold).await;
             }
         }
     }
@@ -275,32 +283,34 @@ impl Runner {
     async fn attempt(self: Arc<Self>, parcel: Parcel, tries: u32, kind: Kind, hold: Hold) {
         let (id, envelope, received, look) = (parcel.id, parcel.envelope.clone(), parcel.received, parcel.look);
         if !self.spool.holds(parcel.tenure) {
-            return self.release(id, Obstacle::Unreachable, tries, look == Look::First, hold).await;
+            return self.release(id, Obstacle::Unreachable.into(), tries, look == Look::First, hold).await;
         }
         match self.target.put(parcel).await {
             Ok((arrived, way)) => {
                 self.counts.event(if way == Way::Found { Event::Found } else { Event::Arrived });
-                self.settle(Change::Done(id), Some(arrived)).await;
+                let change = if self.may_come_back(kind, &envelope) { Change::Relayed(id) } else { Change::Done(id) };
+                self.settle(change, Some(arrived)).await;
             }
-            Err(obstacle) if obstacle.fate() == Fate::Refuse => {
-                return self.fail(id, &envelope, received, kind, obstacle, hold).await;
+            Err(met) if met.fate() == Fate::Refuse => {
+                return self.fail(id, &envelope, received, kind, met, hold).await;
             }
-            Err(_) if tries == u32::MAX => {
-                return self.fail(id, &envelope, received, kind, Obstacle::Expired, hold).await;
+            Err(met) if tries == u32::MAX => {
+                let met = Met { obstacle: Obstacle::Expired, ..met };
+                return self.fail(id, &envelope, received, kind, met, hold).await;
             }
-            Err(obstacle) => {
-                let look = look == Look::First || obstacle == Obstacle::Unknown;
-                return self.release(id, obstacle, tries, look, hold).await;
+            Err(met) => {
+                let look = look == Look::First || met.obstacle == Obstacle::Unknown;
+                return self.release(id, met, tries, look, hold).await;
             }
         }
         drop(hold);
     }
 
     /// Back into the queue, until later.
-    async fn release(&self, id: MessageId, why: Obstacle, tries: u32, look: bool, hold: Hold) {
-        let event = if why == Obstacle::Unknown { Event::Unknown } else { Event::Retried };
-        self.note(event, Some(why), id);
-        let wait = match why {
+    async fn release(&self, id: MessageId, why: Met, tries: u32, look: bool, hold: Hold) {
+        let event = if why.obstacle == Obstacle::Unknown { Event::Unknown } else { Event::Retried };
+        self.note(event, Some(why.obstacle), id);
+        let wait = match why.obstacle {
             // It is looked for as soon as may be: it is there already, as a rule.
             Obstacle::Unknown if tries == 0 => self.schedule.grace(),
             _ => self.schedule.after(tries.saturating_add(1)),
@@ -317,14 +327,16 @@ impl Runner {
         envelope: &Envelope,
         received: UnixSeconds,
         kind: Kind,
-        why: Obstacle,
+        why: Met,
         hold: Hold,
     ) {
-        self.note(Event::Failed, Some(why), id);
+        self.note(Event::Failed, Some(why.obstacle), id);
         // First the note: whoever dies between the two writes another one, rather than none.
         if kind == Kind::Mail {
-            let what = if why == Obstacle::Expired { What::Expired } else { What::Refused };
-            let news = News { what, id, received: Some(received), said: why.text() };
+            let what = if why.obstacle == Obstacle::Expired { What::Expired } else { What::Refused };
+            let codes = why.said.as_ref().map(|said| format!(" ({})", said.text())).unwrap_or_default();
+            let said = format!("{}{codes}", why.obstacle.text());
+            let news = News { what, id, received: Some(received), said, copy: note::Copy::Here };
             if self.notify(news, envelope.to.address.clone()).await == Noted::No {
                 // No space, as a rule. What nobody has been told of has not failed: once more, then.
                 return self.release(id, why, 1, false, hold).await;
@@ -332,6 +344,58 @@ impl Runner {
         }
         self.settle(Change::Failed(id, why), None).await;
         drop(hold);
+    }
+
+    /// Only what goes on in our own name comes back to us.
+    fn may_come_back(&self, kind: Kind, envelope: &Envelope) -> bool {
+        kind == Kind::Mail && !self.schedule.keep().is_zero() && self.has_return_path(envelope)
+    }
+
+    fn has_return_path(&self, envelope: &Envelope) -> bool {
+        let own = self.sealer.own.as_ref();
+        own.is_some_and(|own| own.return_path.looks_like_ours(&envelope.from.address))
+    }
+
+    /// Something came to the return path of a copy. If that tells of a failure, the copy has failed, and its owner is told, once. `to`: an address of his.
+    pub(crate) async fn came_back(self: &Arc<Self>, id: MessageId, report: Report, to: String) -> Noted {
+        let (what, Failure { words, said }) = match report {
+            Report::Failed(failure) => (What::Returned, failure),
+            Report::Unclear => (What::Answered, Failure::default()),
+            Report::NotFailed | Report::Answer => return Noted::Yes,
+        };
+        let _one = self.coming_back.lock().await;
+        let (received, copy) = match self.spool.origin(id).await {
+            Ok(Origin::Told) => return Noted::Yes,
+            Ok(Origin::Here(received)) => (Some(received), note::Copy::Here),
+            Ok(Origin::Gone) => (None, note::Copy::Gone),
+            Err(_) => return Noted::No,
+        };
+        let words = if words.is_empty() { "a reason is not told".to_owned() } else { words };
+        // First the note: whoever dies between the two writes another one, rather than none.
+        let news = News { what, id, received, said: words, copy };
+        if self.notify(news, to).await == Noted::No || self.spool.give_back(id, said).await.is_err() {
+            return Noted::No;
+        }
+        self.note(Event::Failed, Some(Obstacle::Returned), id);
+        Noted::Yes
+    }
+
+    /// A message that is not kept here is about to be handed on.
+    pub(crate) async fn announce(&self, parcel: &Parcel) -> Result<Announced, SpoolError> {
+        self.spool.announce(parcel.id, parcel.received, parcel.tenure, self.schedule.grace()).await
+    }
+
+    /// It arrived. Not written, it is found at its target when it comes again.
+    pub(crate) async fn arrived(&self, id: MessageId, way: Way) {
+        self.counts.event(if way == Way::Found { Event::Found } else { Event::Encrypted });
+        drop(self.group.write(Change::Done(id)).await);
+    }
+
+    /// It did not; however long that takes to be written, since until then nobody hands it on.
+    pub(crate) async fn withdraw(&self, id: MessageId, tenure: Tenure, end: End) {
+        while self.spool.withdraw(id, end, tenure, self.schedule.grace()).await.is_err() {
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 
     /// A note to the owner, into the queue. `to`: an address of his.
@@ -343,7 +407,8 @@ impl Runner {
             id: &sealed::field::encode_id(&news.id.0),
             received: news.received.map(seconds),
             last: seconds(now),
-            said: news.said,
+            said: &news.said,
+            copy: news.copy,
             host: &self.hello,
             from: &self.from(),
             to: &to,

@@ -14,9 +14,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sealed::identity::MessageId;
+use store::UnixSeconds;
 use tempfile::SpooledTempFile;
 
-pub(crate) use self::item::{Change, New, Row, Tenure, Turn, Written};
+use crate::forward::said::Said;
+
+pub(crate) use self::item::{Announced, Change, End, New, Origin, Row, Tenure, Turn, Written};
 pub use self::item::{Item, Kind, SpoolError, Standing, Tally, Which};
 #[cfg(feature = "postgres")]
 use self::postgres::Postgres;
@@ -76,6 +79,39 @@ impl Spool {
         at_its_place!(self, place => place.take(most).await)
     }
 
+    /// A message that is not kept here is about to be handed on, and only its id is written, with times. From now on it is this node's, unless it says
+    /// otherwise. `grace`: so long after somebody had it, nobody touches it.
+    pub(crate) async fn announce(
+        &self,
+        id: MessageId,
+        received: UnixSeconds,
+        tenure: Tenure,
+        grace: Duration,
+    ) -> Result<Announced, SpoolError> {
+        at_its_place!(self, place => place.announce(id, received, tenure, grace).await)
+    }
+
+    /// Such a message has not arrived.
+    pub(crate) async fn withdraw(
+        &self,
+        id: MessageId,
+        end: End,
+        tenure: Tenure,
+        grace: Duration,
+    ) -> Result<(), SpoolError> {
+        at_its_place!(self, place => place.withdraw(id, end, tenure, grace).await)
+    }
+
+    /// What is known of a copy that came back.
+    pub(crate) async fn origin(&self, id: MessageId) -> Result<Origin, SpoolError> {
+        at_its_place!(self, place => place.origin(id).await)
+    }
+
+    /// A copy came back, and its owner has been told. If it is here, it has failed.
+    pub(crate) async fn give_back(&self, id: MessageId, said: Option<Said>) -> Result<(), SpoolError> {
+        at_its_place!(self, place => place.give_back(id, said).await)
+    }
+
     /// The octets of a copy, written to `to`, which comes back.
     pub(crate) async fn read(&self, row: &Row, to: SpooledTempFile) -> Result<SpooledTempFile, SpoolError> {
         at_its_place!(self, place => place.read(row.id, row.length, to).await)
@@ -131,8 +167,8 @@ impl Spool {
         at_its_place!(self, place => place.discard(id).await)
     }
 
-    /// Forgets what arrived long ago.
-    pub(crate) async fn forget(&self) -> Result<(), SpoolError> {
-        at_its_place!(self, place => place.forget().await)
+    /// Forgets what arrived long ago. `keep`: for how long copies are kept that the next server answers for.
+    pub(crate) async fn forget(&self, keep: Duration) -> Result<(), SpoolError> {
+        at_its_place!(self, place => place.forget(keep).await)
     }
 }

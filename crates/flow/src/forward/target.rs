@@ -14,6 +14,7 @@ use crate::forward::append::{Appender, Way};
 use crate::forward::arrived::Arrived;
 use crate::forward::hop::{Hop, file};
 use crate::forward::lease::Lease;
+use crate::forward::met::Met;
 use crate::forward::obstacle::Obstacle;
 use crate::forward::parcel::Parcel;
 use crate::forward::settings::{Own, Sink};
@@ -74,20 +75,20 @@ impl Target {
     }
 
     /// Puts one copy.
-    pub(crate) async fn put(&self, parcel: Parcel) -> Result<(Arrived, Way), Obstacle> {
+    pub(crate) async fn put(&self, parcel: Parcel) -> Result<(Arrived, Way), Met> {
         let length = parcel.length;
         let put = match &self.place {
             Place::Account(appender) => appender.put(parcel).await,
             Place::Hop(hop) => hop.put(parcel).await.map(|arrived| (arrived, Way::Put)),
             Place::Maildir { path, owner, hello } => {
-                file(path.clone(), owner, hello, parcel).await.map(|arrived| (arrived, Way::Put))
+                file(path.clone(), owner, hello, parcel).await.map(|arrived| (arrived, Way::Put)).map_err(Met::from)
             }
         };
         let met = match &put {
             Ok(_) => None,
             // One copy is refused; that says nothing of others, but that the target is there.
-            Err(obstacle) if obstacle.fate() == Fate::Refuse => None,
-            Err(obstacle) => Some(*obstacle),
+            Err(met) if met.fate() == Fate::Refuse => None,
+            Err(met) => Some(met.obstacle),
         };
         self.learn(met, length);
         put
@@ -119,7 +120,7 @@ impl Target {
             Place::Hop(hop) => hop.probe().await,
             Place::Maildir { .. } => Ok(()),
         };
-        self.learn(met.err(), 0);
+        self.learn(met.err().map(|met| met.obstacle), 0);
     }
 
     fn learn(&self, obstacle: Option<Obstacle>, length: u64) {
@@ -155,7 +156,8 @@ mod tests {
     fn target() -> Target {
         let sink = Sink::Maildir(PathBuf::from("nowhere"));
         let spool = Arc::new(Spool::sqlite(PathBuf::from("nowhere"), "f"));
-        Target::new(sink, "gw.example", "me@my.example".to_owned(), None, std::env::temp_dir(), &spool).expect("a target")
+        Target::new(sink, "gw.example", "me@my.example".to_owned(), None, std::env::temp_dir(), &spool)
+            .expect("a target")
     }
 
     #[test]

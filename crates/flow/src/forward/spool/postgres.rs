@@ -16,10 +16,11 @@ use tempfile::SpooledTempFile;
 use tokio::sync::OnceCell;
 
 use super::item::{
-    Change, Item, New, PIECE, REMEMBERED, Row, SpoolError, Tally, Tenure, Turn, Which, Written, addresses, kind, millis,
-    number, signed, standing, unsigned,
+    Announced, Change, End, Item, MOST_KEPT, New, Origin, PIECE, REMEMBERED, Row, SpoolError, TOLD, Tally, Tenure,
+    Turn, Which, Written, addresses, kind, millis, number, origin, signed, standing, state, unsigned,
 };
 use super::sqlite::fill;
+use crate::forward::said::Said;
 use crate::postgres::{self, PostgresError};
 
 /// A database.
@@ -46,7 +47,8 @@ const SURE: Duration = Duration::from_secs(20);
 /// A node whose time is over so soon is as good as dead: it takes another name. The database may be as late as this with its answers.
 const MARGIN: Duration = Duration::from_secs(10);
 /// Entry k brings schema k to k + 1. Entries are never changed, only added.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE sealpost_item (
         id BYTEA PRIMARY KEY,
         flow TEXT NOT NULL,
@@ -75,7 +77,13 @@ const MIGRATIONS: [&str; 1] = ["
     -- Ciphertext does not shrink.
     ALTER TABLE sealpost_piece ALTER COLUMN octets SET STORAGE EXTERNAL;
     CREATE TABLE sealpost_node (id BYTEA PRIMARY KEY, until BIGINT NOT NULL);
-"];
+",
+    "
+    ALTER TABLE sealpost_item ADD COLUMN said TEXT;
+    CREATE INDEX sealpost_item_announced ON sealpost_item (due) WHERE state = 3;
+    CREATE INDEX sealpost_item_kept ON sealpost_item (flow, due, length) WHERE state = 4;
+",
+];
 /// "SPsp": whoever migrates holds this lock.
 const LOCK: i64 = 0x5350_7370;
 /// Unix milliseconds, the database's.
@@ -143,21 +151,34 @@ impl Postgres {
                 let gone = on.prepare_cached("DELETE FROM sealpost_piece WHERE id = $1").await?;
                 on.execute(&gone, &[&id.0.as_slice()]).await?;
             }
+            Change::Relayed(id) => {
+                // It may have come back already.
+                let text = format!(
+                    "UPDATE sealpost_item SET state = CASE WHEN why = 'returned' THEN 1 ELSE 4 END, tries = tries + 1,
+                     why = CASE WHEN why = 'returned' THEN why END, node = NULL, due = {NOW}
+                     WHERE id = $1 AND state < 2"
+                );
+                on.execute(&on.prepare_cached(&text).await?, &[&id.0.as_slice()]).await?;
+            }
             Change::Later { id, wait, why, look } => {
                 let text = format!(
-                    "UPDATE sealpost_item SET due = {NOW} + $2, tries = tries + 1, why = $3, look = look OR $4, node = NULL
-                     WHERE id = $1 AND state = 0 AND node = $5"
+                    "UPDATE sealpost_item SET due = {NOW} + $2, tries = tries + 1, why = $3, said = $6,
+                     look = look OR $4, node = NULL WHERE id = $1 AND state = 0 AND node = $5"
                 );
                 let statement = on.prepare_cached(&text).await?;
+                let said = why.said.as_ref().map(Said::text);
+                let code = why.obstacle.code();
                 let values: &[&(dyn tokio_postgres::types::ToSql + Sync)] =
-                    &[&id.0.as_slice(), &millis(*wait), &why.code().as_str(), look, &self.node()];
+                    &[&id.0.as_slice(), &millis(*wait), &code.as_str(), look, &self.node(), &said];
                 on.execute(&statement, values).await?;
             }
             Change::Failed(id, why) => {
-                let text = "UPDATE sealpost_item SET state = 1, tries = tries + 1, why = $2, node = NULL
+                let text = "UPDATE sealpost_item SET state = 1, tries = tries + 1, why = $2, said = $4, node = NULL
                             WHERE id = $1 AND state = 0 AND node = $3";
                 let statement = on.prepare_cached(text).await?;
-                on.execute(&statement, &[&id.0.as_slice(), &why.code().as_str(), &self.node()]).await?;
+                let said = why.said.as_ref().map(Said::text);
+                let code = why.obstacle.code();
+                on.execute(&statement, &[&id.0.as_slice(), &code.as_str(), &self.node(), &said]).await?;
             }
         }
         Ok(Written::Now)
@@ -313,7 +334,7 @@ impl Postgres {
 
     pub(super) async fn list(&self, most: usize) -> Result<Vec<Item>, SpoolError> {
         let client = self.client().await?;
-        let text = "SELECT id, kind, state, node IS NOT NULL, envelope, length, received, due, tries, why
+        let text = "SELECT id, kind, state, node IS NOT NULL, envelope, length, received, due, tries, why, said
                     FROM sealpost_item WHERE flow = $1 AND state < 2 ORDER BY received, id LIMIT $2";
         let rows = client.query(text, &[&self.flow, &i64::try_from(most).unwrap_or(i64::MAX)]).await?;
         rows.iter()
@@ -330,6 +351,7 @@ impl Postgres {
                     due: UnixSeconds(row.try_get::<_, i64>(7)? / 1000),
                     tries: u32::try_from(row.try_get::<_, i32>(8)?).unwrap_or_default(),
                     why: row.try_get(9)?,
+                    said: row.try_get(10)?,
                 })
             })
             .collect()
@@ -349,7 +371,8 @@ impl Postgres {
     pub(super) async fn retry(&self, which: Which) -> Result<u64, SpoolError> {
         let client = self.client().await?;
         let set = format!(
-            "UPDATE sealpost_item SET state = 0, due = {NOW}, look = look OR state = 1
+            "UPDATE sealpost_item SET state = 0, due = {NOW}, look = look OR state = 1,
+             why = CASE WHEN state = 1 THEN NULL ELSE why END
              WHERE flow = $1 AND node IS NULL AND state < 2"
         );
         Ok(match which {
@@ -374,12 +397,93 @@ impl Postgres {
         Ok(gone)
     }
 
-    pub(super) async fn forget(&self) -> Result<(), SpoolError> {
+    pub(super) async fn forget(&self, keep: Duration) -> Result<(), SpoolError> {
         let client = self.client().await?;
-        let text = format!("DELETE FROM sealpost_item WHERE state = 2 AND due < {NOW} - $1");
+        let text = format!(
+            "WITH over AS (
+                 UPDATE sealpost_item SET state = 2, envelope = '', expectation = '' WHERE state = 4 AND id IN (
+                     SELECT id FROM (SELECT id, due, sum(length) OVER (ORDER BY due DESC, id) AS upto
+                                     FROM sealpost_item WHERE flow = $1 AND state = 4) AS kept
+                     WHERE due < {NOW} - $2 OR upto > $3::BIGINT)
+                 RETURNING id)
+             DELETE FROM sealpost_piece USING over WHERE sealpost_piece.id = over.id"
+        );
+        client.execute(&text, &[&self.flow, &millis(keep), &signed(MOST_KEPT)]).await?;
+        let text = format!(
+            "DELETE FROM sealpost_item WHERE state = 2 AND due < {NOW} - $1
+             AND (why IS DISTINCT FROM 'returned' OR due < {NOW} - $2)"
+        );
+        client.execute(&text, &[&millis(REMEMBERED), &millis(TOLD)]).await?;
+        let text = format!("DELETE FROM sealpost_item WHERE state = 3 AND due < {NOW} - $1");
         client.execute(&text, &[&millis(REMEMBERED)]).await?;
         let text = format!("DELETE FROM sealpost_node WHERE until < {NOW} - $1");
         client.execute(&text, &[&millis(REMEMBERED)]).await?;
+        Ok(())
+    }
+
+    pub(super) async fn announce(
+        &self,
+        id: MessageId,
+        received: UnixSeconds,
+        tenure: Tenure,
+        grace: Duration,
+    ) -> Result<Announced, SpoolError> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        let text = format!(
+            "INSERT INTO sealpost_item
+             (id, flow, state, kind, envelope, expectation, length, received, due, tries, look, node)
+             VALUES ($1, $2, 3, 0, '', '', 0, $3, {NOW}, 0, FALSE, $4) ON CONFLICT (id) DO NOTHING"
+        );
+        let values: &[&(dyn tokio_postgres::types::ToSql + Sync)] =
+            &[&id.0.as_slice(), &self.flow, &received.0, &tenure.0.as_slice()];
+        let known = transaction.execute(&text, values).await? == 0;
+        let said = if known { claim(&transaction, id, tenure, grace).await? } else { Announced::New };
+        transaction.commit().await?;
+        Ok(said)
+    }
+
+    pub(super) async fn withdraw(
+        &self,
+        id: MessageId,
+        end: End,
+        tenure: Tenure,
+        grace: Duration,
+    ) -> Result<(), SpoolError> {
+        let client = self.client().await?;
+        let (id, node) = (id.0.as_slice(), tenure.0.as_slice());
+        let ours = "WHERE id = $1 AND state = 3 AND node = $2";
+        if end == End::NotThere {
+            client.execute(&format!("DELETE FROM sealpost_item {ours} AND NOT look"), &[&id, &node]).await?;
+        }
+        // It is there after the first try at the earliest: only a look says that it is not.
+        let wait = if end == End::Unknown { millis(grace) } else { 0 };
+        let text = format!("UPDATE sealpost_item SET node = NULL, look = TRUE, due = {NOW} + $3 {ours}");
+        client.execute(&text, &[&id, &node, &wait]).await?;
+        Ok(())
+    }
+
+    pub(super) async fn origin(&self, id: MessageId) -> Result<Origin, SpoolError> {
+        let client = self.client().await?;
+        let text = "SELECT state, received, why IS NOT DISTINCT FROM 'returned' FROM sealpost_item
+                    WHERE id = $1 AND flow = $2";
+        let Some(row) = client.query_opt(text, &[&id.0.as_slice(), &self.flow]).await? else {
+            return Ok(Origin::Gone);
+        };
+        Ok(origin(row.try_get::<_, i16>(0)?.into(), UnixSeconds(row.try_get(1)?), row.try_get(2)?))
+    }
+
+    pub(super) async fn give_back(&self, id: MessageId, said: Option<Said>) -> Result<(), SpoolError> {
+        let client = self.client().await?;
+        // What is in hand at this moment fails when it is out of hand.
+        let text = format!(
+            "INSERT INTO sealpost_item AS item
+             (id, flow, state, kind, envelope, expectation, length, received, due, tries, look, node, why, said)
+             VALUES ($1, $2, 2, 0, '', '', 0, {NOW} / 1000, {NOW}, 0, FALSE, NULL, 'returned', $3)
+             ON CONFLICT (id) DO UPDATE SET why = excluded.why, said = excluded.said, due = excluded.due,
+             state = CASE WHEN item.state = 4 OR (item.state = 0 AND item.node IS NULL) THEN 1 ELSE item.state END"
+        );
+        client.execute(&text, &[&id.0.as_slice(), &self.flow, &said.as_ref().map(Said::text)]).await?;
         Ok(())
     }
 
@@ -388,6 +492,38 @@ impl Postgres {
         self.ready.get_or_try_init(|| postgres::migrate(&client, LOCK, "sealpost_spool_schema", &MIGRATIONS)).await?;
         Ok(client)
     }
+}
+
+/// A message that is known: who may hand it on now.
+async fn claim(
+    on: &impl GenericClient,
+    id: MessageId,
+    tenure: Tenure,
+    grace: Duration,
+) -> Result<Announced, SpoolError> {
+    let text = format!(
+        "SELECT state, node, due <= {NOW}, look, received, EXISTS (SELECT FROM sealpost_node AS live
+             WHERE live.id = item.node AND live.until > {NOW})
+         FROM sealpost_item AS item WHERE id = $1 FOR UPDATE OF item"
+    );
+    let row = on.query_one(&text, &[&id.0.as_slice()]).await?;
+    let holder: Option<&[u8]> = row.try_get(1)?;
+    let (over, look, lives): (bool, bool, bool) = (row.try_get(2)?, row.try_get(3)?, row.try_get(5)?);
+    Ok(match (i64::from(row.try_get::<_, i16>(0)?), holder) {
+        (state::ARRIVED, _) => Announced::Before,
+        (state::ANNOUNCED, Some(holder)) if holder != tenure.0 && !lives => {
+            // Whoever had it is gone, and its target may still be at work on it.
+            let text = format!("UPDATE sealpost_item SET node = NULL, look = TRUE, due = {NOW} + $2 WHERE id = $1");
+            on.execute(&text, &[&id.0.as_slice(), &millis(grace)]).await?;
+            Announced::Busy
+        }
+        (state::ANNOUNCED, None) if over => {
+            let text = "UPDATE sealpost_item SET node = $2 WHERE id = $1";
+            on.execute(text, &[&id.0.as_slice(), &tenure.0.as_slice()]).await?;
+            if look { Announced::Again(UnixSeconds(row.try_get(4)?)) } else { Announced::New }
+        }
+        _ => Announced::Busy,
+    })
 }
 
 fn id(octets: &[u8]) -> Result<MessageId, SpoolError> {
