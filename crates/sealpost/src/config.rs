@@ -391,7 +391,7 @@ fn sink<'de, D: Deserializer<'de>>(from: D) -> Result<Option<WrittenSink>, D::Er
 }
 
 /// Keys and words that a config may hold, for suggestions.
-const KNOWN: [&str; 71] = [
+const KNOWN: [&str; 72] = [
     "bridge",
     "flow",
     "source",
@@ -456,6 +456,7 @@ const KNOWN: [&str; 71] = [
     "spool",
     "retry",
     "expire",
+    "keep",
     "checks",
     "resolver",
     "from",

@@ -109,11 +109,14 @@ fn obstacle(error: &DeliverError) -> Obstacle {
 /// Into a Maildir, synced.
 pub(crate) async fn file(path: PathBuf, owner: &str, hello: &str, parcel: Parcel) -> Result<Arrived, Obstacle> {
     let head = mark(owner, hello, &parcel.name(), parcel.received.0);
-    let mut octets = parcel.octets;
+    let (mut octets, length) = (parcel.octets, parcel.length);
     let written = tokio::task::spawn_blocking(move || {
         store::maildir::deliver(&path, |to| {
             to.write_all(head.as_bytes())?;
-            io::copy(&mut octets, &mut { to as &mut dyn Write }).map(|_| ())
+            // Whoever kept it has read it to its end.
+            octets.rewind()?;
+            let copied = io::copy(&mut octets, &mut { to as &mut dyn Write })?;
+            if copied == length { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
         })
     });
     let written = written.await.unwrap_or_else(|error| Err(io::Error::other(error)));

@@ -9,6 +9,8 @@ mod item;
 mod sqlite;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(test)]
+mod same;
 
 use std::path::PathBuf;
 use std::time::Duration;

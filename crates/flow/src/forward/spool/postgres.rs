@@ -325,11 +325,19 @@ impl Postgres {
             if !self.holds(tenure) {
                 return false;
             }
-            if let Ok(lives) = self.prolong(tenure.0).await {
+            if let Ok(lives) = self.lives(tenure.0).await {
                 return lives;
             }
         }
         false
+    }
+
+    /// Whether others take that node for alive, and will for a while.
+    async fn lives(&self, name: [u8; 16]) -> Result<bool, SpoolError> {
+        let client = self.client().await?;
+        let text = format!("SELECT EXISTS (SELECT FROM sealpost_node WHERE id = $1 AND until > {NOW} + $2)");
+        let statement = client.prepare_cached(&text).await?;
+        Ok(client.query_one(&statement, &[&name.as_slice(), &millis(MARGIN)]).await?.try_get(0)?)
     }
 
     pub(super) async fn list(&self, most: usize) -> Result<Vec<Item>, SpoolError> {
@@ -400,13 +408,13 @@ impl Postgres {
     pub(super) async fn forget(&self, keep: Duration) -> Result<(), SpoolError> {
         let client = self.client().await?;
         let text = format!(
-            "WITH over AS (
+            "WITH gone AS (
                  UPDATE sealpost_item SET state = 2, envelope = '', expectation = '' WHERE state = 4 AND id IN (
                      SELECT id FROM (SELECT id, due, sum(length) OVER (ORDER BY due DESC, id) AS upto
                                      FROM sealpost_item WHERE flow = $1 AND state = 4) AS kept
                      WHERE due < {NOW} - $2 OR upto > $3::BIGINT)
                  RETURNING id)
-             DELETE FROM sealpost_piece USING over WHERE sealpost_piece.id = over.id"
+             DELETE FROM sealpost_piece USING gone WHERE sealpost_piece.id = gone.id"
         );
         client.execute(&text, &[&self.flow, &millis(keep), &signed(MOST_KEPT)]).await?;
         let text = format!(
