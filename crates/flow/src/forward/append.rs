@@ -4,6 +4,8 @@
 //! there already is looked for first by its id (format §4.3), among what has the same INTERNALDATE, which is when the copy came. One connection on
 //! a thread of its own; what a broken connection leaves in doubt is looked for before it is put again. Never removes anything.
 
+mod look;
+
 use std::collections::HashMap;
 use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
@@ -15,18 +17,17 @@ use std::time::{Duration, Instant};
 use store::UnixSeconds;
 use store::imap::{Account, ConnectError, Mailbox};
 use tempfile::SpooledTempFile;
-use time::OffsetDateTime;
 use time::macros::format_description;
 use tokio::sync::oneshot;
 use wire::imap::{Access, Append, Fetched, ImapError, Leave, Moment, Session, UidSet};
 
 use crate::forward::arrived::Arrived;
 use crate::forward::lease::Lease;
-use crate::forward::likeness::Name;
 use crate::forward::met::Met;
 use crate::forward::obstacle::Obstacle;
 use crate::forward::parcel::{Evidence, Look, Parcel};
-use crate::imap::mark_of;
+
+use self::look::{LookedAt, look_for};
 
 /// Copies of one round.
 const MANY: usize = 64;
@@ -36,11 +37,6 @@ const OCTETS: u64 = 4 * 1024 * 1024;
 const IN_MEMORY: usize = 256 * 1024;
 /// A connection that was idle for so long is asked whether it still stands; before, it is only looked whether the server has closed it.
 const FRESH: Duration = Duration::from_secs(10);
-/// Octets of header fields that hold a mark.
-const MOST_FIELDS: usize = 16 * 1024;
-/// UIDs of one FETCH of marks.
-const MOST_LOOKED_AT: usize = 100_000;
-
 /// How a copy got there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -48,17 +44,6 @@ pub(crate) enum Way {
     Put,
     /// It was there already.
     Found,
-}
-
-/// What tells messages from others, by UID.
-type LookedAt = HashMap<u32, Marks>;
-
-/// What tells a message from others.
-struct Marks {
-    /// The id of a sealed one.
-    sealed: Option<[u8; 16]>,
-    /// Of its Message-ID.
-    name: Option<Name>,
 }
 
 type Outcome = Result<(Arrived, Way), Met>;
@@ -261,48 +246,6 @@ fn is(parcels: &[Parcel], at: usize, look: Look) -> bool {
     parcels.get(at).is_some_and(|parcel| parcel.look == look)
 }
 
-/// Which of them are there, and where. SEARCH by date is cheap everywhere; by header it is not (format §12.1).
-fn look_for(
-    session: &mut Session,
-    looked_at: &mut LookedAt,
-    parcels: &[Parcel],
-    sought: &[usize],
-) -> Result<HashMap<u32, usize>, ImapError> {
-    let times = || sought.iter().filter_map(|at| parcels.get(*at)).map(|parcel| parcel.received.0);
-    let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(HashMap::new()) };
-    // What others have put there since the last command may have to be asked for.
-    session.noop()?;
-    // RFC 9051 §6.4.4: the date counts, whatever its time zone.
-    let query = format!("SINCE {} BEFORE {}", day(first - 86_400), day(last + 2 * 86_400));
-    let mut candidates: Vec<u32> = session.uid_search(&query)?.iter().collect();
-    candidates.reverse();
-    candidates.truncate(MOST_LOOKED_AT);
-    let new: UidSet = candidates.iter().copied().filter(|uid| !looked_at.contains_key(uid)).collect();
-    if !new.is_empty() {
-        let items = format!("UID BODY.PEEK[HEADER.FIELDS (SEALED-MAIL MESSAGE-ID)]<0.{MOST_FIELDS}>");
-        let each = |fetched: Fetched<io::Sink>| {
-            if let Some((_, header)) = fetched.sections.first() {
-                let sealed = mark_of(header).and_then(|mark| mark.try_into().ok());
-                looked_at.insert(fetched.uid, Marks { sealed, name: Name::of(header) });
-            }
-        };
-        session.uid_fetch(&new, &items, |_| Ok(io::sink()), each)?;
-    }
-    let (mut by_id, mut by_name) = (HashMap::new(), HashMap::new());
-    for (at, parcel) in sought.iter().filter_map(|at| Some((*at, parcels.get(*at)?))) {
-        match &parcel.evidence {
-            Evidence::AsItCame(likeness) => drop(likeness.name.map(|name| by_name.insert(name, at))),
-            _ => drop(by_id.insert(parcel.id.0, at)),
-        }
-    }
-    let found = |uid: u32| {
-        let marks = looked_at.get(&uid)?;
-        let sealed = marks.sealed.and_then(|id| by_id.get(&id));
-        Some((uid, *sealed.or_else(|| by_name.get(marks.name.as_ref()?))?))
-    };
-    Ok(candidates.into_iter().filter_map(found).collect())
-}
-
 /// APPENDs those; where they lie, by UID. What was refused has its outcome.
 fn put(
     session: &mut Session,
@@ -419,20 +362,10 @@ fn settle(outcomes: &mut [Option<Outcome>], at: usize, outcome: Outcome) {
     }
 }
 
-/// `25-Nov-2026`.
-fn day(at: i64) -> String {
-    let format = format_description!("[day padding:none]-[month repr:short]-[year]");
-    moment(at).date().format(&format).unwrap_or_default()
-}
-
 /// `"25-Nov-2026 10:00:00 +0000"` without its quotes.
 fn date_time(at: UnixSeconds) -> String {
     let format = format_description!("[day padding:space]-[month repr:short]-[year] [hour]:[minute]:[second] +0000");
-    moment(at.0).format(&format).unwrap_or_default()
-}
-
-fn moment(at: i64) -> OffsetDateTime {
-    OffsetDateTime::from_unix_timestamp(at).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    look::moment(at.0).format(&format).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -441,7 +374,6 @@ mod tests {
 
     #[test]
     fn dates_are_written_as_imap_reads_them() {
-        assert_eq!(day(1_795_651_200), "26-Nov-2026");
         assert_eq!(date_time(UnixSeconds(1_793_584_861)), " 2-Nov-2026 02:01:01 +0000");
         assert_eq!(store::imap::parse_date(&date_time(UnixSeconds(1_793_584_861))), Some(UnixSeconds(1_793_584_861)));
     }

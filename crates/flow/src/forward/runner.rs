@@ -3,21 +3,20 @@
 //! In: a copy that was just kept, or rows whose time has come. Out: each at its target and out of the queue, or back in it with a time and a reason.
 //! A row goes only against a receipt ([`Arrived`]). Nobody is sent a bounce: what a target refuses for good stays, and its owner is written a note.
 
+mod notes;
+
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use seal::Expectation;
 use sealed::identity::MessageId;
 use store::{Fate, UnixSeconds};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use wire::smtp::{MailFrom, RcptTo, Shape};
+use wire::smtp::Shape;
 
-use crate::delivery::mail::Taking;
 use crate::delivery::sealing::Octets;
 use crate::forward::append::Way;
 use crate::forward::arrived::Arrived;
@@ -25,17 +24,16 @@ use crate::forward::counts::{Counts, Event};
 use crate::forward::envelope::Envelope;
 use crate::forward::group::Group;
 use crate::forward::met::Met;
-use crate::forward::note::{self, Note, What, compose};
+use crate::forward::note::{Copy, What};
 use crate::forward::obstacle::Obstacle;
 use crate::forward::parcel::{Evidence, Look, Parcel};
-use crate::forward::report::{Failure, Report};
 use crate::forward::schedule::Schedule;
-use crate::forward::sealing::{Arrival, Found, Sealer};
-use crate::forward::spool::{
-    Announced, Change, End, Kind, New, Origin, Row, Spool, SpoolError, Tenure, Turn, Which, Written,
-};
+use crate::forward::sealing::Sealer;
+use crate::forward::spool::{Announced, Change, End, Kind, New, Row, Spool, SpoolError, Tenure, Turn, Which, Written};
 use crate::forward::target::Target;
-use crate::forward::trace;
+
+use self::notes::News;
+pub(crate) use self::notes::Noted;
 
 /// Copies under way at once.
 const UNDER_WAY: usize = 128;
@@ -70,17 +68,6 @@ pub struct Told<'a> {
     pub code: Option<u16>,
 }
 
-/// What a note tells.
-#[derive(Clone, Debug)]
-pub(crate) struct News {
-    pub(crate) what: What,
-    pub(crate) id: MessageId,
-    pub(crate) received: Option<UnixSeconds>,
-    /// What stood in the way: in our words, or the target's.
-    pub(crate) said: String,
-    pub(crate) copy: note::Copy,
-}
-
 /// All that handing on needs.
 pub(crate) struct Runner {
     pub(crate) spool: Arc<Spool>,
@@ -111,13 +98,6 @@ pub(crate) struct Parts {
     pub(crate) counts: Arc<Counts>,
     pub(crate) tell: Tell,
     pub(crate) temporary: PathBuf,
-}
-
-/// Whether the owner will hear of something: a note lies in the queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Noted {
-    Yes,
-    No,
 }
 
 /// A place among the copies that are under way. With it the copy is out of hand, however that comes about.
@@ -336,7 +316,7 @@ impl Runner {
             let what = if why.obstacle == Obstacle::Expired { What::Expired } else { What::Refused };
             let codes = why.said.as_ref().map(|said| format!(" ({})", said.text())).unwrap_or_default();
             let said = format!("{}{codes}", why.obstacle.text());
-            let news = News { what, id, received: Some(received), said, copy: note::Copy::Here };
+            let news = News { what, id, received: Some(received), said, copy: Copy::Here };
             if self.notify(news, envelope.to.address.clone()).await == Noted::No {
                 // No space, as a rule. What nobody has been told of has not failed: once more, then.
                 return self.release(id, why, 1, false, hold).await;
@@ -356,30 +336,6 @@ impl Runner {
         own.is_some_and(|own| own.return_path.looks_like_ours(&envelope.from.address))
     }
 
-    /// Something came to the return path of a copy. If that tells of a failure, the copy has failed, and its owner is told, once. `to`: an address of his.
-    pub(crate) async fn came_back(self: &Arc<Self>, id: MessageId, report: Report, to: String) -> Noted {
-        let (what, Failure { words, said }) = match report {
-            Report::Failed(failure) => (What::Returned, failure),
-            Report::Unclear => (What::Answered, Failure::default()),
-            Report::NotFailed | Report::Answer => return Noted::Yes,
-        };
-        let _one = self.coming_back.lock().await;
-        let (received, copy) = match self.spool.origin(id).await {
-            Ok(Origin::Told) => return Noted::Yes,
-            Ok(Origin::Here(received)) => (Some(received), note::Copy::Here),
-            Ok(Origin::Gone) => (None, note::Copy::Gone),
-            Err(_) => return Noted::No,
-        };
-        let words = if words.is_empty() { "a reason is not told".to_owned() } else { words };
-        // First the note: whoever dies between the two writes another one, rather than none.
-        let news = News { what, id, received, said: words, copy };
-        if self.notify(news, to).await == Noted::No || self.spool.give_back(id, said).await.is_err() {
-            return Noted::No;
-        }
-        self.note(Event::Failed, Some(Obstacle::Returned), id);
-        Noted::Yes
-    }
-
     /// A message that is not kept here is about to be handed on.
     pub(crate) async fn announce(&self, parcel: &Parcel) -> Result<Announced, SpoolError> {
         self.spool.announce(parcel.id, parcel.received, parcel.tenure, self.schedule.grace()).await
@@ -396,51 +352,6 @@ impl Runner {
         while self.spool.withdraw(id, end, tenure, self.schedule.grace()).await.is_err() {
             tokio::time::sleep(AGAIN).await;
         }
-    }
-
-    /// A note to the owner, into the queue. `to`: an address of his.
-    pub(crate) fn notify(self: &Arc<Self>, news: News, to: String) -> BoxFuture<'_, Noted> {
-        let now = UnixSeconds::now();
-        let seconds = |at: UnixSeconds| u64::try_from(at.0).unwrap_or_default();
-        let text = compose(&Note {
-            what: news.what,
-            id: &sealed::field::encode_id(&news.id.0),
-            received: news.received.map(seconds),
-            last: seconds(now),
-            said: &news.said,
-            copy: news.copy,
-            host: &self.hello,
-            from: &self.from(),
-            to: &to,
-            now: seconds(now),
-        });
-        async move {
-            // The null sender: nobody answers a note with a note (RFC 5321 §4.5.5).
-            let rcpt = RcptTo { address: to.clone(), ..RcptTo::default() };
-            let envelope = Envelope { from: MailFrom::default(), to: rcpt };
-            let mut taking = Taking::new(None, &self.temporary);
-            let mail = taking.take(&text).and_then(|()| taking.finish(Shape::Lines));
-            let Ok(mail) = mail else { return Noted::No };
-            let (path, found) = (trace::Path::Named, Found::BySomebodyTrusted);
-            let arrival = Arrival { mail, envelope, recipients: vec![to], path, received: now, found };
-            let runner = Arc::clone(self);
-            let tenure = self.spool.tenure();
-            let sealed = tokio::task::spawn_blocking(move || runner.sealer.seal(&arrival, tenure)).await;
-            let Ok(Ok(parcel)) = sealed else { return Noted::No };
-            match self.keep(parcel, Kind::Note).await {
-                Ok(Written::Now) => self.note(Event::Noted, None, news.id),
-                Ok(_) => {}
-                Err(_) => return Noted::No,
-            }
-            Noted::Yes
-        }
-        .boxed()
-    }
-
-    /// From whom notes are.
-    fn from(&self) -> String {
-        let own = self.sealer.own.as_ref().map(|own| own.forwarder.address().to_owned());
-        own.unwrap_or_else(|| format!("postmaster@{}", self.hello))
     }
 
     /// Written, however long that takes: without it, the copy would be handed on again, or never.

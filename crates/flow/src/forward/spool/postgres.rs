@@ -4,20 +4,24 @@
 //! in hand that has said so for half a minute no more, the others take over, and look first whether it was handed on. All times are the
 //! database's. COMMIT answers when the row would survive power loss (`synchronous_commit`, on unless the server's owner chose otherwise).
 
+mod reign;
+
+mod known;
+
 use std::io::{Seek, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use deadpool_postgres::{Client, GenericClient, Pool};
-use rustix::time::{ClockId, clock_gettime};
-use sealed::identity::{MessageId, random};
+use sealed::identity::MessageId;
 use store::UnixSeconds;
 use tempfile::SpooledTempFile;
 use tokio::sync::OnceCell;
 
+use self::reign::Reign;
 use super::item::{
-    Announced, Change, End, Item, MOST_KEPT, New, Origin, PIECE, REMEMBERED, Row, SpoolError, TOLD, Tally, Tenure,
-    Turn, Which, Written, addresses, kind, millis, number, origin, signed, standing, state, unsigned,
+    Change, Item, New, PIECE, Row, SpoolError, Tally, Turn, Which, Written, addresses, kind, millis, number, signed,
+    standing, unsigned,
 };
 use super::sqlite::fill;
 use crate::forward::said::Said;
@@ -32,20 +36,6 @@ pub struct Postgres {
     ready: OnceCell<()>,
 }
 
-/// What a node is called, and since when that is good.
-#[derive(Clone, Copy)]
-struct Reign {
-    name: [u8; 16],
-    /// When the database last heard that this node lives, by [`awake`].
-    heard: Option<Duration>,
-}
-
-/// How long a node is taken for alive after it has said so.
-const LEASE: Duration = Duration::from_secs(30);
-/// After so long without a word to the database, this node hands on nothing: another one may have taken it over soon.
-const SURE: Duration = Duration::from_secs(20);
-/// A node whose time is over so soon is as good as dead: it takes another name. The database may be as late as this with its answers.
-const MARGIN: Duration = Duration::from_secs(10);
 /// Entry k brings schema k to k + 1. Entries are never changed, only added.
 const MIGRATIONS: [&str; 2] = [
     "
@@ -109,18 +99,9 @@ impl Postgres {
         Ok(Postgres {
             pool: postgres::pool(url)?,
             flow: flow.to_owned(),
-            reign: Mutex::new(Reign { name: random(), heard: None }),
+            reign: Mutex::default(),
             ready: OnceCell::new(),
         })
-    }
-
-    fn reign(&self) -> MutexGuard<'_, Reign> {
-        self.reign.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What this node is called now.
-    fn node(&self) -> Vec<u8> {
-        self.reign().name.to_vec()
     }
 
     pub(super) async fn write(&self, mut changes: Vec<Change>) -> (Vec<Change>, Result<Vec<Written>, SpoolError>) {
@@ -281,65 +262,6 @@ impl Postgres {
         if copied == length { Ok(to) } else { Err(SpoolError::NotWhole) }
     }
 
-    pub(super) async fn beat(&self) -> Result<(), SpoolError> {
-        let name = self.reign().name;
-        if self.prolong(name).await? {
-            return Ok(());
-        }
-        // Others may have what this node had in hand. Under another name, none of that is its own.
-        let (name, asked) = (random::<16>(), awake());
-        let client = self.client().await?;
-        let text = format!("INSERT INTO sealpost_node (id, until) VALUES ($1, {NOW} + $2)");
-        client.execute(&client.prepare_cached(&text).await?, &[&name.as_slice(), &millis(LEASE)]).await?;
-        *self.reign() = Reign { name, heard: Some(asked) };
-        Ok(())
-    }
-
-    /// Whether it is alive for others, who hear that it is.
-    async fn prolong(&self, name: [u8; 16]) -> Result<bool, SpoolError> {
-        // From before the question: whoever else looks counts from when the database heard it, which is later.
-        let asked = awake();
-        let client = self.client().await?;
-        let text = format!("UPDATE sealpost_node SET until = {NOW} + $2 WHERE id = $1 AND until > {NOW} + $3");
-        let statement = client.prepare_cached(&text).await?;
-        let lives = client.execute(&statement, &[&name.as_slice(), &millis(LEASE), &millis(MARGIN)]).await? > 0;
-        let mut reign = self.reign();
-        if lives && reign.name == name {
-            reign.heard = Some(asked);
-        }
-        Ok(lives)
-    }
-
-    pub(super) fn tenure(&self) -> Tenure {
-        Tenure(self.reign().name)
-    }
-
-    pub(super) fn holds(&self, tenure: Tenure) -> bool {
-        let Reign { name, heard } = *self.reign();
-        name == tenure.0 && heard.is_some_and(|heard| awake().saturating_sub(heard) < SURE)
-    }
-
-    pub(super) async fn confirms(&self, tenure: Tenure) -> bool {
-        // A connection that died meanwhile is no answer; a second one is another.
-        for _ in 0..2 {
-            if !self.holds(tenure) {
-                return false;
-            }
-            if let Ok(lives) = self.lives(tenure.0).await {
-                return lives;
-            }
-        }
-        false
-    }
-
-    /// Whether others take that node for alive, and will for a while.
-    async fn lives(&self, name: [u8; 16]) -> Result<bool, SpoolError> {
-        let client = self.client().await?;
-        let text = format!("SELECT EXISTS (SELECT FROM sealpost_node WHERE id = $1 AND until > {NOW} + $2)");
-        let statement = client.prepare_cached(&text).await?;
-        Ok(client.query_one(&statement, &[&name.as_slice(), &millis(MARGIN)]).await?.try_get(0)?)
-    }
-
     pub(super) async fn list(&self, most: usize) -> Result<Vec<Item>, SpoolError> {
         let client = self.client().await?;
         let text = "SELECT id, kind, state, node IS NOT NULL, envelope, length, received, due, tries, why, said
@@ -405,96 +327,6 @@ impl Postgres {
         Ok(gone)
     }
 
-    pub(super) async fn forget(&self, keep: Duration) -> Result<(), SpoolError> {
-        let client = self.client().await?;
-        let text = format!(
-            "WITH gone AS (
-                 UPDATE sealpost_item SET state = 2, envelope = '', expectation = '' WHERE state = 4 AND id IN (
-                     SELECT id FROM (SELECT id, due, sum(length) OVER (ORDER BY due DESC, id) AS upto
-                                     FROM sealpost_item WHERE flow = $1 AND state = 4) AS kept
-                     WHERE due < {NOW} - $2 OR upto > $3::BIGINT)
-                 RETURNING id)
-             DELETE FROM sealpost_piece USING gone WHERE sealpost_piece.id = gone.id"
-        );
-        client.execute(&text, &[&self.flow, &millis(keep), &signed(MOST_KEPT)]).await?;
-        let text = format!(
-            "DELETE FROM sealpost_item WHERE state = 2 AND due < {NOW} - $1
-             AND (why IS DISTINCT FROM 'returned' OR due < {NOW} - $2)"
-        );
-        client.execute(&text, &[&millis(REMEMBERED), &millis(TOLD)]).await?;
-        let text = format!("DELETE FROM sealpost_item WHERE state = 3 AND due < {NOW} - $1");
-        client.execute(&text, &[&millis(REMEMBERED)]).await?;
-        let text = format!("DELETE FROM sealpost_node WHERE until < {NOW} - $1");
-        client.execute(&text, &[&millis(REMEMBERED)]).await?;
-        Ok(())
-    }
-
-    pub(super) async fn announce(
-        &self,
-        id: MessageId,
-        received: UnixSeconds,
-        tenure: Tenure,
-        grace: Duration,
-    ) -> Result<Announced, SpoolError> {
-        let mut client = self.client().await?;
-        let transaction = client.transaction().await?;
-        let text = format!(
-            "INSERT INTO sealpost_item
-             (id, flow, state, kind, envelope, expectation, length, received, due, tries, look, node)
-             VALUES ($1, $2, 3, 0, '', '', 0, $3, {NOW}, 0, FALSE, $4) ON CONFLICT (id) DO NOTHING"
-        );
-        let values: &[&(dyn tokio_postgres::types::ToSql + Sync)] =
-            &[&id.0.as_slice(), &self.flow, &received.0, &tenure.0.as_slice()];
-        let known = transaction.execute(&text, values).await? == 0;
-        let said = if known { claim(&transaction, id, tenure, grace).await? } else { Announced::New };
-        transaction.commit().await?;
-        Ok(said)
-    }
-
-    pub(super) async fn withdraw(
-        &self,
-        id: MessageId,
-        end: End,
-        tenure: Tenure,
-        grace: Duration,
-    ) -> Result<(), SpoolError> {
-        let client = self.client().await?;
-        let (id, node) = (id.0.as_slice(), tenure.0.as_slice());
-        let ours = "WHERE id = $1 AND state = 3 AND node = $2";
-        if end == End::NotThere {
-            client.execute(&format!("DELETE FROM sealpost_item {ours} AND NOT look"), &[&id, &node]).await?;
-        }
-        // It is there after the first try at the earliest: only a look says that it is not.
-        let wait = if end == End::Unknown { millis(grace) } else { 0 };
-        let text = format!("UPDATE sealpost_item SET node = NULL, look = TRUE, due = {NOW} + $3 {ours}");
-        client.execute(&text, &[&id, &node, &wait]).await?;
-        Ok(())
-    }
-
-    pub(super) async fn origin(&self, id: MessageId) -> Result<Origin, SpoolError> {
-        let client = self.client().await?;
-        let text = "SELECT state, received, why IS NOT DISTINCT FROM 'returned' FROM sealpost_item
-                    WHERE id = $1 AND flow = $2";
-        let Some(row) = client.query_opt(text, &[&id.0.as_slice(), &self.flow]).await? else {
-            return Ok(Origin::Gone);
-        };
-        Ok(origin(row.try_get::<_, i16>(0)?.into(), UnixSeconds(row.try_get(1)?), row.try_get(2)?))
-    }
-
-    pub(super) async fn give_back(&self, id: MessageId, said: Option<Said>) -> Result<(), SpoolError> {
-        let client = self.client().await?;
-        // What is in hand at this moment fails when it is out of hand.
-        let text = format!(
-            "INSERT INTO sealpost_item AS item
-             (id, flow, state, kind, envelope, expectation, length, received, due, tries, look, node, why, said)
-             VALUES ($1, $2, 2, 0, '', '', 0, {NOW} / 1000, {NOW}, 0, FALSE, NULL, 'returned', $3)
-             ON CONFLICT (id) DO UPDATE SET why = excluded.why, said = excluded.said, due = excluded.due,
-             state = CASE WHEN item.state = 4 OR (item.state = 0 AND item.node IS NULL) THEN 1 ELSE item.state END"
-        );
-        client.execute(&text, &[&id.0.as_slice(), &self.flow, &said.as_ref().map(Said::text)]).await?;
-        Ok(())
-    }
-
     async fn client(&self) -> Result<Client, SpoolError> {
         let client = postgres::client(&self.pool).await?;
         self.ready.get_or_try_init(|| postgres::migrate(&client, LOCK, "sealpost_spool_schema", &MIGRATIONS)).await?;
@@ -502,44 +334,6 @@ impl Postgres {
     }
 }
 
-/// A message that is known: who may hand it on now.
-async fn claim(
-    on: &impl GenericClient,
-    id: MessageId,
-    tenure: Tenure,
-    grace: Duration,
-) -> Result<Announced, SpoolError> {
-    let text = format!(
-        "SELECT state, node, due <= {NOW}, look, received, EXISTS (SELECT FROM sealpost_node AS live
-             WHERE live.id = item.node AND live.until > {NOW})
-         FROM sealpost_item AS item WHERE id = $1 FOR UPDATE OF item"
-    );
-    let row = on.query_one(&text, &[&id.0.as_slice()]).await?;
-    let holder: Option<&[u8]> = row.try_get(1)?;
-    let (over, look, lives): (bool, bool, bool) = (row.try_get(2)?, row.try_get(3)?, row.try_get(5)?);
-    Ok(match (i64::from(row.try_get::<_, i16>(0)?), holder) {
-        (state::ARRIVED, _) => Announced::Before,
-        (state::ANNOUNCED, Some(holder)) if holder != tenure.0 && !lives => {
-            // Whoever had it is gone, and its target may still be at work on it.
-            let text = format!("UPDATE sealpost_item SET node = NULL, look = TRUE, due = {NOW} + $2 WHERE id = $1");
-            on.execute(&text, &[&id.0.as_slice(), &millis(grace)]).await?;
-            Announced::Busy
-        }
-        (state::ANNOUNCED, None) if over => {
-            let text = "UPDATE sealpost_item SET node = $2 WHERE id = $1";
-            on.execute(text, &[&id.0.as_slice(), &tenure.0.as_slice()]).await?;
-            if look { Announced::Again(UnixSeconds(row.try_get(4)?)) } else { Announced::New }
-        }
-        _ => Announced::Busy,
-    })
-}
-
 fn id(octets: &[u8]) -> Result<MessageId, SpoolError> {
     octets.try_into().map(MessageId).map_err(|_| SpoolError::NotWhole)
-}
-
-/// How long this machine has run, times of sleep included, which [`std::time::Instant`] leaves out.
-fn awake() -> Duration {
-    let since = clock_gettime(ClockId::Boottime);
-    Duration::new(u64::try_from(since.tv_sec).unwrap_or_default(), u32::try_from(since.tv_nsec).unwrap_or_default())
 }
