@@ -21,8 +21,11 @@ pub mod obstacle;
 pub mod schedule;
 pub mod counts;
 
+mod said;
+mod report;
+mod met;
+
 mod envelope;
-mod parcel;
 mod recipients;
 mod rate;
 mod trace;
@@ -30,6 +33,9 @@ mod trace;
 pub mod spool;
 pub mod settings;
 
+mod lease;
+mod likeness;
+mod parcel;
 mod arrived;
 mod group;
 mod hop;

@@ -404,7 +404,7 @@ fn sink<'de, D: Deserializer<'de>>(from: D) -> Result<Option<WrittenSink>, D::Er
 }
 
 /// Keys and words that a config may hold, for suggestions.
-const KNOWN: [&str; 74] = [
+const KNOWN: [&str; 75] = [
     "bridge",
     "index",
     "all",
@@ -472,6 +472,7 @@ const KNOWN: [&str; 74] = [
     "spool",
     "retry",
     "expire",
+    "keep",
     "checks",
     "resolver",
     "from",

@@ -69,7 +69,7 @@ pub fn settings(
         padding: Padding::Bucket,
         authserv_id: options.authserv_id.clone(),
         spool: spool(home, name, &flow.queue)?,
-        schedule: Schedule::new(flow.queue.retry.clone(), flow.queue.expire),
+        schedule: schedule(&flow.queue),
         lock: (!is_shared(&flow.queue)).then(|| home.root().to_path_buf()),
         sessions: deliveries::sessions(),
         temporary: std::env::temp_dir(),
@@ -89,6 +89,14 @@ pub fn spool(home: &Home, flow: &str, queue: &Queue) -> Result<Spool, Failure> {
             .hint("leave it out for \"sqlite:spool.db\" in the home")
     })?;
     Ok(Spool::sqlite(home.at(Path::new(path)), flow))
+}
+
+fn schedule(queue: &Queue) -> Schedule {
+    let schedule = Schedule::new(queue.retry.clone(), queue.expire);
+    match queue.keep {
+        Some(keep) => schedule.keeping(keep),
+        None => schedule,
+    }
 }
 
 fn is_shared(queue: &Queue) -> bool {

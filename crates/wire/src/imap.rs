@@ -13,7 +13,8 @@ pub mod server;
 
 pub use answer::{AppendUid, CopyUid, Fetched, Listed, Namespace, Namespaces, Status};
 pub use client::{
-    Access, Append, AppendLost, Endpoint, Idling, News, Security, Selected, Session, StoreOrder, Tiding, Tidings,
+    Access, Append, AppendLost, Ask, Endpoint, Idling, Leave, Moment, News, Security, Selected, Session, StoreOrder,
+    Tiding, Tidings,
 };
 pub use error::{Code, ImapError};
 

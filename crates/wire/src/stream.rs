@@ -141,6 +141,12 @@ impl Stream {
         Ok(Readiness::Octets)
     }
 
+    /// Whether something can be read now; that the other side has closed is an error. Waits for nothing.
+    pub(crate) fn glance(&mut self) -> io::Result<Readiness> {
+        self.read_aside()?;
+        Ok(if self.consumed < self.received.len() { Readiness::Octets } else { Readiness::Nothing })
+    }
+
     /// Puts the caller's stop flag aside, and ends everything at `deadline`: for the last words of a session.
     pub(crate) fn last_words(&mut self, deadline: Instant) -> Arc<AtomicBool> {
         self.deadline = Some(deadline);

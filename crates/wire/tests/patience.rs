@@ -13,7 +13,8 @@ use std::thread;
 use std::time::Duration;
 
 use wire::imap::{
-    Append, Credentials, Endpoint, ImapError, MailboxName, News, Security, Session, StoreOrder, Timeouts, Trust,
+    Append, Credentials, Endpoint, ImapError, Leave, MailboxName, Moment, News, Security, Session, StoreOrder,
+    Timeouts, Trust,
 };
 use zeroize::Zeroizing;
 
@@ -111,7 +112,7 @@ fn stop_is_seen_while_writing() {
     let message = Append { flags: Vec::new(), internal_date: None, length: 1 << 30, octets: &mut octets };
     let lost = session.append(&MailboxName::from_utf8("INBOX"), &mut [message]).unwrap_err();
     assert!(matches!(lost.error, ImapError::Stopped), "{:?}", lost.error);
-    assert!(matches!(lost.done.as_slice(), [None]));
+    assert!(matches!(lost.done.as_slice(), [Some(Err(ImapError::NotSent))]));
 }
 
 #[test]
@@ -125,6 +126,43 @@ fn a_deaf_server_has_an_end() {
     let message = Append { flags: Vec::new(), internal_date: None, length: 1 << 30, octets: &mut octets };
     let lost = session.append(&MailboxName::from_utf8("INBOX"), &mut [message]).unwrap_err();
     assert!(matches!(lost.error, ImapError::TimedOut), "{:?}", lost.error);
+}
+
+#[test]
+fn without_leave_the_last_octet_is_not_sent() {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let endpoint = serve(move |mut socket| {
+        socket.write_all(READY.as_bytes()).unwrap();
+        let mut octets = vec![0; "A1 APPEND \"INBOX\" () {5+}\r\nfirst\r\n".len()];
+        socket.read_exact(&mut octets).unwrap();
+        socket.write_all(b"A1 OK [APPENDUID 1 7] done\r\n").unwrap();
+        let mut rest = Vec::new();
+        let _ = socket.read_to_end(&mut rest);
+        sender.send(String::from_utf8([octets, rest].concat()).unwrap()).unwrap();
+    });
+    let mut session = connect(&endpoint, LONG, &Arc::default()).unwrap();
+    let mut texts = ["first", "second", "third"].map(|text| io::Cursor::new(text.as_bytes()));
+    let each = texts.iter_mut().map(|octets| {
+        let length = octets.get_ref().len() as u64;
+        Append { flags: Vec::new(), internal_date: None, length, octets }
+    });
+    let mut messages: Vec<Append<'_>> = each.collect();
+    let mut asked = Vec::new();
+    let mut ask = |number, moment| {
+        asked.push((number, moment));
+        if (number, moment) == (1, Moment::End) { Leave::Withdrawn } else { Leave::Granted }
+    };
+    let name = MailboxName::from_utf8("INBOX");
+    let lost = session.append_with_leave(&name, &mut messages, Some(&mut ask)).unwrap_err();
+    assert!(matches!(lost.error, ImapError::Withdrawn), "{:?}", lost.error);
+    assert!(
+        matches!(lost.done.as_slice(), [Some(Ok(Some(uid))), Some(Err(ImapError::NotSent)), Some(Err(ImapError::NotSent))] if uid.uid == 7),
+        "{:?}",
+        lost.done
+    );
+    assert_eq!(asked, [(0, Moment::Begin), (0, Moment::End), (1, Moment::Begin), (1, Moment::End)]);
+    let sent = receiver.recv().unwrap();
+    assert!(sent.ends_with("first\r\nA2 APPEND \"INBOX\" () {6+}\r\nsecon"), "{sent}");
 }
 
 #[test]

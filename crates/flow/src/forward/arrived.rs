@@ -7,7 +7,7 @@ use store::maildir::Delivered;
 use wire::smtp::Reply;
 
 use crate::forward::parcel::Shown;
-use crate::forward::spool::Written;
+use crate::forward::spool::{Announced, Written};
 
 /// The copy is at its target: the queue may let it go.
 #[derive(Debug)]
@@ -42,7 +42,12 @@ impl Kept {
         Kept(())
     }
 
-    /// It need not.
+    /// It need not: it arrived when it came before.
+    pub(crate) fn before(announced: Announced) -> Option<Kept> {
+        (announced == Announced::Before).then_some(Kept(()))
+    }
+
+    /// It need not: it has arrived.
     pub(crate) fn arrived(_: Arrived) -> Kept {
         Kept(())
     }

@@ -10,6 +10,7 @@ use wire::smtp::client::{Content, DeliverError, NextHop, Pool};
 use wire::smtp::{Body, MailFrom, Parameter, RcptTo};
 
 use crate::forward::arrived::Arrived;
+use crate::forward::met::Met;
 use crate::forward::obstacle::Obstacle;
 use crate::forward::parcel::{Evidence, Headed, Parcel};
 use crate::forward::settings::Own;
@@ -38,11 +39,11 @@ impl Hop {
     }
 
     /// Can it be reached?
-    pub(crate) async fn probe(&self) -> Result<(), Obstacle> {
-        self.pool.probe().await.map_err(|error| obstacle(&error))
+    pub(crate) async fn probe(&self) -> Result<(), Met> {
+        self.pool.probe().await.map_err(|error| obstacle(&error).into())
     }
 
-    pub(crate) async fn put(&self, parcel: Parcel) -> Result<Arrived, Obstacle> {
+    pub(crate) async fn put(&self, parcel: Parcel) -> Result<Arrived, Met> {
         let (parcel, signature) = self.sign(parcel).await?;
         let mut head = mark(&self.owner, &self.hello, &parcel.name(), parcel.received.0).into_bytes();
         head.extend_from_slice(&signature);
@@ -60,10 +61,10 @@ impl Hop {
         match self.pool.deliver(&from, std::slice::from_ref(&to), None, content).await {
             // One recipient, one answer.
             Ok(replies) => match replies.as_slice() {
-                [reply] => Arrived::by_hop(reply).ok_or_else(|| Obstacle::of_reply(reply)),
-                _ => Err(Obstacle::Unknown),
+                [reply] => Arrived::by_hop(reply).ok_or_else(|| Met::of_reply(reply)),
+                _ => Err(Obstacle::Unknown.into()),
             },
-            Err(error) => Err(obstacle(&error)),
+            Err(error) => Err(obstacle(&error).into()),
         }
     }
 }
@@ -71,7 +72,7 @@ impl Hop {
 impl Hop {
     /// Fields of our own signature; none without a name of our own, and none for what goes on in its author's.
     async fn sign(&self, mut parcel: Parcel) -> Result<(Parcel, Vec<u8>), Obstacle> {
-        let Some(own) = self.own.clone().filter(|_| !matches!(parcel.evidence, Evidence::AsItCame)) else {
+        let Some(own) = self.own.clone().filter(|_| !matches!(parcel.evidence, Evidence::AsItCame(_))) else {
             return Ok((parcel, Vec::new()));
         };
         let signed = tokio::task::spawn_blocking(move || {
@@ -87,7 +88,7 @@ impl Hop {
 /// MAIL FROM of what was sealed asks for no extension that only the original needed.
 fn sender(parcel: &Parcel, to: &RcptTo) -> MailFrom {
     let mut from = parcel.envelope.from.clone();
-    if !matches!(parcel.evidence, Evidence::AsItCame) {
+    if !matches!(parcel.evidence, Evidence::AsItCame(_)) {
         from.smtputf8 = from.smtputf8 && !(from.address.is_ascii() && to.address.is_ascii());
         from.body = Body::SevenBit;
     }
@@ -108,11 +109,14 @@ fn obstacle(error: &DeliverError) -> Obstacle {
 /// Into a Maildir, synced.
 pub(crate) async fn file(path: PathBuf, owner: &str, hello: &str, parcel: Parcel) -> Result<Arrived, Obstacle> {
     let head = mark(owner, hello, &parcel.name(), parcel.received.0);
-    let mut octets = parcel.octets;
+    let (mut octets, length) = (parcel.octets, parcel.length);
     let written = tokio::task::spawn_blocking(move || {
         store::maildir::deliver(&path, |to| {
             to.write_all(head.as_bytes())?;
-            io::copy(&mut octets, &mut { to as &mut dyn Write }).map(|_| ())
+            // Whoever kept it has read it to its end.
+            octets.rewind()?;
+            let copied = io::copy(&mut octets, &mut { to as &mut dyn Write })?;
+            if copied == length { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
         })
     });
     let written = written.await.unwrap_or_else(|error| Err(io::Error::other(error)));

@@ -3,9 +3,8 @@
 //! In: an envelope, a message. Out: the answer to its sender; it is positive only against a receipt ([`Kept`]). Whatever goes wrong before leaves
 //! the message with its sender. What is refused is refused here, while he is there: nobody is sent a bounce later.
 
-use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use sealed::identity::MessageId;
@@ -21,16 +20,16 @@ use crate::forward::checks::{self, Checks};
 use crate::forward::counts::Event;
 use crate::forward::envelope::Envelope;
 use crate::forward::evidence as proof;
-use crate::forward::note::What;
 use crate::forward::obstacle::Obstacle;
-use crate::forward::parcel::{Evidence, Parcel};
+use crate::forward::parcel::{Evidence, Look, Parcel};
 use crate::forward::rate::Rate;
 use crate::forward::recipients::Recipients;
+use crate::forward::report::Report;
 use crate::forward::return_path::ReturnPath;
 use crate::forward::rewrite::Author;
-use crate::forward::runner::{News, Noted, Runner, Told};
+use crate::forward::runner::{Noted, Runner, Told};
 use crate::forward::sealing::{Arrival, Found};
-use crate::forward::spool::{Kind, Written};
+use crate::forward::spool::{Announced, End, Kind, Written};
 use crate::forward::trace::{Path, path};
 use crate::forward::verdict::{Action, Strictness};
 
@@ -38,8 +37,6 @@ use crate::forward::verdict::{Action, Strictness};
 const UNDER_WAY: usize = 64;
 /// Messages that go on as they came at once: their senders wait for the target.
 const AS_THEY_CAME: usize = 8;
-/// Copies of which the owner has been told, of late, that they came back.
-const RETURNED: usize = 10_000;
 /// Octets that a copy may grow by on its way: the marks before it.
 const MARKS: u64 = 1024;
 
@@ -51,8 +48,7 @@ pub(crate) struct Intake {
     checks: Option<(Checks, Strictness)>,
     cores: Semaphore,
     under_way: Semaphore,
-    as_they_came: Semaphore,
-    told: Mutex<HashSet<[u8; 16]>>,
+    as_they_came: Arc<Semaphore>,
 }
 
 /// Who sends a message.
@@ -91,8 +87,7 @@ impl Intake {
             checks,
             cores: Semaphore::new(cores),
             under_way: Semaphore::new(UNDER_WAY),
-            as_they_came: Semaphore::new(AS_THEY_CAME),
-            told: Mutex::default(),
+            as_they_came: Arc::new(Semaphore::new(AS_THEY_CAME)),
         }
     }
 
@@ -127,10 +122,8 @@ impl Intake {
     pub(crate) async fn take_in(&self, taken: Taken) -> Reply {
         let Taken { mail, client, from, recipients } = taken;
         let (returned, recipients) = self.returned(&from, recipients);
-        for id in &returned {
-            if self.tell_returned(*id).await == Noted::No {
-                return self.refuse(refusal(OnFailure::Defer, Trouble::Engine), None);
-            }
+        if !returned.is_empty() && self.come_back(&returned, &mail).await == Noted::No {
+            return self.refuse(refusal(OnFailure::Defer, Trouble::Engine), None);
         }
         let names: Vec<&str> = recipients.iter().map(|to| to.address.as_str()).collect();
         let Some(to) = recipients.first().cloned() else {
@@ -160,7 +153,7 @@ impl Intake {
         let arrival = Arrival { mail, envelope, recipients, path, received: UnixSeconds::now(), found };
         match self.seal(arrival).await {
             // Its header fields are in clear, so it is not for the spool: handed on now, or still its sender's.
-            Ok(parcel) if matches!(parcel.evidence, Evidence::AsItCame) => {
+            Ok(parcel) if matches!(parcel.evidence, Evidence::AsItCame(_)) => {
                 drop(under_way);
                 self.hand_on(parcel).await
             }
@@ -229,43 +222,71 @@ impl Intake {
         }
     }
 
-    /// The target's answer is the sender's.
-    async fn hand_on(&self, parcel: Parcel) -> Reply {
+    /// The target's answer is the sender's. What became of it is remembered: a sender who was not told comes again.
+    async fn hand_on(&self, mut parcel: Parcel) -> Reply {
         if let Some(obstacle) = self.hindrance(&parcel) {
             return self.refuse(obstacle.reply(), Some(obstacle));
         }
         // A target that hangs holds up these few, and nobody else.
-        let Ok(_place) = self.as_they_came.try_acquire() else {
+        let Ok(place) = Arc::clone(&self.as_they_came).try_acquire_owned() else {
             return self.refuse(Obstacle::NotNow.reply(), Some(Obstacle::NotNow));
         };
-        match self.runner.target.put(parcel).await {
-            Ok((arrived, _)) => {
-                self.runner.counts.event(Event::Kept);
-                positive(Kept::arrived(arrived), "taken")
+        match self.runner.announce(&parcel).await {
+            Ok(Announced::New) => {}
+            Ok(Announced::Again(received)) => (parcel.look, parcel.received) = (Look::First, received),
+            Ok(announced) => {
+                return match Kept::before(announced) {
+                    Some(kept) => {
+                        self.runner.counts.event(Event::Repeated);
+                        positive(kept, "it was taken before")
+                    }
+                    None => self.refuse(Obstacle::NotNow.reply(), Some(Obstacle::NotNow)),
+                };
             }
+            Err(_) => return self.refuse(Reply::new(451, (4, 3, 0), "the message cannot be kept now"), None),
+        }
+        // On its own: a session that ends does not leave it half done.
+        let runner = Arc::clone(&self.runner);
+        let put = tokio::spawn(async move {
+            let _place = place;
+            let (id, tenure) = (parcel.id, parcel.tenure);
+            match runner.target.put(parcel).await {
+                Ok((arrived, way)) => {
+                    runner.arrived(id, way).await;
+                    Ok(arrived)
+                }
+                Err(met) => {
+                    let end = if met.obstacle == Obstacle::Unknown { End::Unknown } else { End::NotThere };
+                    runner.withdraw(id, tenure, end).await;
+                    Err(met.obstacle)
+                }
+            }
+        });
+        match put.await.unwrap_or(Err(Obstacle::Unknown)) {
+            Ok(arrived) => positive(Kept::arrived(arrived), "taken"),
             Err(obstacle) => self.refuse(obstacle.reply(), Some(obstacle)),
         }
     }
 
-    /// The owner is told once that a copy came back. What a bounce says is a stranger's word; that it came is all that he hears of it.
-    async fn tell_returned(&self, id: MessageId) -> Noted {
-        if self.told.lock().unwrap_or_else(PoisonError::into_inner).contains(&id.0) {
-            return Noted::Yes;
+    /// The owner is told once that a copy came back.
+    async fn come_back(&self, ids: &[MessageId], mail: &Mail) -> Noted {
+        let read = mail.clone();
+        let read = tokio::task::spawn_blocking(move || Report::read(&mut *read.read()?)).await;
+        let Ok(Ok(report)) = read else { return Noted::No };
+        for id in ids {
+            if self.runner.came_back(*id, report.clone(), self.recipients.owner()).await == Noted::No {
+                return Noted::No;
+            }
         }
-        let news = News { what: What::Returned, id, received: None, said: "a bounce came" };
-        let noted = self.runner.notify(news, self.recipients.owner()).await;
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if noted == Noted::Yes && told.len() < RETURNED {
-            told.insert(id.0);
-        }
-        noted
+        Noted::Yes
     }
 
     /// As many at a time as there are cores.
     async fn seal(&self, arrival: Arrival) -> Result<Parcel, Trouble> {
         let _core = self.cores.acquire().await;
         let runner = Arc::clone(&self.runner);
-        tokio::task::spawn_blocking(move || runner.sealer.seal(&arrival)).await.unwrap_or(Err(Trouble::Engine))
+        let tenure = runner.spool.tenure();
+        tokio::task::spawn_blocking(move || runner.sealer.seal(&arrival, tenure)).await.unwrap_or(Err(Trouble::Engine))
     }
 
     fn refuse(&self, reply: Reply, why: Option<Obstacle>) -> Reply {

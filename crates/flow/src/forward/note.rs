@@ -24,6 +24,8 @@ pub struct Note<'a> {
     pub last: u64,
     /// What the target's server said: code and text as they came, or why it could not be reached.
     pub said: &'a str,
+    /// Whether the sealed message is still there.
+    pub copy: Copy,
     /// What the forwarder is called.
     pub host: &'a str,
     /// From whom: the forwarder's own address.
@@ -43,6 +45,17 @@ pub enum What {
     Refused,
     /// The target's server had taken it, and gave it back.
     Returned,
+    /// Something came to its return path that is no report of delivery.
+    Answered,
+}
+
+/// Where the sealed message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copy {
+    /// In the queue.
+    Here,
+    /// Not here any more.
+    Gone,
 }
 
 /// Writes the note: ASCII, CR LF.
@@ -59,6 +72,11 @@ pub fn compose(note: &Note<'_>) -> Vec<u8> {
         What::Returned => (
             "Your provider has given a message back",
             "A message for you was sealed here and handed on. Your provider's server had taken it, and gave it back.",
+        ),
+        What::Answered => (
+            "Something came back for a message that was handed on",
+            "A message for you was sealed here and handed on. Mail without a sender came to its return path, and is no report\r\n\
+             that can be read. Perhaps the message was not delivered.",
         ),
     };
     let host = word(note.host);
@@ -80,14 +98,23 @@ pub fn compose(note: &Note<'_>) -> Vec<u8> {
     if let Some(received) = note.received {
         line(&mut out, &format!("Received:  {}", date(received)));
     }
-    let last = if note.what == What::Returned { "Came back:" } else { "Last try: " };
+    let came_back = matches!(note.what, What::Returned | What::Answered);
+    let last = if came_back { "Came back:" } else { "Last try: " };
     line(&mut out, &format!("{last} {}", date(note.last)));
     for (position, said) in wrapped(note.said).into_iter().enumerate() {
         line(&mut out, &format!("{} {said}", if position == 0 { "Reply:    " } else { "          " }));
     }
     line(&mut out, "");
     line(&mut out, "Who sent it was told nothing, since a sender can be forged. What it says, nobody here can read.");
-    line(&mut out, &format!("Whoever runs {host} can look for it with `sealpost queue list`."));
+    line(
+        &mut out,
+        &match note.copy {
+            Copy::Here => {
+                format!("Whoever runs {host} finds it with `sealpost queue list`, and can have it tried again.")
+            }
+            Copy::Gone => format!("It is not kept at {host} any more."),
+        },
+    );
     out.into_bytes()
 }
 
@@ -156,12 +183,13 @@ mod tests {
             from: "forward@example.net",
             to,
             now: 1_795_430_430,
+            copy: Copy::Here,
         }
     }
 
     #[test]
     fn it_says_what_the_owner_needs() {
-        for what in [What::Expired, What::Refused, What::Returned] {
+        for what in [What::Expired, What::Refused, What::Returned, What::Answered] {
             let text = compose(&note(what, "552 5.2.2 mailbox full", "alice@example.net"));
             let text = String::from_utf8(text).expect("ASCII");
             for part in

@@ -15,6 +15,8 @@ pub enum Obstacle {
     Unknown,
     /// It does not want it now.
     NotNow,
+    /// It has been asked too much of late: the account's pace is limited, not its size.
+    Throttled,
     /// It refuses our login, or there is none.
     Login,
     /// The owner's mailbox is full.
@@ -35,14 +37,17 @@ pub enum Obstacle {
     Damaged,
     /// It was tried as long as the schedule says.
     Expired,
+    /// It was handed on, and came back.
+    Returned,
 }
 
 impl Obstacle {
     /// All of them.
-    pub const ALL: [Obstacle; 13] = [
+    pub const ALL: [Obstacle; 15] = [
         Obstacle::Unreachable,
         Obstacle::Unknown,
         Obstacle::NotNow,
+        Obstacle::Throttled,
         Obstacle::Login,
         Obstacle::Full,
         Obstacle::NoMailbox,
@@ -53,19 +58,21 @@ impl Obstacle {
         Obstacle::NotAsSent,
         Obstacle::Damaged,
         Obstacle::Expired,
+        Obstacle::Returned,
     ];
 
     /// Whose turn it is. *Stop*: whoever sends mail meanwhile is told to keep it.
     pub fn fate(self) -> Fate {
         match self {
-            Obstacle::Unreachable | Obstacle::Unknown | Obstacle::NotNow => Fate::Retry,
+            Obstacle::Unreachable | Obstacle::Unknown | Obstacle::NotNow | Obstacle::Throttled => Fate::Retry,
             Obstacle::Login | Obstacle::Full | Obstacle::NoMailbox | Obstacle::Unwritable => Fate::Stop,
             Obstacle::Refused
             | Obstacle::TooLarge
             | Obstacle::Lacks
             | Obstacle::NotAsSent
             | Obstacle::Damaged
-            | Obstacle::Expired => Fate::Refuse,
+            | Obstacle::Expired
+            | Obstacle::Returned => Fate::Refuse,
         }
     }
 
@@ -75,6 +82,7 @@ impl Obstacle {
             Obstacle::Unreachable => "unreachable",
             Obstacle::Unknown => "unknown-end",
             Obstacle::NotNow => "not-now",
+            Obstacle::Throttled => "throttled",
             Obstacle::Login => "login",
             Obstacle::Full => "mailbox-full",
             Obstacle::NoMailbox => "no-mailbox",
@@ -85,6 +93,7 @@ impl Obstacle {
             Obstacle::NotAsSent => "not-as-sent",
             Obstacle::Damaged => "damaged",
             Obstacle::Expired => "expired",
+            Obstacle::Returned => "returned",
         })
     }
 
@@ -99,6 +108,7 @@ impl Obstacle {
             Obstacle::Unreachable => "the target cannot be reached",
             Obstacle::Unknown => "the target broke off without an answer",
             Obstacle::NotNow => "the target does not take it now",
+            Obstacle::Throttled => "the target wants to be asked less often",
             Obstacle::Login => "the target refuses our login",
             Obstacle::Full => "the mailbox is full",
             Obstacle::NoMailbox => "the mailbox is not there, or may not be written to",
@@ -109,6 +119,7 @@ impl Obstacle {
             Obstacle::NotAsSent => "what the target stored is not what it was given",
             Obstacle::Damaged => "the copy in the spool is damaged",
             Obstacle::Expired => "the target did not take it in time",
+            Obstacle::Returned => "the target had taken it, and it came back",
         }
     }
 

@@ -14,6 +14,8 @@ use wire::smtp::Shape;
 
 use crate::delivery::sealing::Octets;
 use crate::forward::envelope::Envelope;
+use crate::forward::likeness::Likeness;
+use crate::forward::spool::Tenure;
 use crate::receipt::Proved;
 
 /// A copy on its way.
@@ -27,6 +29,8 @@ pub(crate) struct Parcel {
     pub(crate) received: UnixSeconds,
     pub(crate) evidence: Evidence,
     pub(crate) look: Look,
+    /// In whose name it is in hand.
+    pub(crate) tenure: Tenure,
 }
 
 /// What proves a stored copy.
@@ -36,8 +40,8 @@ pub(crate) enum Evidence {
     /// Hashes of what was opened before it was kept, and who signed it.
     Hashes(Box<Expectation>, AccountId, SealerPublic),
     /// Nothing: its author encrypted it. That the target took it and shows it is enough: in another form, perhaps, with line ends of its own, or as the one
-    /// that it has with that Message-ID; its author must not be told that it was refused.
-    AsItCame,
+    /// that it has with that Message-ID; its author must not be told that it was refused. Where it is looked for, it must look like this.
+    AsItCame(Likeness),
 }
 
 /// Whether it may be at its target already, so that it must be looked for first.
@@ -65,7 +69,15 @@ impl Evidence {
                 let proved = Proved::after_restart(expectation, &original, copy, *account, sealer);
                 proved.ok().map(Shown::Proved)
             }
-            Evidence::AsItCame => Some(Shown::AsItIs),
+            Evidence::AsItCame(_) => Some(Shown::AsItIs),
+        }
+    }
+
+    /// The same for a copy that was found, and not put: it may be another message.
+    pub(crate) fn is(&self, mut copy: impl Read, spool: &mut SpooledTempFile) -> Option<Shown> {
+        match self {
+            Evidence::AsItCame(likeness) => (Likeness::of(&mut copy).ok()? == *likeness).then_some(Shown::AsItIs),
+            _ => self.proves(copy, spool),
         }
     }
 }

@@ -3,35 +3,37 @@
 //! In: a copy that was just kept, or rows whose time has come. Out: each at its target and out of the queue, or back in it with a time and a reason.
 //! A row goes only against a receipt ([`Arrived`]). Nobody is sent a bounce: what a target refuses for good stays, and its owner is written a note.
 
+mod notes;
+
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use seal::Expectation;
 use sealed::identity::MessageId;
 use store::{Fate, UnixSeconds};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use wire::smtp::{MailFrom, RcptTo, Shape};
+use wire::smtp::Shape;
 
-use crate::delivery::mail::Taking;
 use crate::delivery::sealing::Octets;
 use crate::forward::append::Way;
 use crate::forward::arrived::Arrived;
 use crate::forward::counts::{Counts, Event};
 use crate::forward::envelope::Envelope;
 use crate::forward::group::Group;
-use crate::forward::note::{Note, What, compose};
+use crate::forward::met::Met;
+use crate::forward::note::{Copy, What};
 use crate::forward::obstacle::Obstacle;
 use crate::forward::parcel::{Evidence, Look, Parcel};
 use crate::forward::schedule::Schedule;
-use crate::forward::sealing::{Arrival, Found, Sealer};
-use crate::forward::spool::{Change, Kind, New, Row, Spool, SpoolError, Turn, Which, Written};
+use crate::forward::sealing::Sealer;
+use crate::forward::spool::{Announced, Change, End, Kind, New, Row, Spool, SpoolError, Tenure, Turn, Which, Written};
 use crate::forward::target::Target;
-use crate::forward::trace;
+
+use self::notes::News;
+pub(crate) use self::notes::Noted;
 
 /// Copies under way at once.
 const UNDER_WAY: usize = 128;
@@ -42,7 +44,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Between two signs of life.
 const BEAT: Duration = Duration::from_secs(5);
 /// Between two times of forgetting.
-const FORGET: Duration = Duration::from_secs(600);
+const FORGET: Duration = Duration::from_secs(60);
 /// Before a change is written again that could not be.
 const AGAIN: Duration = Duration::from_secs(1);
 /// Ciphertext of one copy that is kept in memory; octets.
@@ -66,16 +68,6 @@ pub struct Told<'a> {
     pub code: Option<u16>,
 }
 
-/// What a note tells.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct News {
-    pub(crate) what: What,
-    pub(crate) id: MessageId,
-    pub(crate) received: Option<UnixSeconds>,
-    /// What stood in the way, in our words.
-    pub(crate) said: &'static str,
-}
-
 /// All that handing on needs.
 pub(crate) struct Runner {
     pub(crate) spool: Arc<Spool>,
@@ -89,6 +81,8 @@ pub(crate) struct Runner {
     pub(crate) temporary: PathBuf,
     in_hand: InHand,
     under_way: Arc<Semaphore>,
+    /// Held while a copy that came back is seen to, so that its owner is told once.
+    coming_back: tokio::sync::Mutex<()>,
 }
 
 /// Ids of the copies under way.
@@ -104,13 +98,6 @@ pub(crate) struct Parts {
     pub(crate) counts: Arc<Counts>,
     pub(crate) tell: Tell,
     pub(crate) temporary: PathBuf,
-}
-
-/// Whether the owner will hear of something: a note lies in the queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Noted {
-    Yes,
-    No,
 }
 
 /// A place among the copies that are under way. With it the copy is out of hand, however that comes about.
@@ -141,6 +128,7 @@ impl Runner {
             temporary,
             in_hand: InHand::default(),
             under_way: Arc::new(Semaphore::new(UNDER_WAY)),
+            coming_back: tokio::sync::Mutex::default(),
         }
     }
 
@@ -149,15 +137,16 @@ impl Runner {
         let Evidence::Sealing(sealing) = &parcel.evidence else { return Err(Arc::new(SpoolError::NotWhole)) };
         let expectation = sealing.expectation().to_octets();
         let obstacle = self.target.obstacle(parcel.length);
+        let tenure = self.spool.tenure();
         let place = match obstacle {
-            None if self.spool.holds() => Arc::clone(&self.under_way).try_acquire_owned().ok(),
+            None if self.spool.holds(tenure) => Arc::clone(&self.under_way).try_acquire_owned().ok(),
             _ => None,
         };
         let hold = place.and_then(|place| self.hold(parcel.id, place));
         // What is known to stand in the way is not run into by every message that comes: the schedule finds out when it is gone.
         let wait = if obstacle.is_some() { self.schedule.after(1) } else { Duration::ZERO };
-        let Parcel { id, envelope, octets, length, shape, received, evidence, look } = parcel;
-        let turn = if hold.is_some() { Turn::Ours } else { Turn::Later(wait) };
+        let Parcel { id, envelope, octets, length, shape, received, evidence, look, .. } = parcel;
+        let turn = if hold.is_some() { Turn::Ours(tenure) } else { Turn::Later(wait) };
         let new = New { id, kind, envelope: envelope.write(), expectation, octets, length, received, turn };
         let written = self.group.write(Change::Put(Box::new(new))).await;
         let (octets, written) = match written {
@@ -165,7 +154,7 @@ impl Runner {
             _ => return Err(Arc::new(SpoolError::NotWhole)),
         };
         if let (Ok(Written::Now), Some(hold)) = (&written, hold) {
-            let parcel = Parcel { id, envelope, octets, length, shape, received, evidence, look };
+            let parcel = Parcel { id, envelope, octets, length, shape, received, evidence, look, tenure };
             let runner = Arc::clone(self);
             tokio::spawn(async move { runner.attempt(parcel, 0, kind, hold).await });
         }
@@ -185,7 +174,7 @@ impl Runner {
             if forgotten.is_none_or(|forgotten| forgotten.elapsed() >= FORGET) {
                 forgotten = Some(Instant::now());
                 // Another time, then.
-                let _ = self.spool.forget().await;
+                let _ = self.spool.forget(self.schedule.keep()).await;
             }
             for gone in self.target.overcome() {
                 let _ = self.spool.retry(Which::Behind(gone)).await;
@@ -208,7 +197,9 @@ impl Runner {
     /// Takes rows whose time has come. True: there may be more.
     async fn look(self: &Arc<Self>) -> bool {
         let free = self.under_way.available_permits();
-        if free == 0 || !self.spool.holds() {
+        // From before: what is taken in another name is not ours under this one.
+        let tenure = self.spool.tenure();
+        if free == 0 || !self.spool.holds(tenure) {
             return false;
         }
         let Ok(rows) = self.spool.take(free.min(MANY)).await else { return false };
@@ -218,33 +209,33 @@ impl Runner {
             // Kept by a session at this very moment: that one has it.
             let Some(hold) = self.hold(row.id, place) else { continue };
             let runner = Arc::clone(self);
-            tokio::spawn(async move { runner.again(row, hold).await });
+            tokio::spawn(async move { runner.again(row, tenure, hold).await });
         }
         some
     }
 
     /// Another try, from the spool.
-    async fn again(self: Arc<Self>, row: Row, hold: Hold) {
+    async fn again(self: Arc<Self>, row: Row, tenure: Tenure, hold: Hold) {
         let age = UnixSeconds::now().0.saturating_sub(row.received.0);
         let age = Duration::from_secs(u64::try_from(age).unwrap_or_default());
         // A copy that somebody asks for once more has its try, however old it is.
         // Nor does a note end: it tells of what did, once its way is open again.
         let over = self.schedule.is_over(age) && row.tries > 0 && row.kind == Kind::Mail;
-        match self.fetch(&row).await {
+        match self.fetch(&row, tenure).await {
             Ok(parcel) => {
                 let tries = if over { u32::MAX } else { row.tries };
                 self.attempt(parcel, tries, row.kind, hold).await;
             }
-            Err(None) => self.release(row.id, Obstacle::Unwritable, row.tries, row.look, hold).await,
+            Err(None) => self.release(row.id, Obstacle::Unwritable.into(), row.tries, row.look, hold).await,
             Err(Some(obstacle)) => {
                 let envelope = Envelope::read(&row.envelope).unwrap_or_default();
-                self.fail(row.id, &envelope, row.received, row.kind, obstacle, hold).await;
+                self.fail(row.id, &envelope, row.received, row.kind, obstacle.into(), hold).await;
             }
         }
     }
 
     /// A copy, as it lies in the spool; it must be what was put there.
-    async fn fetch(&self, row: &Row) -> Result<Parcel, Option<Obstacle>> {
+    async fn fetch(&self, row: &Row, tenure: Tenure) -> Result<Parcel, Option<Obstacle>> {
         let damaged = Some(Obstacle::Damaged);
         let envelope = Envelope::read(&row.envelope).ok_or(damaged)?;
         let expectation = Expectation::from_octets(&row.expectation).ok_or(damaged)?;
@@ -265,39 +256,45 @@ impl Runner {
         let (octets, evidence) = proved.await.ok().flatten().ok_or(damaged)?;
         let look = if row.look { Look::First } else { Look::NotNeeded };
         let octets = Octets::Sealed(octets);
-        Ok(Parcel { id, envelope, octets, length, shape: Shape::Lines, received, evidence, look })
+        Ok(Parcel { id, envelope, octets, length, shape: Shape::Lines, received, evidence, look, tenure })
     }
 
     /// One try. `tries`: before this one; the largest number: it is the last.
     async fn attempt(self: Arc<Self>, parcel: Parcel, tries: u32, kind: Kind, hold: Hold) {
         let (id, envelope, received, look) = (parcel.id, parcel.envelope.clone(), parcel.received, parcel.look);
-        if !self.spool.holds() {
-            return self.release(id, Obstacle::Unreachable, tries, look == Look::First, hold).await;
+        if !self.spool.holds(parcel.tenure) {
+            return self.release(id, Obstacle::Unreachable.into(), tries, look == Look::First, hold).await;
         }
         match self.target.put(parcel).await {
             Ok((arrived, way)) => {
                 self.counts.event(if way == Way::Found { Event::Found } else { Event::Arrived });
-                self.settle(Change::Done(id), Some(arrived)).await;
+                let change = if self.may_come_back(kind, &envelope) { Change::Relayed(id) } else { Change::Done(id) };
+                self.settle(change, Some(arrived)).await;
             }
-            Err(obstacle) if obstacle.fate() == Fate::Refuse => {
-                return self.fail(id, &envelope, received, kind, obstacle, hold).await;
+            Err(met) if met.fate() == Fate::Refuse => {
+                return self.fail(id, &envelope, received, kind, met, hold).await;
             }
-            Err(_) if tries == u32::MAX => {
-                return self.fail(id, &envelope, received, kind, Obstacle::Expired, hold).await;
+            Err(met) if tries == u32::MAX => {
+                let met = Met { obstacle: Obstacle::Expired, ..met };
+                return self.fail(id, &envelope, received, kind, met, hold).await;
             }
-            Err(obstacle) => {
-                let look = look == Look::First || obstacle == Obstacle::Unknown;
-                return self.release(id, obstacle, tries, look, hold).await;
+            Err(met) => {
+                let look = look == Look::First || met.obstacle == Obstacle::Unknown;
+                return self.release(id, met, tries, look, hold).await;
             }
         }
         drop(hold);
     }
 
     /// Back into the queue, until later.
-    async fn release(&self, id: MessageId, why: Obstacle, tries: u32, look: bool, hold: Hold) {
-        let event = if why == Obstacle::Unknown { Event::Unknown } else { Event::Retried };
-        self.note(event, Some(why), id);
-        let wait = self.schedule.after(tries.saturating_add(1));
+    async fn release(&self, id: MessageId, why: Met, tries: u32, look: bool, hold: Hold) {
+        let event = if why.obstacle == Obstacle::Unknown { Event::Unknown } else { Event::Retried };
+        self.note(event, Some(why.obstacle), id);
+        let wait = match why.obstacle {
+            // It is looked for as soon as may be: it is there already, as a rule.
+            Obstacle::Unknown if tries == 0 => self.schedule.grace(),
+            _ => self.schedule.after(tries.saturating_add(1)),
+        };
         let wait = if look { wait.max(self.schedule.grace()) } else { wait };
         self.settle(Change::Later { id, wait, why, look }, None).await;
         drop(hold);
@@ -310,14 +307,16 @@ impl Runner {
         envelope: &Envelope,
         received: UnixSeconds,
         kind: Kind,
-        why: Obstacle,
+        why: Met,
         hold: Hold,
     ) {
-        self.note(Event::Failed, Some(why), id);
+        self.note(Event::Failed, Some(why.obstacle), id);
         // First the note: whoever dies between the two writes another one, rather than none.
         if kind == Kind::Mail {
-            let what = if why == Obstacle::Expired { What::Expired } else { What::Refused };
-            let news = News { what, id, received: Some(received), said: why.text() };
+            let what = if why.obstacle == Obstacle::Expired { What::Expired } else { What::Refused };
+            let codes = why.said.as_ref().map(|said| format!(" ({})", said.text())).unwrap_or_default();
+            let said = format!("{}{codes}", why.obstacle.text());
+            let news = News { what, id, received: Some(received), said, copy: Copy::Here };
             if self.notify(news, envelope.to.address.clone()).await == Noted::No {
                 // No space, as a rule. What nobody has been told of has not failed: once more, then.
                 return self.release(id, why, 1, false, hold).await;
@@ -327,47 +326,32 @@ impl Runner {
         drop(hold);
     }
 
-    /// A note to the owner, into the queue. `to`: an address of his.
-    pub(crate) fn notify(self: &Arc<Self>, news: News, to: String) -> BoxFuture<'_, Noted> {
-        let now = UnixSeconds::now();
-        let seconds = |at: UnixSeconds| u64::try_from(at.0).unwrap_or_default();
-        let text = compose(&Note {
-            what: news.what,
-            id: &sealed::field::encode_id(&news.id.0),
-            received: news.received.map(seconds),
-            last: seconds(now),
-            said: news.said,
-            host: &self.hello,
-            from: &self.from(),
-            to: &to,
-            now: seconds(now),
-        });
-        async move {
-            // The null sender: nobody answers a note with a note (RFC 5321 §4.5.5).
-            let rcpt = RcptTo { address: to.clone(), ..RcptTo::default() };
-            let envelope = Envelope { from: MailFrom::default(), to: rcpt };
-            let mut taking = Taking::new(None, &self.temporary);
-            let mail = taking.take(&text).and_then(|()| taking.finish(Shape::Lines));
-            let Ok(mail) = mail else { return Noted::No };
-            let (path, found) = (trace::Path::Named, Found::BySomebodyTrusted);
-            let arrival = Arrival { mail, envelope, recipients: vec![to], path, received: now, found };
-            let runner = Arc::clone(self);
-            let sealed = tokio::task::spawn_blocking(move || runner.sealer.seal(&arrival)).await;
-            let Ok(Ok(parcel)) = sealed else { return Noted::No };
-            match self.keep(parcel, Kind::Note).await {
-                Ok(Written::Now) => self.note(Event::Noted, None, news.id),
-                Ok(_) => {}
-                Err(_) => return Noted::No,
-            }
-            Noted::Yes
-        }
-        .boxed()
+    /// Only what goes on in our own name comes back to us.
+    fn may_come_back(&self, kind: Kind, envelope: &Envelope) -> bool {
+        kind == Kind::Mail && !self.schedule.keep().is_zero() && self.has_return_path(envelope)
     }
 
-    /// From whom notes are.
-    fn from(&self) -> String {
-        let own = self.sealer.own.as_ref().map(|own| own.forwarder.address().to_owned());
-        own.unwrap_or_else(|| format!("postmaster@{}", self.hello))
+    fn has_return_path(&self, envelope: &Envelope) -> bool {
+        let own = self.sealer.own.as_ref();
+        own.is_some_and(|own| own.return_path.looks_like_ours(&envelope.from.address))
+    }
+
+    /// A message that is not kept here is about to be handed on.
+    pub(crate) async fn announce(&self, parcel: &Parcel) -> Result<Announced, SpoolError> {
+        self.spool.announce(parcel.id, parcel.received, parcel.tenure, self.schedule.grace()).await
+    }
+
+    /// It arrived. Not written, it is found at its target when it comes again.
+    pub(crate) async fn arrived(&self, id: MessageId, way: Way) {
+        self.counts.event(if way == Way::Found { Event::Found } else { Event::Encrypted });
+        drop(self.group.write(Change::Done(id)).await);
+    }
+
+    /// It did not; however long that takes to be written, since until then nobody hands it on.
+    pub(crate) async fn withdraw(&self, id: MessageId, tenure: Tenure, end: End) {
+        while self.spool.withdraw(id, end, tenure, self.schedule.grace()).await.is_err() {
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 
     /// Written, however long that takes: without it, the copy would be handed on again, or never.

@@ -14,15 +14,19 @@ pub struct Schedule {
     expire: Duration,
     /// A target that broke off may still be at work on what it was given; so long it is left alone before the copy is looked for.
     grace: Duration,
+    /// What the next server answers for is kept for so long, since it may come back.
+    keep: Duration,
 }
 
+/// For how long it is kept, as a rule: a server that has it tries for hours, and tells soon when it cannot.
+const KEEP: Duration = Duration::from_secs(3 * 86_400);
 /// The usual grace.
 const GRACE: Duration = Duration::from_secs(5);
 
 impl Default for Schedule {
     fn default() -> Schedule {
         let steps = [30, 120, 480, 1800, 7200, 14_400].map(Duration::from_secs).to_vec();
-        Schedule { steps, expire: Duration::from_secs(5 * 86_400), grace: GRACE }
+        Schedule { steps, expire: Duration::from_secs(5 * 86_400), grace: GRACE, keep: KEEP }
     }
 }
 
@@ -31,12 +35,22 @@ impl Schedule {
     pub fn new(steps: Vec<Duration>, expire: Option<Duration>) -> Schedule {
         let usual = Schedule::default();
         let steps = if steps.is_empty() { usual.steps } else { steps };
-        Schedule { steps, expire: expire.unwrap_or(usual.expire), grace: usual.grace }
+        Schedule { steps, expire: expire.unwrap_or(usual.expire), ..usual }
     }
 
     /// With another grace.
     pub fn with_grace(self, grace: Duration) -> Schedule {
         Schedule { grace, ..self }
+    }
+
+    /// With another time for what the next server answers for; none at all: it goes at once.
+    pub fn keeping(self, keep: Duration) -> Schedule {
+        Schedule { keep, ..self }
+    }
+
+    /// For how long it is kept.
+    pub(crate) fn keep(&self) -> Duration {
+        self.keep
     }
 
     /// How long a target that broke off is left alone.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use mail::HeaderSection;
 use seal::{Compression, Enrolment, Expectation, NewId, OuterFrom, OuterId, Padding};
-use sealed::identity::MessageId;
+use sealed::identity::{MessageId, sha256_of};
 use sealed::index;
 use sealed::outer::read_header_section;
 use sealed::signature::{SealerKey, SealerPublic, Trust};
@@ -20,9 +20,11 @@ use crate::delivery::counts;
 use crate::delivery::mail::Mail;
 use crate::delivery::sealing::{Copy, Encrypted, How, Kind, Said, Whose, seal};
 use crate::forward::envelope::Envelope;
+use crate::forward::likeness::Likeness;
 use crate::forward::parcel::{Evidence, Look, Parcel};
 use crate::forward::rewrite::Author;
 use crate::forward::settings::Own;
+use crate::forward::spool::Tenure;
 use crate::forward::trace::Path;
 
 /// Who seals, for whom.
@@ -76,7 +78,8 @@ pub(crate) fn whose(enrolment: &Enrolment) -> Option<Whose> {
 
 impl Sealer {
     /// Seals; or lets it be, if its author has encrypted it. Blocks.
-    pub(crate) fn seal(&self, arrival: &Arrival) -> Result<Parcel, Trouble> {
+    /// `tenure`: in whose name the copy is in hand, if it is handed on at once.
+    pub(crate) fn seal(&self, arrival: &Arrival, tenure: Tenure) -> Result<Parcel, Trouble> {
         let Arrival { mail, envelope, recipients, path, received, found } = arrival;
         let occurrence = envelope.write().into_bytes();
         let id = match path {
@@ -106,7 +109,7 @@ impl Sealer {
         let Copy { octets, length, kind, shape, sealing } = copy;
         let (id, evidence) = match (kind, sealing) {
             (Kind::Sealed, Some(sealing)) => (sealing.expectation().id, Evidence::Sealing(sealing)),
-            _ => (MessageId::random(), Evidence::AsItCame),
+            _ => self.as_it_came(mail, &occurrence).map_err(|_| Trouble::Engine)?,
         };
         let (mut envelope, received) = (envelope.clone(), *received);
         if let Some(own) = self.own.as_ref().filter(|_| !envelope.from.address.is_empty()) {
@@ -114,7 +117,17 @@ impl Sealer {
             let now = u64::try_from(received.0).unwrap_or_default();
             envelope.from.address = own.return_path.encode(&envelope.to.address, id.0, now);
         }
-        Ok(Parcel { id, envelope, octets, length, shape, received, evidence, look: Look::NotNeeded })
+        let look = Look::NotNeeded;
+        Ok(Parcel { id, envelope, octets, length, shape, received, evidence, look, tenure })
+    }
+
+    /// What is known again of a message that goes on as it came, when it comes again: the same octets in the same envelope. What is encrypted anew has
+    /// others.
+    fn as_it_came(&self, mail: &Mail, occurrence: &[u8]) -> io::Result<(MessageId, Evidence)> {
+        let original = sha256_of(&mut *mail.read()?)?;
+        let occurrence = [b"as it came\n", occurrence].concat();
+        let id = MessageId::of_place(&self.dedup, self.flow.as_bytes(), &occurrence, &original);
+        Ok((id, Evidence::AsItCame(Likeness::of(&mut *mail.read()?)?)))
     }
 
     /// Who stands outside in the author's place.

@@ -167,10 +167,11 @@ impl House {
             counts: Arc::clone(&controls.sealing),
         };
         let hello = settings.session.hello.clone();
-        let target = Target::new(settings.sink, &hello, settings.recipients.owner(), own, temporary.clone())
+        let spool = Arc::new(settings.spool);
+        let target = Target::new(settings.sink, &hello, settings.recipients.owner(), own, temporary.clone(), &spool)
             .map_err(ForwardError::Begin)?;
         let runner = Runner::new(Parts {
-            spool: Arc::new(settings.spool),
+            spool,
             target,
             sealer,
             schedule: settings.schedule,

@@ -9,14 +9,19 @@ mod item;
 mod sqlite;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(test)]
+mod same;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use sealed::identity::MessageId;
+use store::UnixSeconds;
 use tempfile::SpooledTempFile;
 
-pub(crate) use self::item::{Change, New, Row, Turn, Written};
+use crate::forward::said::Said;
+
+pub(crate) use self::item::{Announced, Change, End, New, Origin, Row, Tenure, Turn, Written};
 pub use self::item::{Item, Kind, SpoolError, Standing, Tally, Which};
 #[cfg(feature = "postgres")]
 use self::postgres::Postgres;
@@ -71,9 +76,42 @@ impl Spool {
         at_its_place!(self, place => place.adopt(in_hand, grace).await)
     }
 
-    /// Copies whose time has come, at most `most`; from now on they are this node's.
+    /// Copies whose time has come, at most `most`; from now on they are this node's, as long as its tenure lasts.
     pub(crate) async fn take(&self, most: usize) -> Result<Vec<Row>, SpoolError> {
         at_its_place!(self, place => place.take(most).await)
+    }
+
+    /// A message that is not kept here is about to be handed on, and only its id is written, with times. From now on it is this node's, unless it says
+    /// otherwise. `grace`: so long after somebody had it, nobody touches it.
+    pub(crate) async fn announce(
+        &self,
+        id: MessageId,
+        received: UnixSeconds,
+        tenure: Tenure,
+        grace: Duration,
+    ) -> Result<Announced, SpoolError> {
+        at_its_place!(self, place => place.announce(id, received, tenure, grace).await)
+    }
+
+    /// Such a message has not arrived.
+    pub(crate) async fn withdraw(
+        &self,
+        id: MessageId,
+        end: End,
+        tenure: Tenure,
+        grace: Duration,
+    ) -> Result<(), SpoolError> {
+        at_its_place!(self, place => place.withdraw(id, end, tenure, grace).await)
+    }
+
+    /// What is known of a copy that came back.
+    pub(crate) async fn origin(&self, id: MessageId) -> Result<Origin, SpoolError> {
+        at_its_place!(self, place => place.origin(id).await)
+    }
+
+    /// A copy came back, and its owner has been told. If it is here, it has failed.
+    pub(crate) async fn give_back(&self, id: MessageId, said: Option<Said>) -> Result<(), SpoolError> {
+        at_its_place!(self, place => place.give_back(id, said).await)
     }
 
     /// The octets of a copy, written to `to`, which comes back.
@@ -81,14 +119,29 @@ impl Spool {
         at_its_place!(self, place => place.read(row.id, row.length, to).await)
     }
 
-    /// This node lives. To be said more often than [`Spool::holds`] lasts.
+    /// This node lives. To be said more often than a tenure lasts without it.
     pub(crate) async fn beat(&self) -> Result<(), SpoolError> {
         at_its_place!(self, place => place.beat().await)
     }
 
-    /// Whether what this node has in hand is still its own: nobody has taken it for dead.
-    pub(crate) fn holds(&self) -> bool {
-        at_its_place!(self, place => place.holds())
+    /// In whose name this node takes copies in hand now.
+    pub(crate) fn tenure(&self) -> Tenure {
+        at_its_place!(self, place => place.tenure())
+    }
+
+    /// Whether what was taken in hand in this name is still this node's, by its own clock: nobody has taken it for dead.
+    pub(crate) fn holds(&self, tenure: Tenure) -> bool {
+        at_its_place!(self, place => place.holds(tenure))
+    }
+
+    /// The same, asked where the spool is: a machine that was stopped as a whole has a clock that was stopped, too.
+    pub(crate) async fn confirms(&self, tenure: Tenure) -> bool {
+        at_its_place!(self, place => place.confirms(tenure).await)
+    }
+
+    /// Whether other nodes may work on it.
+    pub(crate) fn is_shared(&self) -> bool {
+        !matches!(self, Spool::Sqlite(_))
     }
 
     /// What is in it, the oldest first, at most `most`.
@@ -116,8 +169,8 @@ impl Spool {
         at_its_place!(self, place => place.discard(id).await)
     }
 
-    /// Forgets what arrived long ago.
-    pub(crate) async fn forget(&self) -> Result<(), SpoolError> {
-        at_its_place!(self, place => place.forget().await)
+    /// Forgets what arrived long ago. `keep`: for how long copies are kept that the next server answers for.
+    pub(crate) async fn forget(&self, keep: Duration) -> Result<(), SpoolError> {
+        at_its_place!(self, place => place.forget(keep).await)
     }
 }

@@ -13,9 +13,12 @@ use store::Fate;
 use crate::forward::append::{Appender, Way};
 use crate::forward::arrived::Arrived;
 use crate::forward::hop::{Hop, file};
+use crate::forward::lease::Lease;
+use crate::forward::met::Met;
 use crate::forward::obstacle::Obstacle;
 use crate::forward::parcel::Parcel;
 use crate::forward::settings::{Own, Sink};
+use crate::forward::spool::Spool;
 
 /// Where copies go, and how it stands there.
 pub(crate) struct Target {
@@ -59,9 +62,12 @@ impl Target {
         owner: String,
         own: Option<Arc<Own>>,
         temporary: PathBuf,
+        spool: &Arc<Spool>,
     ) -> io::Result<Target> {
         let place = match sink {
-            Sink::Account { account, mailbox } => Place::Account(Appender::start(account, mailbox, temporary)?),
+            Sink::Account { account, mailbox } => {
+                Place::Account(Appender::start(account, mailbox, temporary, Lease::of(Arc::clone(spool)))?)
+            }
             Sink::Hop { hop, to } => Place::Hop(Hop::new(hop, owner, to, own)),
             Sink::Maildir(path) => Place::Maildir { path, owner, hello: hello.to_owned() },
         };
@@ -69,20 +75,20 @@ impl Target {
     }
 
     /// Puts one copy.
-    pub(crate) async fn put(&self, parcel: Parcel) -> Result<(Arrived, Way), Obstacle> {
+    pub(crate) async fn put(&self, parcel: Parcel) -> Result<(Arrived, Way), Met> {
         let length = parcel.length;
         let put = match &self.place {
             Place::Account(appender) => appender.put(parcel).await,
             Place::Hop(hop) => hop.put(parcel).await.map(|arrived| (arrived, Way::Put)),
             Place::Maildir { path, owner, hello } => {
-                file(path.clone(), owner, hello, parcel).await.map(|arrived| (arrived, Way::Put))
+                file(path.clone(), owner, hello, parcel).await.map(|arrived| (arrived, Way::Put)).map_err(Met::from)
             }
         };
         let met = match &put {
             Ok(_) => None,
             // One copy is refused; that says nothing of others, but that the target is there.
-            Err(obstacle) if obstacle.fate() == Fate::Refuse => None,
-            Err(obstacle) => Some(*obstacle),
+            Err(met) if met.fate() == Fate::Refuse => None,
+            Err(met) => Some(met.obstacle),
         };
         self.learn(met, length);
         put
@@ -114,7 +120,7 @@ impl Target {
             Place::Hop(hop) => hop.probe().await,
             Place::Maildir { .. } => Ok(()),
         };
-        self.learn(met.err(), 0);
+        self.learn(met.err().map(|met| met.obstacle), 0);
     }
 
     fn learn(&self, obstacle: Option<Obstacle>, length: u64) {
@@ -126,6 +132,8 @@ impl Target {
         }
         let no_room = standing.filter(|standing| standing.obstacle == Obstacle::Full && length < standing.length);
         let mut gone = std::mem::take(&mut *met);
+        // What passes once a limit of pace is met says nothing of all that waits for it at once.
+        gone.remove(&Obstacle::Throttled);
         if no_room.is_some() {
             // A small one found room: the large one is no better off.
             gone.remove(&Obstacle::Full);
@@ -147,7 +155,9 @@ mod tests {
 
     fn target() -> Target {
         let sink = Sink::Maildir(PathBuf::from("nowhere"));
-        Target::new(sink, "gw.example", "me@my.example".to_owned(), None, std::env::temp_dir()).expect("a target")
+        let spool = Arc::new(Spool::sqlite(PathBuf::from("nowhere"), "f"));
+        Target::new(sink, "gw.example", "me@my.example".to_owned(), None, std::env::temp_dir(), &spool)
+            .expect("a target")
     }
 
     #[test]

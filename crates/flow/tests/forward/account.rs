@@ -6,7 +6,7 @@ use testbed::{Action, Dovecot, Faults, Format, Options, Rule, Which};
 
 use crate::scene::Scene;
 use crate::station::{
-    Station, account, assert_nothing_readable, assert_once, choice, inbox, mail, octets, open_sealed, until,
+    Station, account, assert_nothing_readable, assert_once, choice, inbox, listed, mail, octets, open_sealed, until,
 };
 
 #[test]
@@ -146,4 +146,90 @@ fn mail_that_its_author_encrypted_goes_on_as_it_came() {
     store.stop();
     let said = station.send(&scene.seal(&mail(2), &other));
     assert!(said.starts_with("451 4.4.1"), "{said}");
+}
+
+/// What its author encrypted is not queued. A sender who was not told comes again, and finds it known.
+#[test]
+fn encrypted_mail_whose_end_was_not_told_is_there_once() {
+    if !testbed::servers() {
+        return;
+    }
+    for action in [Action::Before, Action::CutLiteral(100), Action::LoseAnswer, Action::Reset, Action::No] {
+        let home = tempfile::tempdir().unwrap();
+        let scene = Scene::new(home.path());
+        let store = Dovecot::start(Format::Maildir);
+        let rule = Rule { command: "APPEND", which: Which::Nth(1), action: action.clone() };
+        let faults = Faults::between(store.imap(), vec![rule]);
+        let station = Station::open(&scene, choice(&scene, account(faults.address(), "alice", "alice-pw")));
+        let other = sealed::signature::SealerKey::from_seed(&[7; 32]).unwrap();
+        let encrypted = scene.seal(&mail(1), &other);
+        let said = station.send(&encrypted);
+        assert!(said.starts_with("451") || action == Action::Before, "{action:?}: {said}");
+        if matches!(action, Action::LoseAnswer | Action::Reset) {
+            let soon = station.send(&encrypted);
+            assert!(soon.starts_with("451"), "it is left alone for a moment: {soon}");
+        }
+        until("it is taken", || station.send(&encrypted).starts_with("250"));
+        assert_eq!(octets(inbox(store.imap(), "alice")), std::slice::from_ref(&encrypted), "{action:?}");
+        assert!(station.send(&encrypted).contains("taken before"));
+        // Another one of the same name is another one.
+        let twin = [&encrypted[..], b"\r\n.\r\n"].concat();
+        assert!(station.send(&twin).starts_with("250"));
+        assert_eq!(inbox(store.imap(), "alice").len(), 2, "{action:?}");
+        let found = u64::from(matches!(action, Action::LoseAnswer | Action::Reset));
+        assert_eq!(station.count("found"), found, "{action:?}");
+        assert!(listed(&scene).is_empty());
+        drop(station);
+        let spool = std::fs::read(scene.home.join("state/spool.db")).unwrap();
+        assert!(!spool.windows(11).any(|part| part == b"example.com"), "neither envelope nor Message-ID");
+        assert_nothing_readable(home.path());
+    }
+}
+
+/// A connection that lay idle is not trusted.
+#[test]
+fn a_server_that_was_restarted_meanwhile_costs_nothing() {
+    if !testbed::servers() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let scene = Scene::new(home.path());
+    let mut store = Dovecot::start(Format::Maildir);
+    let mut choice = choice(&scene, account(store.imap(), "alice", "alice-pw"));
+    choice.schedule = flow::forward::Schedule::new(vec![Duration::from_secs(600)], None);
+    let station = Station::open(&scene, choice);
+    for number in 0..4 {
+        assert!(station.send(&mail(number)).starts_with("250"));
+        until("it arrived", || station.count("arrived") == number as u64 + 1);
+        store.restart();
+    }
+    assert_eq!((station.count("unknown-end"), station.count("retried")), (0, 0));
+}
+
+/// What broke before it was sent whole is sent again at once; what may be there is looked for soon.
+#[test]
+fn a_break_costs_seconds() {
+    if !testbed::servers() {
+        return;
+    }
+    for (action, unknown) in [(Action::Before, 0), (Action::CutLiteral(10), 0), (Action::LoseAnswer, 1)] {
+        let home = tempfile::tempdir().unwrap();
+        let scene = Scene::new(home.path());
+        let store = Dovecot::start(Format::Maildir);
+        let rule = Rule { command: "APPEND", which: Which::Nth(2), action: action.clone() };
+        let faults = Faults::between(store.imap(), vec![rule, Rule::strip(&["LITERAL+"])]);
+        let mut choice = choice(&scene, account(faults.address(), "alice", "alice-pw"));
+        choice.schedule =
+            flow::forward::Schedule::new(vec![Duration::from_secs(600)], None).with_grace(Duration::from_millis(500));
+        let station = Station::open(&scene, choice);
+        let large = [&mail(1)[..], &b"0123456789abcdef\r\n".repeat(100)].concat();
+        let sent = vec![mail(0), large];
+        for one in &sent {
+            assert!(station.send(one).starts_with("250"));
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        until(&format!("both are there {action:?}"), || station.count("arrived") + station.count("found") == 2);
+        assert!(station.count("unknown-end") <= unknown.max(u64::from(action == Action::CutLiteral(10))), "{action:?}");
+        assert_once(&scene, &octets(inbox(store.imap(), "alice")), sent);
+    }
 }

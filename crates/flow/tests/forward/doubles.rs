@@ -5,7 +5,7 @@ use std::time::Duration;
 use testbed::{Character, Dedup, Double};
 
 use crate::scene::Scene;
-use crate::station::{Station, account, assert_once, choice, mail, until};
+use crate::station::{Station, account, assert_once, choice, listed, mail, until};
 
 const DATE: &str = "25-Nov-2026 10:00:00 +0000";
 
@@ -80,4 +80,39 @@ fn a_server_that_changes_what_it_stores_is_not_believed() {
     let told = station.told.lock().unwrap().join("\n");
     assert!(told.contains("NotAsSent"), "{told}");
     until("it is counted", || station.controls.counts.totals().failed >= 1);
+}
+
+/// An account whose pace is limited is not a full one: the queue takes the mail.
+#[test]
+fn a_limit_of_pace_is_not_told_to_senders() {
+    let home = tempfile::tempdir().unwrap();
+    let scene = Scene::new(home.path());
+    let server = Double::start(Character::Gmail { dedup: Dedup::Ignore });
+    let mut choice = choice(&scene, account(server.address(), "alice", "alice-pw"));
+    choice.schedule = flow::forward::Schedule::new(vec![Duration::from_secs(1)], None);
+    let station = Station::open(&scene, choice);
+    let mut sent = Vec::new();
+    for (answer, why, said) in [
+        ("NO [OVERQUOTA] Account exceeded command or bandwidth limits. (Failure)", "throttled", "NO THROTTLED"),
+        ("NO [LIMIT] slowly", "throttled", "NO LIMIT"),
+        ("NO [UNAVAILABLE] a moment", "not-now", "NO UNAVAILABLE"),
+    ] {
+        server.fail_from_now("APPEND", answer);
+        for _ in 0..3 {
+            let one = mail(sent.len());
+            assert!(station.send(&one).starts_with("250"), "{answer}");
+            sent.push(one);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        until("it is known why", || {
+            let list = listed(&scene);
+            list.iter().any(|item| item.why.as_deref() == Some(why) && item.said.as_deref() == Some(said))
+        });
+        server.recover();
+        until("all arrived", || station.count("arrived") == sent.len() as u64);
+    }
+    server.fail_from_now("APPEND", "NO [OVERQUOTA] the mailbox is full");
+    assert!(station.send(&mail(100)).starts_with("250"));
+    until("the mailbox is full", || station.send(&mail(101)).starts_with("452 4.2.2"));
+    assert_once(&scene, &stored(&server), sent);
 }

@@ -14,7 +14,7 @@ use wire::smtp::{Dialect, Reply};
 
 use crate::hop::{Hop, Say};
 use crate::scene::Scene;
-use crate::station::{ME, Station, choice, hop, mail, open_sealed, until};
+use crate::station::{ME, Station, choice, hop, listed, mail, open_sealed, retry, until};
 
 /// A key for tests, which signs nothing else.
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f\n-----END PRIVATE KEY-----\n";
@@ -66,11 +66,104 @@ fn outside_it_speaks_for_itself_and_bounces_become_notes() {
     until("the owner is told", || target.all().len() == 2);
     let note = target.all().remove(1);
     let text = String::from_utf8(open_sealed(&scene, &note.octets).unwrap()).unwrap();
-    assert!(note.from.address.is_empty() && text.contains("given a message back"), "{text}");
+    assert!(note.from.address.is_empty() && text.contains("Something came back"), "{text}");
     for forged in [taken.from.address.replacen("bounce+", "bounce+a", 1), "bounce+x@my.example".to_owned()] {
         let said = submit(Language::Smtp, station.address, "", &[&forged], b"From: x@y\r\n\r\nx\r\n").unwrap();
         assert!(said[0].starts_with("550 5.7.1"), "{said:?}");
     }
     let said = submit(Language::Smtp, station.address, "eve@example.com", &[&taken.from.address], &mail(3)).unwrap();
     assert!(said[0].starts_with("550 5.7.1"), "only bounces come there: {said:?}");
+}
+
+fn report(action: &str, words: &str) -> Vec<u8> {
+    format!(
+        "From: MAILER-DAEMON@provider.example\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n\
+         --b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; x\r\n\r\nFinal-Recipient: rfc822; me@provider.example\r\n\
+         Action: {action}\r\nStatus: 5.2.2\r\nDiagnostic-Code: smtp; {words}\r\n\r\n--b--\r\n"
+    )
+    .into_bytes()
+}
+
+/// What the next server took and sent back is in the queue again, with its reason, and its owner is told once.
+#[test]
+fn what_comes_back_is_not_lost() {
+    let home = tempfile::tempdir().unwrap();
+    let scene = Scene::new(home.path());
+    let target = Hop::start(Dialect::Smtp, 1 << 20, Arc::new(|_| Say::Reply(Reply::new(250, (2, 0, 0), "ok"))));
+    let mut choice = choice(&scene, hop(target.address, Some("me@provider.example")));
+    choice.own = Some(own());
+    let station = Station::open(&scene, choice);
+    let tell = |to: &str, octets: &[u8]| {
+        let said = submit(Language::Smtp, station.address, "", &[to], octets).unwrap();
+        assert!(said[0].starts_with("250"), "{said:?}");
+    };
+    for number in 0..3 {
+        assert!(station.send(&mail(number)).starts_with("250"));
+    }
+    until("they arrived", || station.count("arrived") == 3);
+    until("they are out of the queue", || listed(&scene).is_empty());
+    let paths: Vec<String> = target.all().iter().map(|one| one.from.address.clone()).collect();
+    for action in ["delayed", "delivered", "relayed", "expanded"] {
+        tell(&paths[0], &report(action, "250 ok"));
+    }
+    tell(&paths[0], b"Auto-Submitted: auto-replied\r\n\r\nI am away\r\n");
+    assert!(listed(&scene).is_empty() && station.count("noted") == 0, "none of that is a failure");
+    let failed = report("failed", "552 5.2.2 <me@provider.example> has no room\r\n Bcc: eve@example.com");
+    for _ in 0..3 {
+        tell(&paths[0], &failed);
+    }
+    until("the owner is told", || target.all().len() == 4);
+    let text = String::from_utf8(open_sealed(&scene, &target.all()[3].octets).unwrap()).unwrap();
+    assert!(text.contains("given a message back") && text.contains("has no room"), "{text}");
+    assert!(!text.contains("\r\nBcc:") && text.contains("queue list"), "{text}");
+    let list = listed(&scene);
+    assert_eq!(list.len(), 1, "{list:?}");
+    assert_eq!((list[0].why.as_deref(), list[0].said.as_deref()), (Some("returned"), Some("552 5.2.2")));
+    assert_eq!(list[0].standing, flow::forward::Standing::Failed);
+    let told = station.told.lock().unwrap().join("\n");
+    assert!(told.contains("Returned") && !told.contains("example.com") && !told.contains("no room"), "{told}");
+    // Tried again, it arrives, and may come back once more.
+    assert_eq!(retry(&scene, flow::forward::Which::One(list[0].id)), 1);
+    until("it is there again", || target.all().len() == 5);
+    until("it is out of the queue", || listed(&scene).is_empty());
+    assert_eq!(open_sealed(&scene, &target.all()[4].octets).unwrap(), mail(0));
+    // The same note within a second is the same note.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    tell(&paths[0], &failed);
+    until("it failed again", || listed(&scene).len() == 1);
+    // What is no report is not called one.
+    tell(&paths[1], b"From: x@y\r\n\r\nHi, I am qmail.\r\n");
+    until("the owner is told of that", || station.count("noted") == 3);
+    until("it was handed on", || target.all().len() == 7);
+    let notes: Vec<String> =
+        target.all().iter().map(|one| String::from_utf8(open_sealed(&scene, &one.octets).unwrap()).unwrap()).collect();
+    assert!(notes.iter().any(|note| note.contains("is no report") && !note.contains("qmail")), "{notes:?}");
+    assert_eq!(listed(&scene).len(), 2);
+    // What was never here, or is not here any more, makes one note as well.
+    let strange = own().return_path.encode(ME, [9; 16], 1 + std::time::UNIX_EPOCH.elapsed().unwrap().as_secs());
+    tell(&strange, &failed);
+    tell(&strange, &failed);
+    until("the owner is told of it once", || station.count("noted") == 4);
+    drop(station);
+    crate::station::assert_nothing_readable(home.path());
+}
+
+#[test]
+fn what_is_not_to_be_kept_goes_at_once() {
+    let home = tempfile::tempdir().unwrap();
+    let scene = Scene::new(home.path());
+    let target = Hop::start(Dialect::Smtp, 1 << 20, Arc::new(|_| Say::Reply(Reply::new(250, (2, 0, 0), "ok"))));
+    let mut choice = choice(&scene, hop(target.address, Some("me@provider.example")));
+    (choice.own, choice.schedule) = (Some(own()), choice.schedule.keeping(std::time::Duration::ZERO));
+    let station = Station::open(&scene, choice);
+    assert!(station.send(&mail(1)).starts_with("250"));
+    until("it arrived", || station.count("arrived") == 1);
+    until("it is gone", || listed(&scene).is_empty());
+    let path = target.all()[0].from.address.clone();
+    let said = submit(Language::Smtp, station.address, "", &[&path], &report("failed", "550 5.1.1 no")).unwrap();
+    assert!(said[0].starts_with("250"), "{said:?}");
+    until("the owner is told", || target.all().len() == 2);
+    let text = String::from_utf8(open_sealed(&scene, &target.all()[1].octets).unwrap()).unwrap();
+    assert!(text.contains("550 5.1.1 no") && text.contains("not kept"), "{text}");
+    assert!(listed(&scene).is_empty());
 }

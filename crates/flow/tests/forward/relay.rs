@@ -10,7 +10,8 @@ use wire::smtp::{Dialect, Reply};
 use crate::hop::{Hop, Say};
 use crate::scene::Scene;
 use crate::station::{
-    CANARY, ME, Station, assert_nothing_readable, assert_once, choice, hop, inbox, mail, octets, open_sealed, until,
+    CANARY, ME, Station, assert_nothing_readable, assert_once, choice, hop, inbox, listed, mail, octets, open_sealed,
+    retry, until,
 };
 
 #[test]
@@ -154,4 +155,75 @@ fn base64(octets: &[u8]) -> String {
         }
     }
     text + "\r\n"
+}
+
+/// Whoever runs it sees what the target said last: codes, and no words.
+#[test]
+fn the_queue_tells_why() {
+    let home = tempfile::tempdir().unwrap();
+    let scene = Scene::new(home.path());
+    let later = |_: &crate::hop::Taken| Say::Reply(Reply::new(451, (4, 7, 1), "<me@my.example> comes too often"));
+    let target = Hop::start(Dialect::Smtp, 1 << 20, Arc::new(later));
+    let station = Station::open(&scene, choice(&scene, hop(target.address, None)));
+    assert!(station.send(&mail(1)).starts_with("250"));
+    until("it was tried", || station.count("retried") > 0);
+    until("it is listed", || listed(&scene).iter().any(|item| item.said.as_deref() == Some("451 4.7.1")));
+    drop(station);
+    let spool = std::fs::read(scene.home.join("state/spool.db")).unwrap();
+    assert!(!spool.windows(9).any(|part| part == b"too often"));
+}
+
+#[test]
+fn dovecot_takes_it_by_lmtp() {
+    if !testbed::servers() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let scene = Scene::new(home.path());
+    let mut store = Dovecot::start(Format::Maildir);
+    let place = wire::smtp::Place::Tcp(store.lmtp().to_string());
+    let next = wire::smtp::client::NextHop::new(place, Dialect::Lmtp, "gw.my.example".to_owned());
+    let sink = flow::forward::Sink::Hop { hop: next, to: Some("alice@example.test".to_owned()) };
+    let station = Station::open(&scene, choice(&scene, sink));
+    let large = [&mail(98)[..], &b"0123456789abcdef\r\n".repeat(100_000)].concat();
+    let sent: Vec<Vec<u8>> = (0..20).map(mail).chain([large]).collect();
+    let (early, late) = sent.split_at(10);
+    early.iter().for_each(|one| assert!(station.send(one).starts_with("250")));
+    until("the first ones arrived", || station.count("arrived") == 10);
+    store.stop();
+    late.iter().for_each(|one| assert!(station.send(one).starts_with("250"), "the queue takes it"));
+    store.restart();
+    until("all arrived", || station.count("arrived") == 21);
+    let stored = octets(inbox(store.imap(), "alice"));
+    assert_eq!(station.count("unknown-end"), 0);
+    assert_once(&scene, &stored, sent);
+    drop(station);
+    assert_nothing_readable(home.path());
+    assert_nothing_readable(&store.mail());
+}
+
+#[test]
+fn a_maildir_gets_each_message_once() {
+    let home = tempfile::tempdir().unwrap();
+    let scene = Scene::new(home.path());
+    let maildir = home.path().join("Box");
+    let station = Station::open(&scene, choice(&scene, flow::forward::Sink::Maildir(maildir.clone())));
+    // It is not there yet: the queue takes the mail, as it may be mended.
+    let sent: Vec<Vec<u8>> = (0..20).map(mail).collect();
+    assert!(station.send(&sent[0]).starts_with("250"));
+    until("it was tried", || station.count("retried") + station.count("arrived") > 0);
+    for folder in ["cur", "new", "tmp"] {
+        std::fs::create_dir_all(maildir.join(folder)).unwrap();
+    }
+    until("it is tried again", || {
+        retry(&scene, flow::forward::Which::All);
+        station.count("arrived") == 1
+    });
+    sent.iter().skip(1).for_each(|one| assert!(station.send(one).starts_with("250")));
+    until("all arrived", || station.count("arrived") == 20);
+    let files = std::fs::read_dir(maildir.join("new")).unwrap().flatten();
+    let stored: Vec<Vec<u8>> = files.map(|file| std::fs::read(file.path()).unwrap()).collect();
+    assert_once(&scene, &stored, sent);
+    drop(station);
+    assert_nothing_readable(home.path());
 }

@@ -154,6 +154,18 @@ pub(crate) fn mail(number: usize) -> Vec<u8> {
     .into_bytes()
 }
 
+/// What `queue list` shows.
+pub(crate) fn listed(scene: &Scene) -> Vec<flow::forward::Item> {
+    let spool = Spool::sqlite(scene.home.join("state/spool.db"), "forward");
+    tokio::runtime::Runtime::new().unwrap().block_on(spool.list(1000)).unwrap()
+}
+
+/// Has one of them tried again.
+pub(crate) fn retry(scene: &Scene, which: flow::forward::Which) -> u64 {
+    let spool = Spool::sqlite(scene.home.join("state/spool.db"), "forward");
+    tokio::runtime::Runtime::new().unwrap().block_on(spool.retry(which)).unwrap()
+}
+
 /// What the owner reads of a stored message; `None`: it is no sealed one.
 pub(crate) fn open_sealed(scene: &Scene, stored: &[u8]) -> Option<Vec<u8>> {
     let opened = open::open(&mut &*stored, Cursor::new(Vec::new()), &scene.keyring(), &scene.trust()).ok()?;

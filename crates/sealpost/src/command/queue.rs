@@ -104,6 +104,7 @@ struct Line {
     next_try: Option<i64>,
     tries: u32,
     reason: Option<String>,
+    reply: Option<String>,
 }
 
 fn list(spool: &Spool, json: bool) -> Result<(), Failure> {
@@ -143,6 +144,7 @@ fn line(item: Item) -> Line {
         next_try: (item.standing == Standing::Waiting).then_some(item.due.0),
         tries: item.tries,
         reason: item.why,
+        reply: item.said,
     }
 }
 
@@ -156,7 +158,8 @@ fn text(line: &Line) -> String {
     let from = if line.from.is_empty() { "<>" } else { &line.from };
     let Line { id, state, octets, to, tries, .. } = line;
     let note = if line.kind == "note" { ", a note of ours" } else { "" };
-    let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+    let reply = line.reply.as_deref().map(|reply| format!(" ({reply})")).unwrap_or_default();
+    let why = if why.is_empty() { String::new() } else { format!(": {why}{reply}") };
     let came = shown(line.received);
     format!("{id}  {state}{why}\n  {from} -> {to}{note}; {octets} octets; came {came}; tries: {tries}{next}\n")
 }

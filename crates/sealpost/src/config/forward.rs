@@ -82,6 +82,9 @@ pub struct Queue {
     /// After so long it is not tried by itself any more.
     #[serde(default, deserialize_with = "value::duration")]
     pub expire: Option<Duration>,
+    /// For how long it is kept that the next server has taken in our name, and may give back; none at all: it goes at once.
+    #[serde(default, deserialize_with = "value::duration_or_off")]
+    pub keep: Option<Duration>,
 }
 
 /// What `source` says of such a flow besides its door.

@@ -285,6 +285,104 @@ fn two_nodes_on_one_spool_survive_each_other_and_the_database() {
     assert_nothing_readable(&[&places[..], &[database.directory().to_path_buf()]].concat());
 }
 
+/// Between a node and its account: when so many octets of an APPEND have passed, the others wait until they are let go.
+#[cfg(feature = "postgres")]
+struct Weir {
+    address: SocketAddr,
+    holds: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    open: std::sync::Arc<std::sync::atomic::AtomicBool>,
+}
+
+#[cfg(feature = "postgres")]
+impl Weir {
+    fn before(server: SocketAddr, most: usize) -> Weir {
+        use std::{
+            io::{Read, Write},
+            net::{TcpListener, TcpStream},
+            sync::{Arc, atomic::AtomicBool},
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (holds, open) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+        let weir = Weir { address: listener.local_addr().unwrap(), holds: Arc::clone(&holds), open: Arc::clone(&open) };
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let server = TcpStream::connect(server).unwrap();
+                let (mut back, mut to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+                thread::spawn(move || std::io::copy(&mut back, &mut to_client));
+                let (holds, open) = (Arc::clone(&holds), Arc::clone(&open));
+                thread::spawn(move || {
+                    let (mut from, mut to) = (client, server);
+                    let (mut octets, mut passed) = (vec![0; 4096], None);
+                    loop {
+                        let count = from.read(&mut octets).unwrap_or_default();
+                        if count == 0 {
+                            let _ = to.shutdown(std::net::Shutdown::Write);
+                            return;
+                        }
+                        if octets[..count].windows(6).any(|word| word == b"APPEND") {
+                            passed = passed.or(Some(0));
+                        }
+                        passed = passed.map(|passed| passed + count);
+                        if passed.is_some_and(|passed| passed > most) && !open.load(Ordering::Relaxed) {
+                            holds.store(true, Ordering::Relaxed);
+                            while !open.load(Ordering::Relaxed) {
+                                thread::sleep(Duration::from_millis(5));
+                            }
+                        }
+                        if to.write_all(&octets[..count]).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        weir
+    }
+}
+
+/// A node that is stopped in the middle of an APPEND, and goes on when another one has put the message: it must not finish.
+#[cfg(feature = "postgres")]
+#[test]
+fn a_node_that_was_stopped_for_too_long_finishes_nothing() {
+    use rustix::process::Signal;
+
+    if !testbed::servers() {
+        return;
+    }
+    let stage = stage(&["gate", "gate2"]);
+    let listens = [free(), free()];
+    let store = Dovecot::start(Format::Maildir);
+    let database = testbed::Postgres::start();
+    let weir = Weir::before(store.imap(), 100_000);
+    let queue = format!(", spool = \"{}\"", database.url());
+    configure(&stage, "gate", listens[0], weir.address, &queue, "");
+    configure(&stage, "gate2", listens[1], store.imap(), &queue, "");
+    let first = run(&stage, "gate", listens[0]);
+    // More than what lies between two programs.
+    let long: Vec<u8> =
+        (0..1_500_000_u32).flat_map(|at| format!("{:08x}\r\n", at.wrapping_mul(2_654_435_761)).into_bytes()).collect();
+    let sent = vec![[mail(1), long].concat()];
+    let said = submit(Language::Smtp, listens[0], "eve@example.com", &[ME], &sent[0]).unwrap();
+    assert!(said[0].starts_with("250"), "{said:?}");
+    until("it is in the middle", || weir.holds.load(Ordering::Relaxed));
+    thread::sleep(Duration::from_millis(200));
+    crate::gateway::ask(&first, Signal::STOP);
+    weir.open.store(true, Ordering::Relaxed);
+    let second = run(&stage, "gate2", listens[1]);
+    until("the other one has put it", || inbox(store.imap()).len() == 1);
+    crate::gateway::ask(&first, Signal::CONT);
+    until("the queue is empty", || waiting(&stage, "gate2") == 0);
+    // As long as it would take the first one to finish.
+    thread::sleep(Duration::from_secs(3));
+    assert_once(&stage, &inbox(store.imap()), &sent);
+    // It goes on with what is its own.
+    let said = submit(Language::Smtp, listens[0], "eve@example.com", &[ME], &mail(2)).unwrap();
+    assert!(said[0].starts_with("250"), "{said:?}");
+    until("that is there", || inbox(store.imap()).len() == 2);
+    end(first);
+    end(second);
+}
+
 #[test]
 fn what_is_wrong_in_a_forwarders_config_is_said() {
     let stage = stage(&["gate"]);
@@ -307,6 +405,7 @@ fn what_is_wrong_in_a_forwarders_config_is_said() {
         (good, "\"in-place\"", "", "no place of its own"),
         (good, account, "queue = { spol = \"x\" }", "unknown field `spol`"),
         (good, account, "queue = { retry = [\"soon\"] }", "a duration is"),
+        (good, account, "queue = { keep = \"long\" }", "a duration is"),
         (good, account, "backup = \"7d\"", "`backup` is for flows of an account"),
         ("smtp = \"127.0.0.1:2525\", per-ip = 3", account, "", "are for mail that is forwarded"),
     ] {

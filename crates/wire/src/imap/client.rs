@@ -12,7 +12,7 @@ mod store;
 mod append;
 mod idle;
 
-pub use append::{Append, AppendLost};
+pub use append::{Append, AppendLost, Ask, Leave, Moment};
 pub use connect::{Endpoint, Security};
 pub use idle::{Idling, News};
 pub use mailboxes::{Access, Selected};

@@ -38,6 +38,12 @@ pub enum ImapError {
     /// The caller asked to stop.
     #[error("stopped")]
     Stopped,
+    /// The caller gave no leave to finish.
+    #[error("given up before its end")]
+    Withdrawn,
+    /// The connection was lost before the last octet of this message was sent: it cannot be stored.
+    #[error("the message was not sent")]
+    NotSent,
     /// The server said what IMAP does not allow.
     #[error("the server broke the protocol: {0}")]
     Protocol(&'static str),

@@ -208,7 +208,19 @@ fn reply<R: BufRead>(frame: &mut Frame<R>, kind: Kind) -> Result<Reply, FrameErr
         let (name, data) = code.split_once(' ').unwrap_or((code, ""));
         Some((name.to_ascii_uppercase(), data.trim().to_owned()))
     });
+    // quirk: Gmail says `[OVERQUOTA] Account exceeded command or bandwidth limits` and `[ALERT] Too many simultaneous
+    // connections`: it is the account's pace that is too much, not its mail.
+    let vague = code.as_ref().is_none_or(|(name, _)| matches!(name.as_str(), "OVERQUOTA" | "ALERT"));
+    let code = match kind {
+        Kind::No if vague && speaks_of_pace(&rest) => Some(("THROTTLED".to_owned(), String::new())),
+        _ => code,
+    };
     Ok(Reply { kind, code })
+}
+
+fn speaks_of_pace(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    ["bandwidth", "throttl", "rate limit", "too many", "command limit"].iter().any(|words| text.contains(words))
 }
 
 fn kind(word: &str) -> Option<Kind> {

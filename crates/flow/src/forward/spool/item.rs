@@ -9,13 +9,19 @@ use store::UnixSeconds;
 
 use crate::delivery::sealing::Octets;
 use crate::forward::envelope::Envelope;
+use crate::forward::met::Met;
 use crate::forward::obstacle::Obstacle;
+use crate::forward::return_path::VALID_DAYS;
 use crate::sqlite::OpenError;
 
 /// Octets of one piece of a copy: what is in memory at a time.
 pub(super) const PIECE: usize = 256 * 1024;
 /// How long the id of a copy that arrived is remembered: longer than any sender waits between two tries.
 pub(super) const REMEMBERED: Duration = Duration::from_secs(86_400);
+/// How long it is remembered that a copy came back: longer than a return path is good, so that its owner is told once.
+pub(super) const TOLD: Duration = Duration::from_secs((VALID_DAYS as u64 + 2) * 86_400);
+/// Octets of copies that the next server answers for, and that are kept nevertheless; the oldest go first.
+pub(super) const MOST_KEPT: u64 = 1024 * 1024 * 1024;
 
 /// Why the spool does not answer.
 #[derive(Debug, thiserror::Error)]
@@ -75,11 +81,15 @@ pub(crate) struct New {
     pub(crate) turn: Turn,
 }
 
+/// In whose name copies are in hand. A node that others may have taken for dead takes another name, and what it had in hand is not its own any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tenure(pub(super) [u8; 16]);
+
 /// Whose turn it is with a new copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
     /// Whoever keeps it hands it on at once.
-    Ours,
+    Ours(Tenure),
     /// Anybody's, after this time.
     Later(Duration),
 }
@@ -89,13 +99,48 @@ pub(crate) enum Change {
     Put(Box<New>),
     /// It arrived.
     Done(MessageId),
+    /// The next server answers for it, and may give it back: it is kept for some time.
+    Relayed(MessageId),
     Later {
         id: MessageId,
         wait: Duration,
-        why: Obstacle,
+        why: Met,
         look: bool,
     },
-    Failed(MessageId, Obstacle),
+    Failed(MessageId, Met),
+}
+
+/// What is known of a message that is not kept here, since its author encrypted it and its header fields are in clear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Announced {
+    /// Nothing so far: it is this node's to hand on.
+    New,
+    /// It may have been handed on: it is this node's, to be looked for first. When it came the first time.
+    Again(UnixSeconds),
+    /// It arrived.
+    Before,
+    /// It is in hand, or was until a moment ago.
+    Busy,
+}
+
+/// How it ended with such a message, if it did not arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It may be there.
+    Unknown,
+    /// It is not there, as far as this try goes.
+    NotThere,
+}
+
+/// What is known of a copy that came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// It is here. When it came.
+    Here(UnixSeconds),
+    /// It is not here any more, or never was.
+    Gone,
+    /// Its owner was told before.
+    Told,
 }
 
 /// What came of it.
@@ -155,6 +200,8 @@ pub struct Item {
     pub tries: u32,
     /// What stood in the way the last time.
     pub why: Option<String>,
+    /// Codes of the target's last answer: `550 5.7.1`, `NO OVERQUOTA`. Never its words.
+    pub said: Option<String>,
 }
 
 /// How much there is.
@@ -185,6 +232,12 @@ pub enum Which {
 pub(super) mod state {
     pub(in super::super) const WAITING: i64 = 0;
     pub(in super::super) const FAILED: i64 = 1;
+    /// Only its id is left.
+    pub(in super::super) const ARRIVED: i64 = 2;
+    /// It is not kept.
+    pub(in super::super) const ANNOUNCED: i64 = 3;
+    /// The next server answers for it.
+    pub(in super::super) const RELAYED: i64 = 4;
 }
 
 pub(super) fn kind(number: i64) -> Kind {
@@ -195,6 +248,14 @@ pub(super) fn number(kind: Kind) -> i64 {
     match kind {
         Kind::Mail => 0,
         Kind::Note => 1,
+    }
+}
+
+pub(super) fn origin(state: i64, received: UnixSeconds, told: bool) -> Origin {
+    match state {
+        _ if told => Origin::Told,
+        state::WAITING | state::FAILED | state::RELAYED => Origin::Here(received),
+        _ => Origin::Gone,
     }
 }
 

@@ -4,21 +4,27 @@
 //! in hand that has said so for half a minute no more, the others take over, and look first whether it was handed on. All times are the
 //! database's. COMMIT answers when the row would survive power loss (`synchronous_commit`, on unless the server's owner chose otherwise).
 
+mod reign;
+
+mod known;
+
 use std::io::{Seek, Write};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Mutex;
+use std::time::Duration;
 
 use deadpool_postgres::{Client, GenericClient, Pool};
-use sealed::identity::{MessageId, random};
+use sealed::identity::MessageId;
 use store::UnixSeconds;
 use tempfile::SpooledTempFile;
 use tokio::sync::OnceCell;
 
+use self::reign::Reign;
 use super::item::{
-    Change, Item, New, PIECE, REMEMBERED, Row, SpoolError, Tally, Turn, Which, Written, addresses, kind, millis,
-    number, signed, standing, unsigned,
+    Change, Item, New, PIECE, Row, SpoolError, Tally, Turn, Which, Written, addresses, kind, millis, number, signed,
+    standing, unsigned,
 };
 use super::sqlite::fill;
+use crate::forward::said::Said;
 use crate::postgres::{self, PostgresError};
 
 /// A database.
@@ -26,18 +32,13 @@ pub struct Postgres {
     pool: Pool,
     flow: String,
     /// This process, among the nodes.
-    node: Vec<u8>,
+    reign: Mutex<Reign>,
     ready: OnceCell<()>,
-    /// When the database last heard that this node lives.
-    heard: Mutex<Option<Instant>>,
 }
 
-/// How long a node is taken for alive after it has said so.
-const LEASE: Duration = Duration::from_secs(30);
-/// After so long without a word to the database, this node hands on nothing: another one may have taken it over soon.
-const SURE: Duration = Duration::from_secs(20);
 /// Entry k brings schema k to k + 1. Entries are never changed, only added.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE sealpost_item (
         id BYTEA PRIMARY KEY,
         flow TEXT NOT NULL,
@@ -66,7 +67,13 @@ const MIGRATIONS: [&str; 1] = ["
     -- Ciphertext does not shrink.
     ALTER TABLE sealpost_piece ALTER COLUMN octets SET STORAGE EXTERNAL;
     CREATE TABLE sealpost_node (id BYTEA PRIMARY KEY, until BIGINT NOT NULL);
-"];
+",
+    "
+    ALTER TABLE sealpost_item ADD COLUMN said TEXT;
+    CREATE INDEX sealpost_item_announced ON sealpost_item (due) WHERE state = 3;
+    CREATE INDEX sealpost_item_kept ON sealpost_item (flow, due, length) WHERE state = 4;
+",
+];
 /// "SPsp": whoever migrates holds this lock.
 const LOCK: i64 = 0x5350_7370;
 /// Unix milliseconds, the database's.
@@ -89,13 +96,11 @@ impl From<tokio_postgres::Error> for SpoolError {
 
 impl Postgres {
     pub(super) fn new(url: &str, flow: &str) -> Result<Postgres, SpoolError> {
-        let node: [u8; 16] = random();
         Ok(Postgres {
             pool: postgres::pool(url)?,
             flow: flow.to_owned(),
-            node: node.to_vec(),
+            reign: Mutex::default(),
             ready: OnceCell::new(),
-            heard: Mutex::default(),
         })
     }
 
@@ -127,21 +132,34 @@ impl Postgres {
                 let gone = on.prepare_cached("DELETE FROM sealpost_piece WHERE id = $1").await?;
                 on.execute(&gone, &[&id.0.as_slice()]).await?;
             }
+            Change::Relayed(id) => {
+                // It may have come back already.
+                let text = format!(
+                    "UPDATE sealpost_item SET state = CASE WHEN why = 'returned' THEN 1 ELSE 4 END, tries = tries + 1,
+                     why = CASE WHEN why = 'returned' THEN why END, node = NULL, due = {NOW}
+                     WHERE id = $1 AND state < 2"
+                );
+                on.execute(&on.prepare_cached(&text).await?, &[&id.0.as_slice()]).await?;
+            }
             Change::Later { id, wait, why, look } => {
                 let text = format!(
-                    "UPDATE sealpost_item SET due = {NOW} + $2, tries = tries + 1, why = $3, look = $4, node = NULL
-                     WHERE id = $1 AND state = 0 AND node = $5"
+                    "UPDATE sealpost_item SET due = {NOW} + $2, tries = tries + 1, why = $3, said = $6,
+                     look = look OR $4, node = NULL WHERE id = $1 AND state = 0 AND node = $5"
                 );
                 let statement = on.prepare_cached(&text).await?;
+                let said = why.said.as_ref().map(Said::text);
+                let code = why.obstacle.code();
                 let values: &[&(dyn tokio_postgres::types::ToSql + Sync)] =
-                    &[&id.0.as_slice(), &millis(*wait), &why.code().as_str(), look, &self.node];
+                    &[&id.0.as_slice(), &millis(*wait), &code.as_str(), look, &self.node(), &said];
                 on.execute(&statement, values).await?;
             }
             Change::Failed(id, why) => {
-                let text = "UPDATE sealpost_item SET state = 1, tries = tries + 1, why = $2, node = NULL
+                let text = "UPDATE sealpost_item SET state = 1, tries = tries + 1, why = $2, said = $4, node = NULL
                             WHERE id = $1 AND state = 0 AND node = $3";
                 let statement = on.prepare_cached(text).await?;
-                on.execute(&statement, &[&id.0.as_slice(), &why.code().as_str(), &self.node]).await?;
+                let said = why.said.as_ref().map(Said::text);
+                let code = why.obstacle.code();
+                on.execute(&statement, &[&id.0.as_slice(), &code.as_str(), &self.node(), &said]).await?;
             }
         }
         Ok(Written::Now)
@@ -149,7 +167,7 @@ impl Postgres {
 
     async fn put(&self, on: &impl GenericClient, new: &mut New) -> Result<Written, SpoolError> {
         let (node, wait) = match new.turn {
-            Turn::Ours => (Some(&self.node), 0),
+            Turn::Ours(tenure) => (Some(tenure.0.to_vec()), 0),
             Turn::Later(wait) => (None, millis(wait)),
         };
         let text = format!(
@@ -193,7 +211,7 @@ impl Postgres {
         );
         let in_hand: Vec<&[u8]> = in_hand.iter().map(|id| id.0.as_slice()).collect();
         let statement = client.prepare_cached(&text).await?;
-        client.execute(&statement, &[&self.node, &self.flow, &in_hand, &millis(grace)]).await?;
+        client.execute(&statement, &[&self.node(), &self.flow, &in_hand, &millis(grace)]).await?;
         Ok(())
     }
 
@@ -207,7 +225,7 @@ impl Postgres {
         );
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let statement = client.prepare_cached(&text).await?;
-        let rows = client.query(&statement, &[&self.node, &self.flow, &most]).await?;
+        let rows = client.query(&statement, &[&self.node(), &self.flow, &most]).await?;
         rows.iter()
             .map(|row| {
                 Ok(Row {
@@ -244,26 +262,9 @@ impl Postgres {
         if copied == length { Ok(to) } else { Err(SpoolError::NotWhole) }
     }
 
-    pub(super) async fn beat(&self) -> Result<(), SpoolError> {
-        // From before the question: whoever else looks counts from when the database heard it, which is later.
-        let asked = Instant::now();
-        let client = self.client().await?;
-        let text = format!(
-            "INSERT INTO sealpost_node (id, until) VALUES ($1, {NOW} + $2)
-             ON CONFLICT (id) DO UPDATE SET until = excluded.until"
-        );
-        client.execute(&client.prepare_cached(&text).await?, &[&self.node, &millis(LEASE)]).await?;
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
-        Ok(())
-    }
-
-    pub(super) fn holds(&self) -> bool {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|heard| heard.elapsed() < SURE)
-    }
-
     pub(super) async fn list(&self, most: usize) -> Result<Vec<Item>, SpoolError> {
         let client = self.client().await?;
-        let text = "SELECT id, kind, state, node IS NOT NULL, envelope, length, received, due, tries, why
+        let text = "SELECT id, kind, state, node IS NOT NULL, envelope, length, received, due, tries, why, said
                     FROM sealpost_item WHERE flow = $1 AND state < 2 ORDER BY received, id LIMIT $2";
         let rows = client.query(text, &[&self.flow, &i64::try_from(most).unwrap_or(i64::MAX)]).await?;
         rows.iter()
@@ -280,6 +281,7 @@ impl Postgres {
                     due: UnixSeconds(row.try_get::<_, i64>(7)? / 1000),
                     tries: u32::try_from(row.try_get::<_, i32>(8)?).unwrap_or_default(),
                     why: row.try_get(9)?,
+                    said: row.try_get(10)?,
                 })
             })
             .collect()
@@ -299,7 +301,8 @@ impl Postgres {
     pub(super) async fn retry(&self, which: Which) -> Result<u64, SpoolError> {
         let client = self.client().await?;
         let set = format!(
-            "UPDATE sealpost_item SET state = 0, due = {NOW}, look = look OR state = 1
+            "UPDATE sealpost_item SET state = 0, due = {NOW}, look = look OR state = 1,
+             why = CASE WHEN state = 1 THEN NULL ELSE why END
              WHERE flow = $1 AND node IS NULL AND state < 2"
         );
         Ok(match which {
@@ -322,15 +325,6 @@ impl Postgres {
         }
         transaction.commit().await?;
         Ok(gone)
-    }
-
-    pub(super) async fn forget(&self) -> Result<(), SpoolError> {
-        let client = self.client().await?;
-        let text = format!("DELETE FROM sealpost_item WHERE state = 2 AND due < {NOW} - $1");
-        client.execute(&text, &[&millis(REMEMBERED)]).await?;
-        let text = format!("DELETE FROM sealpost_node WHERE until < {NOW} - $1");
-        client.execute(&text, &[&millis(REMEMBERED)]).await?;
-        Ok(())
     }
 
     async fn client(&self) -> Result<Client, SpoolError> {

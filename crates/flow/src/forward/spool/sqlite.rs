@@ -3,6 +3,8 @@
 //! In: changes, many at a time. Out: rows. One connection, used on threads of its own; each commit is synced (`synchronous=FULL`), so that a row
 //! that was committed is there after power loss. One process hands on from it (it holds the flow's lock); others may look at it and ask for things.
 
+mod known;
+
 use std::collections::HashSet;
 use std::io::{Read, Seek, Write};
 use std::path::PathBuf;
@@ -15,9 +17,10 @@ use store::UnixSeconds;
 use tempfile::SpooledTempFile;
 
 use super::item::{
-    Change, Item, New, PIECE, REMEMBERED, Row, SpoolError, Tally, Turn, Which, Written, addresses, kind, millis,
-    number, signed, standing, state, unsigned,
+    Change, Item, New, PIECE, Row, SpoolError, Tally, Tenure, Turn, Which, Written, addresses, kind, millis, number,
+    signed, standing, state, unsigned,
 };
+use crate::forward::said::Said;
 use crate::sqlite::open;
 
 /// A file.
@@ -32,7 +35,8 @@ pub struct Sqlite {
 /// "SPsp": tells this database from others.
 const APPLICATION_ID: i64 = 0x5350_7370;
 /// Entry k brings schema k to k + 1. Entries are never changed, only added.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE item (
         id BLOB NOT NULL PRIMARY KEY,
         flow TEXT NOT NULL,
@@ -59,7 +63,13 @@ const MIGRATIONS: [&str; 1] = ["
         octets BLOB NOT NULL,
         UNIQUE (id, number)
     ) STRICT;
-"];
+",
+    "
+    ALTER TABLE item ADD COLUMN said TEXT;
+    CREATE INDEX item_announced ON item (due) WHERE state = 3;
+    CREATE INDEX item_kept ON item (flow, due, length) WHERE state = 4;
+",
+];
 
 impl Sqlite {
     pub(super) fn new(path: PathBuf, flow: &str) -> Sqlite {
@@ -161,14 +171,23 @@ impl Sqlite {
         Ok(())
     }
 
-    pub(super) fn holds(&self) -> bool {
-        true
+    pub(super) fn tenure(&self) -> Tenure {
+        Tenure(self.node)
+    }
+
+    /// It holds the flow's lock as long as it lives.
+    pub(super) fn holds(&self, tenure: Tenure) -> bool {
+        tenure == self.tenure()
+    }
+
+    pub(super) async fn confirms(&self, tenure: Tenure) -> bool {
+        self.holds(tenure)
     }
 
     pub(super) async fn list(&self, most: usize) -> Result<Vec<Item>, SpoolError> {
         let flow = self.flow.clone();
         self.with(move |connection| {
-            let text = "SELECT id, kind, state, node IS NOT NULL, envelope, length, received, due, tries, why
+            let text = "SELECT id, kind, state, node IS NOT NULL, envelope, length, received, due, tries, why, said
                         FROM item WHERE flow = ?1 AND state < 2 ORDER BY received, id LIMIT ?2";
             let mut list = connection.prepare(text)?;
             let most = i64::try_from(most).unwrap_or(i64::MAX);
@@ -185,6 +204,7 @@ impl Sqlite {
                     due: UnixSeconds(row.get::<_, i64>(7)? / 1000),
                     tries: row.get(8)?,
                     why: row.get(9)?,
+                    said: row.get(10)?,
                 })
             })?;
             Ok(items.collect::<Result<_, _>>()?)
@@ -212,7 +232,9 @@ impl Sqlite {
     pub(super) async fn retry(&self, which: Which) -> Result<u64, SpoolError> {
         let flow = self.flow.clone();
         self.with(move |connection| {
-            let set = "UPDATE item SET state = 0, due = ?2, look = look OR state = 1 WHERE flow = ?1 AND node IS NULL";
+            // What is tried once more has not come back so far.
+            let set = "UPDATE item SET state = 0, due = ?2, look = look OR state = 1,
+                       why = CASE WHEN state = 1 THEN NULL ELSE why END WHERE flow = ?1 AND node IS NULL";
             let changed = match which {
                 Which::All => connection.execute(&format!("{set} AND state < 2"), params![flow, now()])?,
                 Which::One(id) => {
@@ -239,15 +261,6 @@ impl Sqlite {
             }
             transaction.commit()?;
             Ok(gone)
-        })
-        .await
-    }
-
-    pub(super) async fn forget(&self) -> Result<(), SpoolError> {
-        self.with(move |connection| {
-            let before = now().saturating_sub(millis(REMEMBERED));
-            connection.execute("DELETE FROM item WHERE state = 2 AND due < ?1", [before])?;
-            Ok(())
         })
         .await
     }
@@ -295,16 +308,26 @@ fn apply(
             connection.prepare_cached(text)?.execute(params![id.0, now])?;
             connection.prepare_cached("DELETE FROM piece WHERE id = ?1")?.execute([id.0])?;
         }
+        Change::Relayed(id) => {
+            // It may have come back already.
+            let text = "UPDATE item SET state = CASE WHEN why IS 'returned' THEN 1 ELSE 4 END, tries = tries + 1,
+                        why = CASE WHEN why IS 'returned' THEN why END, node = NULL, due = ?2
+                        WHERE id = ?1 AND state < 2";
+            connection.prepare_cached(text)?.execute(params![id.0, now])?;
+        }
         Change::Later { id, wait, why, look } => {
-            let text = "UPDATE item SET due = ?2, tries = tries + 1, why = ?3, look = ?4, node = NULL
+            let text =
+                "UPDATE item SET due = ?2, tries = tries + 1, why = ?3, said = ?5, look = look OR ?4, node = NULL
                         WHERE id = ?1 AND state = 0";
             let due = now.saturating_add(millis(*wait));
-            connection.prepare_cached(text)?.execute(params![id.0, due, why.code().as_str(), *look])?;
+            let said = why.said.as_ref().map(Said::text);
+            connection.prepare_cached(text)?.execute(params![id.0, due, why.obstacle.code().as_str(), *look, said])?;
         }
         Change::Failed(id, why) => {
-            let text =
-                "UPDATE item SET state = 1, tries = tries + 1, why = ?2, node = NULL WHERE id = ?1 AND state = 0";
-            connection.prepare_cached(text)?.execute(params![id.0, why.code().as_str()])?;
+            let text = "UPDATE item SET state = 1, tries = tries + 1, why = ?2, said = ?3, node = NULL
+                        WHERE id = ?1 AND state = 0";
+            let said = why.said.as_ref().map(Said::text);
+            connection.prepare_cached(text)?.execute(params![id.0, why.obstacle.code().as_str(), said])?;
         }
     }
     Ok(Written::Now)
@@ -312,7 +335,7 @@ fn apply(
 
 fn put(connection: &Connection, flow: &str, node: &[u8; 16], now: i64, new: &mut New) -> Result<Written, SpoolError> {
     let (node, due) = match new.turn {
-        Turn::Ours => (Some(node), now),
+        Turn::Ours(_) => (Some(node), now),
         Turn::Later(wait) => (None, now.saturating_add(millis(wait))),
     };
     let text = "INSERT OR IGNORE INTO item

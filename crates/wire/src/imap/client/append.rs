@@ -2,7 +2,8 @@
 //!
 //! In: messages as streams. Out: for each where it lies, or why it does not. RFC 3501 §6.3.11, RFC 7888 (LITERAL+,
 //! LITERAL-), RFC 4315 (APPENDUID), RFC 3502 (MULTIAPPEND), RFC 7889 (APPENDLIMIT). Never: a message passed off as whole
-//! whose source broke off, for then the connection is cut; a second try, which could store a message twice.
+//! whose source broke off, or that its caller has no leave for any more, for then the connection is cut; a second try,
+//! which could store a message twice.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -38,9 +39,31 @@ pub struct AppendLost {
     /// What happened.
     #[source]
     pub error: ImapError,
-    /// A result for each message; none: in doubt, or never sent.
+    /// A result for each message; none: in doubt. What the server cannot have, as its last octet was never sent, is
+    /// [`ImapError::NotSent`].
     pub done: Vec<Option<Appended>>,
 }
+
+/// What a caller is asked for leave to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// To begin an APPEND.
+    Begin,
+    /// To send its last octets: without them it is none.
+    End,
+}
+
+/// What a caller says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// Go on.
+    Granted,
+    /// Break it off: somebody else may see to it.
+    Withdrawn,
+}
+
+/// Says whether the message of that number may go on.
+pub type Ask<'a> = &'a mut dyn FnMut(usize, Moment) -> Leave;
 
 /// What became of one message.
 type Appended = Result<Option<AppendUid>, ImapError>;
@@ -56,10 +79,22 @@ impl Session {
         name: &MailboxName,
         messages: &mut [Append<'_>],
     ) -> Result<Vec<Result<Option<AppendUid>, ImapError>>, AppendLost> {
+        self.append_with_leave(name, messages, None)
+    }
+
+    /// The same for a caller who may lose the right to do so: he is asked before each message is begun, and before its
+    /// last octets leave, when all others have. Without his leave the connection is cut.
+    pub fn append_with_leave(
+        &mut self,
+        name: &MailboxName,
+        messages: &mut [Append<'_>],
+        ask: Option<Ask<'_>>,
+    ) -> Result<Vec<Result<Option<AppendUid>, ImapError>>, AppendLost> {
         let mut flight = Flight { flying: VecDeque::new(), done: messages.iter().map(|_| None).collect() };
-        match self.append_each(name, messages, &mut flight) {
+        match self.append_each(name, messages, &mut flight, ask) {
             Ok(()) => Ok(flight.done.into_iter().map(|done| done.unwrap_or(Err(ImapError::Closed))).collect()),
             Err(error) => {
+                flight.rest_was_not_sent();
                 self.remaining(&mut flight, &error);
                 self.lose();
                 Err(AppendLost { error, done: flight.done })
@@ -92,7 +127,8 @@ impl Session {
                 return Err(refusal);
             }
             // A command broken off is none: nothing is stored.
-            self.pour(message).inspect_err(|_| self.lose())?;
+            let last = self.pour(message).inspect_err(|_| self.lose())?;
+            self.write(last.as_slice())?;
         }
         self.write(b"\r\n")?;
         self.flush()?;
@@ -112,6 +148,7 @@ impl Session {
         name: &MailboxName,
         messages: &mut [Append<'_>],
         flight: &mut Flight,
+        mut ask: Option<Ask<'_>>,
     ) -> Result<(), ImapError> {
         for (number, message) in messages.iter_mut().enumerate() {
             let (name, head) = match name_part(name).and_then(|name| Ok((name, self.head(message)?))) {
@@ -127,6 +164,7 @@ impl Session {
                     self.answer(flight)?;
                 }
             }
+            asked(&mut ask, number, Moment::Begin)?;
             let tag = self.tag()?;
             self.write(b"APPEND ")?;
             let mut on = |event| flight.take(event);
@@ -139,9 +177,19 @@ impl Session {
                 flight.settle(number, Err(refusal));
                 continue;
             }
-            self.pour(message)?;
-            self.write(b"\r\n")?;
+            let last = self.pour(message)?;
+            if ask.is_some() {
+                // However long the server takes to read the others, the last ones wait here.
+                self.flush()?;
+                asked(&mut ask, number, Moment::End)?;
+            }
+            // From here on it is in doubt until it is answered.
             flight.flying.push_back((tag, number));
+            self.write(last.as_slice())?;
+            self.write(b"\r\n")?;
+            if ask.is_some() {
+                self.flush()?;
+            }
         }
         while !flight.flying.is_empty() {
             self.answer(flight)?;
@@ -197,10 +245,10 @@ impl Session {
         Ok(head)
     }
 
-    /// Sends a message's octets.
-    fn pour(&mut self, message: &mut Append<'_>) -> Result<(), ImapError> {
+    /// Sends a message's octets but for the last one, if there is one, which comes back.
+    fn pour(&mut self, message: &mut Append<'_>) -> Result<Option<u8>, ImapError> {
         let mut buffer = vec![0; 64 << 10];
-        let mut left = message.length;
+        let (mut left, mut last) = (message.length, None);
         while left > 0 {
             let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
             let read = match message.octets.read(buffer.get_mut(..most).unwrap_or_default()) {
@@ -209,10 +257,14 @@ impl Session {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(ImapError::Io(error)),
             };
-            self.write(buffer.get(..read).unwrap_or_default())?;
             left = left.saturating_sub(read as u64);
+            let mut octets = buffer.get(..read).unwrap_or_default();
+            if left == 0 {
+                (last, octets) = octets.split_last().map_or((None, octets), |(last, most)| (Some(*last), most));
+            }
+            self.write(octets)?;
         }
-        Ok(())
+        Ok(last)
     }
 }
 
@@ -223,7 +275,24 @@ struct Flight {
     done: Vec<Option<Appended>>,
 }
 
+/// Without leave, the session ends.
+fn asked(ask: &mut Option<Ask<'_>>, number: usize, moment: Moment) -> Result<(), ImapError> {
+    match ask.as_mut().map(|ask| ask(number, moment)) {
+        None | Some(Leave::Granted) => Ok(()),
+        Some(Leave::Withdrawn) => Err(ImapError::Withdrawn),
+    }
+}
+
 impl Flight {
+    /// What is not done and not in the air, the server cannot have.
+    fn rest_was_not_sent(&mut self) {
+        for (number, done) in self.done.iter_mut().enumerate() {
+            if done.is_none() && !self.flying.iter().any(|(_, flying)| *flying == number) {
+                *done = Some(Err(ImapError::NotSent));
+            }
+        }
+    }
+
     fn take(&mut self, event: Event<io::Sink>) -> Result<(), ImapError> {
         let Event::Tagged(tag, reply) = event else { return Ok(()) };
         let at = self.flying.iter().position(|(flying, _)| *flying == tag);

@@ -16,7 +16,7 @@ use crate::imap::error::{Code, ImapError};
 use crate::imap::frame::{Frame, FrameError};
 use crate::imap::response::{self, Head, Kind, Reply, Untagged, words};
 use crate::limit;
-use crate::stream::Stream;
+use crate::stream::{Readiness, Stream};
 
 /// An authenticated session.
 #[derive(Debug)]
@@ -78,6 +78,16 @@ impl Session {
     /// NOOP: asks for news.
     pub fn noop(&mut self) -> Result<(), ImapError> {
         self.run(vec![text("NOOP")], |_| Ok(())).map(drop)
+    }
+
+    /// Whether the connection still stands, as far as it shows without a word: a server that went, or sent us away, has
+    /// closed it. What it has said meanwhile is taken in.
+    pub fn still_stands(&mut self) -> bool {
+        match self.step(|session| Ok(session.frame.source().glance()?)) {
+            Ok(Readiness::Octets) => self.noop().is_ok(),
+            Ok(_) => true,
+            Err(_) => false,
+        }
     }
 
     /// Says good-bye: best effort, bounded by 2 s.
