@@ -95,8 +95,8 @@ pub(crate) trait Depot {
     /// Under which names records of a message are kept: its mailbox's, its own.
     fn filed(&self, uid: u32) -> Option<Filed>;
 
-    /// What stays the same as long as no message comes into a mailbox or goes; `None`: that cannot be told.
-    fn mark(&mut self, name: &MailboxName) -> Option<Vec<u8>>;
+    /// For each mailbox, what stays the same as long as no message comes into it or goes; `None`: that cannot be told.
+    fn marks(&mut self, names: &[MailboxName]) -> Vec<Option<Vec<u8>>>;
 
     /// Stores flags in the open mailbox: of those only that were not changed since, if a change number is named.
     fn store(

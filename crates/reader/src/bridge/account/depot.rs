@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use sealed::scratch::{Scratch, Scratched};
 use store::imap::{Account, ConnectError};
 use wire::imap::server::{AppendOrder, DateTime, Flag, MAX_APPEND, StatusItem, StoreKind};
-use wire::imap::{Access as Way, ImapError, Listed, Session};
+use wire::imap::{Access as Way, ImapError, Listed, Session, Status};
 use wire::{MailboxName, UidSet};
 
 use super::heads::Heads;
@@ -277,10 +277,15 @@ impl Depot for AccountDepot<'_> {
     }
 
     /// No message comes without raising UIDNEXT, none goes without lowering MESSAGES.
-    fn mark(&mut self, name: &MailboxName) -> Option<Vec<u8>> {
-        let status = self.upstream.ask(|session| session.status(name)).ok()?;
-        let numbers = [status.uid_validity?, status.uid_next?, status.messages?];
-        Some(numbers.iter().flat_map(|number| number.to_be_bytes()).collect())
+    fn marks(&mut self, names: &[MailboxName]) -> Vec<Option<Vec<u8>>> {
+        let mark = |status: Status| {
+            let numbers = [status.uid_validity?, status.uid_next?, status.messages?];
+            Some(numbers.iter().flat_map(|number| number.to_be_bytes()).collect())
+        };
+        match self.upstream.ask(|session| session.statuses(names)) {
+            Ok(statuses) => statuses.into_iter().map(|status| status.and_then(mark)).collect(),
+            Err(_) => vec![None; names.len()],
+        }
     }
 
     fn store(

@@ -85,6 +85,8 @@ struct Builder<'s> {
 struct Lacking {
     name: MailboxName,
     mark: Option<Vec<u8>>,
+    /// Messages that are there.
+    present: usize,
     missing: Vec<u32>,
 }
 
@@ -99,11 +101,11 @@ impl Builder<'_> {
             self.index.vault.note_complete(&gone, None)?;
         }
         let mut work = Vec::new();
-        for name in names {
+        let marks = self.depot.marks(&names);
+        for (name, mark) in names.into_iter().zip(marks) {
             if self.stop.load(Ordering::Relaxed) {
                 break;
             }
-            let mark = self.depot.mark(&name);
             if mark.is_some() && mark == self.index.vault.complete(name.wire())? {
                 let kept = self.index.vault.messages(name.wire())?.len() as u64;
                 self.indexed.kept = self.indexed.kept.saturating_add(kept);
@@ -112,7 +114,7 @@ impl Builder<'_> {
             match self.depot.open(&name, Access::Read) {
                 Ok(selected) => {
                     let missing = self.missing(name.wire(), selected.items.iter().map(|item| item.uid))?;
-                    work.push(Lacking { name, mark, missing });
+                    work.push(Lacking { name, mark, present: selected.items.len(), missing });
                 }
                 Err(_) if self.depot.is_over() => return Err(IndexError::Mail),
                 Err(_) => self.indexed.left_out.push(name.utf8()),
@@ -139,7 +141,6 @@ impl Builder<'_> {
     }
 
     fn fill(&mut self, lacking: Lacking, progress: &mut impl Progress) -> Result<(), IndexError> {
-        let failed = self.indexed.failed;
         // A mailbox that went meanwhile is seen by the next survey.
         if !lacking.missing.is_empty() && self.depot.open(&lacking.name, Access::Read).is_err() {
             return if self.depot.is_over() { Err(IndexError::Mail) } else { Ok(()) };
@@ -155,10 +156,11 @@ impl Builder<'_> {
                 return Err(IndexError::Mail);
             }
         }
-        // A message that failed is tried again.
-        let whole = if self.indexed.failed == failed { lacking.mark.as_deref() } else { None };
-        self.index.vault.note_complete(lacking.name.wire(), whole)?;
-        Ok(())
+        // What failed is tried again; what another process took out meanwhile is put in again.
+        let batch = self.index.vault.batch()?;
+        let whole = self.index.vault.messages(lacking.name.wire())?.len() == lacking.present;
+        self.index.vault.note_complete(lacking.name.wire(), lacking.mark.as_deref().filter(|_| whole))?;
+        Ok(batch.commit()?)
     }
 
     fn transaction(&mut self, ahead: &mut VecDeque<u32>, progress: &mut impl Progress) -> Result<(), IndexError> {

@@ -142,6 +142,8 @@ impl Index {
         for message in &gone {
             self.vault.remove(mailbox, message)?;
         }
+        // Whoever took these for all there is may have looked before others did.
+        self.vault.note_complete(mailbox, None)?;
         batch.commit()?;
         Ok(gone.len() as u64)
     }

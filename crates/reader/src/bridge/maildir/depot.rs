@@ -188,8 +188,8 @@ impl Depot for MaildirDepot<'_> {
         Some(Filed { mailbox: names::wire_name(&opened.mailbox), message })
     }
 
-    fn mark(&mut self, name: &MailboxName) -> Option<Vec<u8>> {
-        quiet_since(&self.find(name).ok()?)
+    fn marks(&mut self, names: &[MailboxName]) -> Vec<Option<Vec<u8>>> {
+        names.iter().map(|name| quiet_since(&self.find(name).ok()?)).collect()
     }
 
     fn store(

@@ -191,7 +191,8 @@ impl Vault {
 
     /// What is put and removed from now on is written at once, with its commit.
     pub(crate) fn batch(&self) -> Result<Batch<'_>, VaultError> {
-        Ok(Batch(self.connection.unchecked_transaction()?))
+        // Others may write, too: whoever reads first and then writes must not be overtaken.
+        Ok(Batch(rusqlite::Transaction::new_unchecked(&self.connection, rusqlite::TransactionBehavior::Immediate)?))
     }
 
     /// Keeps octets of a message.

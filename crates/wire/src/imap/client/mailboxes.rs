@@ -87,7 +87,7 @@ impl Session {
 
     /// STATUS of many mailboxes, in one piece. Nothing for those that the server does not tell of, in the order asked.
     pub fn statuses(&mut self, names: &[MailboxName]) -> Result<Vec<Option<Status>>, ImapError> {
-        let command = |name: &MailboxName| format!("STATUS {} (UIDNEXT UIDVALIDITY)", quoted(name.wire()));
+        let command = |name: &MailboxName| format!("STATUS {} (MESSAGES UIDNEXT UIDVALIDITY)", quoted(name.wire()));
         // A name that needs a literal cannot be asked for on a line.
         let is_plain = |name: &&MailboxName| name.wire().bytes().all(|octet| (b' '..=b'~').contains(&octet));
         let asked: Vec<usize> = (0..names.len()).filter(|at| names.get(*at).as_ref().is_some_and(is_plain)).collect();
