@@ -2,6 +2,10 @@
 
 pub mod account;
 pub mod delivery;
+#[cfg(feature = "forward")]
+pub mod forward;
+#[cfg(not(feature = "forward"))]
+#[path = "config/no_forward.rs"]
 pub mod forward;
 mod value;
 
@@ -258,18 +262,14 @@ impl TryFrom<WrittenFlow> for Flow {
 impl Flow {
     /// The accounts that it names.
     fn accounts(&self) -> impl Iterator<Item = &str> {
-        let (one, other) = match self {
+        let named = match self {
             Self::Mailboxes(Mailboxes { source: Source { place: Place::Account(account), .. }, .. }) => {
-                (Some(account), None)
+                [Some(account), None]
             }
-            Self::Forward(forward) => match &forward.sink {
-                forward::Sink::Account { account, .. } => (Some(account), None),
-                forward::Sink::Hop { auth, .. } => (None, auth.as_ref()),
-                forward::Sink::Maildir(_) => (None, None),
-            },
-            Self::Mailboxes(_) | Self::Delivery(_) => (None, None),
+            Self::Forward(forward) => forward.accounts(),
+            Self::Mailboxes(_) | Self::Delivery(_) => [None, None],
         };
-        one.into_iter().chain(other).map(String::as_str)
+        named.into_iter().flatten().map(String::as_str)
     }
 }
 
@@ -391,8 +391,10 @@ fn sink<'de, D: Deserializer<'de>>(from: D) -> Result<Option<WrittenSink>, D::Er
 }
 
 /// Keys and words that a config may hold, for suggestions.
-const KNOWN: [&str; 71] = [
+const KNOWN: [&str; 73] = [
     "bridge",
+    "mx",
+    "dnssec",
     "flow",
     "source",
     "seal",

@@ -17,6 +17,7 @@ use store::{Fate, UnixSeconds};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wire::smtp::{MailFrom, RcptTo, Shape};
 
+use crate::delivery::current::Current;
 use crate::delivery::mail::Taking;
 use crate::delivery::sealing::Octets;
 use crate::forward::append::Way;
@@ -27,6 +28,7 @@ use crate::forward::group::Group;
 use crate::forward::note::{Note, What, compose};
 use crate::forward::obstacle::Obstacle;
 use crate::forward::parcel::{Evidence, Look, Parcel};
+use crate::forward::refusal::Refusal;
 use crate::forward::schedule::Schedule;
 use crate::forward::sealing::{Arrival, Found, Sealer};
 use crate::forward::spool::{Change, Kind, New, Row, Spool, SpoolError, Turn, Which, Written};
@@ -60,6 +62,8 @@ pub struct Told<'a> {
     pub event: Event,
     /// What stood in the way.
     pub why: Option<Obstacle>,
+    /// Why it was not taken from its sender, if its target has nothing to do with that.
+    pub refusal: Option<Refusal>,
     /// The copy's id, if there is one.
     pub id: Option<MessageId>,
     /// Code of the answer to its sender, if there was one.
@@ -81,7 +85,7 @@ pub(crate) struct Runner {
     pub(crate) spool: Arc<Spool>,
     pub(crate) group: Group,
     pub(crate) target: Target,
-    pub(crate) sealer: Sealer,
+    pub(crate) sealer: Current<Sealer>,
     pub(crate) schedule: Schedule,
     pub(crate) hello: String,
     pub(crate) counts: Arc<Counts>,
@@ -133,7 +137,7 @@ impl Runner {
             group: Group::start(Arc::clone(&spool)),
             spool,
             target,
-            sealer,
+            sealer: Current::new(sealer),
             schedule,
             hello,
             counts,
@@ -254,7 +258,7 @@ impl Runner {
             _ => None,
         })?;
         let (id, length, received) = (row.id, row.length, row.received);
-        let evidence = self.sealer.evidence(expectation);
+        let evidence = self.sealer.now().evidence(expectation);
         let temporary = self.temporary.clone();
         let proved = tokio::task::spawn_blocking(move || {
             let mut octets = octets;
@@ -352,7 +356,7 @@ impl Runner {
             let (path, found) = (trace::Path::Named, Found::BySomebodyTrusted);
             let arrival = Arrival { mail, envelope, recipients: vec![to], path, received: now, found };
             let runner = Arc::clone(self);
-            let sealed = tokio::task::spawn_blocking(move || runner.sealer.seal(&arrival)).await;
+            let sealed = tokio::task::spawn_blocking(move || runner.sealer.now().seal(&arrival)).await;
             let Ok(Ok(parcel)) = sealed else { return Noted::No };
             match self.keep(parcel, Kind::Note).await {
                 Ok(Written::Now) => self.note(Event::Noted, None, news.id),
@@ -366,7 +370,7 @@ impl Runner {
 
     /// From whom notes are.
     fn from(&self) -> String {
-        let own = self.sealer.own.as_ref().map(|own| own.forwarder.address().to_owned());
+        let own = self.sealer.now().own.as_ref().map(|own| own.forwarder.address().to_owned());
         own.unwrap_or_else(|| format!("postmaster@{}", self.hello))
     }
 
@@ -384,7 +388,7 @@ impl Runner {
 
     pub(crate) fn note(&self, event: Event, why: Option<Obstacle>, id: MessageId) {
         self.counts.event(event);
-        (self.tell)(&Told { flow: &self.sealer.flow, event, why, id: Some(id), code: None });
+        (self.tell)(&Told { flow: &self.sealer.now().flow, event, why, refusal: None, id: Some(id), code: None });
     }
 
     /// None: it is in hand already.
