@@ -10,7 +10,7 @@ use hickory_resolver::proto::dnssec::crypto::Ed25519SigningKey;
 use hickory_resolver::proto::dnssec::rdata::{DNSKEY, DNSSECRData, NSEC, RRSIG};
 use hickory_resolver::proto::dnssec::{DnssecSigner, SigningKey, TrustAnchors};
 use hickory_resolver::proto::op::{Message, MessageType, OpCode};
-use hickory_resolver::proto::rr::rdata::{A, MX, SOA, TLSA};
+use hickory_resolver::proto::rr::rdata::{A, MX, NS, SOA, TLSA};
 use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordSet, RecordType};
 
 /// Records by name.
@@ -39,6 +39,8 @@ impl Signed {
         let signer = DnssecSigner::new(dnskey.clone(), Box::new(key), Name::root(), Duration::from_secs(86_400));
         let zone = Arc::<Mutex<Zone>>::default();
         zone.lock().unwrap().insert(String::new(), vec![RData::DNSSEC(DNSSECRData::DNSKEY(dnskey))]);
+        let server = Name::from_ascii(format!("ns.{UNSIGNED}.")).unwrap();
+        zone.lock().unwrap().insert(UNSIGNED.to_owned(), vec![RData::NS(NS(server))]);
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         let signed = Signed {
@@ -126,10 +128,7 @@ fn answer(question: &[u8], zone: &Zone, forged: &[String], signer: &DnssecSigner
     let mut authority = vec![set(&apex, vec![RData::SOA(soa)])];
     if !is_unsigned {
         // RFC 4470: what is not there is denied name by name.
-        let mut types: Vec<RecordType> = there.iter().map(RData::record_type).collect();
-        if key == UNSIGNED {
-            types.push(RecordType::NS);
-        }
+        let types: Vec<RecordType> = there.iter().map(RData::record_type).collect();
         let next = Name::from_labels([&b"\0"[..]]).unwrap().append_domain(&name).unwrap();
         authority.push(set(&name, vec![RData::DNSSEC(DNSSECRData::NSEC(NSEC::new_cover_self(next, types)))]));
         for set in &mut authority {
