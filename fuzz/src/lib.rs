@@ -2,4 +2,5 @@
 
 pub mod targets;
 pub mod sessions;
+pub mod trust_targets;
 pub mod wire_targets;

@@ -5,6 +5,8 @@
 //! and the owner is told. What is believed of mail that comes in: `checks.rs`; what others may believe of what goes out: `rewrite.rs`, `dkim.rs`,
 //! `return_path.rs`. Never depends on `open`; nothing in clear touches the disk.
 
+pub mod obstacle;
+mod refusal;
 pub mod resolver;
 
 mod results;
@@ -17,7 +19,8 @@ pub mod dkim;
 pub mod return_path;
 pub mod note;
 
-pub mod obstacle;
+pub mod mx;
+mod link;
 pub mod schedule;
 pub mod counts;
 
@@ -41,16 +44,19 @@ mod group;
 mod hop;
 mod append;
 mod target;
+mod probe;
 mod sealing;
 mod runner;
 mod intake;
 mod door;
 mod serve;
 
-pub use counts::{Counts, Event, Totals};
+pub use counts::{Counts, Event, Plight, Totals};
 pub use obstacle::Obstacle;
+pub use probe::probe;
 pub use rate::Rates;
 pub use recipients::Recipients;
+pub use refusal::Refusal;
 pub use runner::{Tell, Told};
 pub use schedule::Schedule;
 pub use serve::{Controls, ForwardError, serve};

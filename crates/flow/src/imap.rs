@@ -16,5 +16,6 @@ mod worker;
 pub(crate) mod sweep;
 pub(crate) mod watch;
 
+#[cfg(feature = "forward")]
 pub(crate) use mark::mark_of;
 pub(crate) use worker::count_all;

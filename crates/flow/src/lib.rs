@@ -37,6 +37,7 @@ pub mod watch;
 
 pub mod directory;
 pub mod delivery;
+#[cfg(feature = "forward")]
 pub mod forward;
 
 pub use plan::{Plan, plan};

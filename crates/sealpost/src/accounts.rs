@@ -41,7 +41,7 @@ pub fn trust(home: &Home, ca_file: Option<&Path>, pin: Option<[u8; 32]>) -> Resu
                 .map_err(|failure| failure.hint("name a PEM file; a relative path begins in the home"))?
         }
     };
-    Ok(Trust { authorities, pin })
+    Ok(Trust { authorities, pin, ..Trust::default() })
 }
 
 /// A login that is asked for at every connection.

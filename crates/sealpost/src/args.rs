@@ -1,8 +1,16 @@
 //! The command line as it is typed. What is meant is worked out by the commands.
 
+#[cfg(feature = "forward")]
+mod forward;
+mod key;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+#[cfg(feature = "forward")]
+pub use self::forward::{DkimArguments, QueueCommand, QueueFlow};
+pub use self::key::{EnrolmentArguments, Export, Import, Key};
 
 /// Your mail stays on their server; only you can read it.
 #[derive(Parser, Debug)]
@@ -83,6 +91,7 @@ pub enum Command {
     #[command(subcommand)]
     Held(Held),
     /// Look at what a forwarder has taken and not handed on yet; have it tried, or drop it
+    #[cfg(feature = "forward")]
     #[command(subcommand)]
     Queue(QueueCommand),
     /// Look at config, keys and mailboxes; say what is wrong and what to do
@@ -500,49 +509,6 @@ pub enum DirectoryCommand {
     },
 }
 
-#[derive(Subcommand, Debug)]
-pub enum QueueCommand {
-    /// Show what waits, what failed, and why
-    List {
-        #[command(flatten)]
-        flow: QueueFlow,
-        #[command(flatten)]
-        json: Json,
-    },
-    /// Have it tried now, also what failed
-    Retry {
-        /// Which one, as `queue list` shows it
-        #[arg(conflicts_with = "all")]
-        id: Option<String>,
-        /// All of them
-        #[arg(long)]
-        all: bool,
-        #[command(flatten)]
-        flow: QueueFlow,
-    },
-    /// Write the sealed copy to standard output; what is in it only its owner can read
-    Cat {
-        /// Which one, as `queue list` shows it
-        id: String,
-        #[command(flatten)]
-        flow: QueueFlow,
-    },
-    /// Remove it for good; nobody is told
-    Drop {
-        /// Which one, as `queue list` shows it
-        id: String,
-        #[command(flatten)]
-        flow: QueueFlow,
-    },
-}
-
-#[derive(Args, Debug)]
-pub struct QueueFlow {
-    /// The flow whose queue it is [default: the only one that forwards mail]
-    #[arg(long, value_name = "NAME")]
-    pub flow: Option<String>,
-}
-
 #[derive(Args, Debug)]
 pub struct Where {
     /// A folder, `sqlite:PATH`, or `postgres://…` [default: the flow's]
@@ -551,87 +517,4 @@ pub struct Where {
     /// The flow whose directory it is [default: the only one that has one]
     #[arg(long, value_name = "NAME", conflicts_with = "directory")]
     pub flow: Option<String>,
-}
-
-#[derive(Subcommand, Debug)]
-pub enum Key {
-    /// Show the keys of this home
-    List(Json),
-    /// Print the owner's certificate, secret key, or the sealer's public key
-    Export(Export),
-    /// Take in a secret key, or an owner's enrolment or certificate
-    Import(Import),
-    /// Believe a sealer: the file that its `key export --sealer` printed
-    TrustSealer {
-        /// The file; `-` for standard input
-        file: PathBuf,
-    },
-    /// Write the public file that a sealer needs
-    Enrolment(EnrolmentArguments),
-    /// Print what must stand in the DNS for a forwarder's DKIM key
-    Dkim(DkimArguments),
-}
-
-#[derive(Args, Debug)]
-pub struct Export {
-    /// The secret key, for stock mail programs, under a passphrase of its own
-    #[cfg(feature = "open")]
-    #[arg(long, conflicts_with = "sealer")]
-    pub secret: bool,
-    /// The public half of the sealer key, for the owner to pin
-    #[arg(long)]
-    pub sealer: bool,
-    /// Another secret key than the home's: a recovery key, for example
-    #[cfg(feature = "open")]
-    #[arg(long, value_name = "FILE", requires = "secret")]
-    pub key: Option<PathBuf>,
-    /// The passphrase that the key is under now [default: ask on the terminal]
-    #[cfg(feature = "open")]
-    #[arg(long, value_name = "FILE")]
-    pub old_passphrase_file: Option<PathBuf>,
-    #[cfg(feature = "open")]
-    #[command(flatten)]
-    pub passphrase: NewPassphrase,
-    /// Which owner, when there are several
-    #[arg(long, value_name = "ADDRESS")]
-    pub to: Option<String>,
-}
-
-#[derive(Args, Debug)]
-pub struct Import {
-    /// The file
-    pub file: PathBuf,
-    /// Under which address an owner's bare certificate is kept [default: as enrolled, else its user id]
-    #[arg(long)]
-    pub address: Option<String>,
-    /// The passphrase that the secret key is under, or the password of the .p12 file [default: ask on the terminal]
-    #[arg(long, value_name = "FILE")]
-    pub old_passphrase_file: Option<PathBuf>,
-    #[command(flatten)]
-    pub passphrase: NewPassphrase,
-}
-
-#[derive(Args, Debug)]
-pub struct DkimArguments {
-    /// The private key, PEM: `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048`, or `-algorithm ED25519`
-    pub file: PathBuf,
-    /// The domain that signs: the forwarder's
-    #[arg(long)]
-    pub domain: String,
-    /// The name of the key in the DNS
-    #[arg(long)]
-    pub selector: String,
-}
-
-#[derive(Args, Debug)]
-pub struct EnrolmentArguments {
-    /// What stays readable outside
-    #[arg(long, value_enum)]
-    pub policy: Option<Policy>,
-    /// A program that the owner reads with; may be repeated
-    #[arg(long = "reader", value_name = "NAME")]
-    pub readers: Vec<String>,
-    /// Which owner, when there are several
-    #[arg(long, value_name = "ADDRESS")]
-    pub to: Option<String>,
 }

@@ -54,6 +54,12 @@ impl Sockets {
         Self(Mutex::default())
     }
 
+    /// Is there one at this address?
+    #[cfg(feature = "forward")]
+    pub fn has(&self, place: &Place) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|socket| is_at(socket, place))
+    }
+
     /// The one at this address.
     pub fn take(&self, place: &Place) -> Option<Socket> {
         let mut sockets = self.0.lock().unwrap_or_else(PoisonError::into_inner);

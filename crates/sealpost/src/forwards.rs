@@ -1,13 +1,21 @@
 //! A flow of mail that is forwarded, wired: names become keys, addresses, sockets, a spool and settings.
 
 use std::{
-    path::Path,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
 };
 
 use flow::delivery::Listen;
 use flow::forward::{
-    Own, checks::Checks, dkim::Signer, resolver::Resolver, return_path::ReturnPath, rewrite::Forwarder,
+    Own,
+    checks::Checks,
+    dkim::Signer,
+    mx,
+    mx::dns::{Dns, Dnssec},
+    resolver::Resolver,
+    return_path::ReturnPath,
+    rewrite::Forwarder,
     verdict::Strictness,
 };
 use flow::forward::{Recipients, Schedule, Settings, Sink, Spool};
@@ -27,6 +35,9 @@ use crate::{
 
 /// The queue, unless the config names another one.
 const SPOOL: &str = "sqlite:spool.db";
+
+/// What domains say of their servers, as it was learned.
+const POLICIES: &str = "mta-sts";
 
 /// The settings of such a flow. `stop` ends a command that is asked for a password.
 pub fn settings(
@@ -99,9 +110,26 @@ fn schedule(queue: &Queue) -> Schedule {
     }
 }
 
+/// The file of a queue that is one.
+pub fn spool_file(home: &Home, queue: &Queue) -> Option<PathBuf> {
+    let named = queue.spool.as_deref().unwrap_or(SPOOL);
+    named.strip_prefix("sqlite:").map(|path| home.at(Path::new(path)))
+}
+
 fn is_shared(queue: &Queue) -> bool {
     let named = queue.spool.as_deref().unwrap_or(SPOOL);
     named.starts_with("postgres://") || named.starts_with("postgresql://")
+}
+
+/// Who is asked for a domain's servers.
+fn exchangers(flow: &Forward, dnssec: config::forward::Dnssec) -> Result<Dns, Failure> {
+    let dnssec = match dnssec {
+        config::forward::Dnssec::Checked => Dnssec::Checked,
+        config::forward::Dnssec::Off => Dnssec::Off,
+    };
+    Dns::new(flow.resolver, &dnssec).map_err(|error| {
+        Failure::new(Exit::Config, error).hint("name a server in `source`: resolver = \"127.0.0.1:53\"")
+    })
 }
 
 /// Who checks mail of strangers.
@@ -120,7 +148,10 @@ fn checks(flow: &Forward, hello: &str) -> Result<Option<(Checks, Strictness)>, F
 
 /// In whose name mail goes on.
 fn own(home: &Home, flow: &Forward, hello: &str) -> Result<Option<Own>, Failure> {
-    let config::forward::Sink::Hop { own: Some(name), .. } = &flow.sink else { return Ok(None) };
+    let name = match &flow.sink {
+        config::forward::Sink::Hop { own: Some(name), .. } | config::forward::Sink::Domain { own: name, .. } => name,
+        _ => return Ok(None),
+    };
     let wrong = |what: String| {
         Failure::new(Exit::Config, what).hint("docs/forwarder.md shows a whole config, and how the key is made")
     };
@@ -129,6 +160,11 @@ fn own(home: &Home, flow: &Forward, hello: &str) -> Result<Option<Own>, Failure>
         .ok_or_else(|| wrong("`from` is a plain address, and `hello` the plain name of this server".to_owned()))?;
     let file = home.at(&name.key);
     let pem = std::fs::read(&file).doing(Exit::Config, format_args!("cannot read the dkim-key {}", file.display()))?;
+    let mode = std::fs::metadata(&file).map(|metadata| metadata.permissions().mode());
+    if mode.is_ok_and(|mode| mode & 0o077 != 0) {
+        return Err(Failure::new(Exit::Config, format_args!("others can read the dkim-key {}", file.display()))
+            .hint(format_args!("whoever has it writes in your name: chmod 600 {}", file.display())));
+    }
     let signer = Signer::new(domain).and_then(|signer| signer.with_key(&name.selector, &pem));
     let signer = signer.map_err(|error| wrong(format!("`dkim-key`: {error}")))?;
     let return_path = ReturnPath::new(&home.dedup()?, domain);
@@ -149,6 +185,18 @@ fn sink(home: &Home, config: &Config, flow: &Forward, hello: &str, stop: &Arc<At
             }
             Sink::Hop { hop: next, to: to.clone() }
         }
+        config::forward::Sink::Domain { domain, to, ca_file, dnssec, .. } => Sink::Domain {
+            mx: Box::new(mx::Settings {
+                domain: domain.clone(),
+                hello: hello.to_owned(),
+                dns: exchangers(flow, *dnssec)?,
+                trust: accounts::trust(home, ca_file.as_deref(), None)?,
+                state: home.at(Path::new(POLICIES)),
+                smtp_port: 25,
+                https_port: 443,
+            }),
+            to: to.clone(),
+        },
         config::forward::Sink::Maildir(path) => Sink::Maildir(home.at(path)),
     })
 }

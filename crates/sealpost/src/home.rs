@@ -84,13 +84,13 @@ impl Home {
 
     /// Where a flow keeps originals for a while, encrypted to the owner.
     pub fn backup(&self, flow: &str) -> PathBuf {
-        // A flow's name is free text, a folder's is not.
-        let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
-        let folder = match !flow.is_empty() && flow.chars().all(plain) {
-            true => flow.to_owned(),
-            false => flow.bytes().map(|octet| format!("{octet:02x}")).collect::<String>() + ".x",
-        };
-        self.root.join(BACKUP).join(folder)
+        self.root.join(BACKUP).join(file_name(flow))
+    }
+
+    /// Where a flow that forwards notes what stands in its way, while it runs.
+    #[cfg(feature = "forward")]
+    pub fn plight(&self, flow: &str) -> PathBuf {
+        self.root.join(format!("flow-{}.plight", file_name(flow)))
     }
 
     /// The hash of the bridge's password.
@@ -369,6 +369,15 @@ fn files_in(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     files.sort();
     Ok(files)
+}
+
+/// A flow's name is free text, a file's is not.
+fn file_name(flow: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
+    match !flow.is_empty() && flow.chars().all(plain) {
+        true => flow.to_owned(),
+        false => flow.bytes().map(|octet| format!("{octet:02x}")).collect::<String>() + ".x",
+    }
 }
 
 fn damaged(file: &str) -> Failure {

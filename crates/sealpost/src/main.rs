@@ -21,7 +21,10 @@ mod accounts;
 mod flows;
 mod directories;
 mod deliveries;
+#[cfg(feature = "forward")]
 mod forwards;
+#[cfg(feature = "forward")]
+mod obstacles;
 mod metrics;
 mod explain;
 #[cfg(feature = "open")]

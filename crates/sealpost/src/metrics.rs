@@ -10,6 +10,8 @@ use std::{
 };
 
 use flow::delivery::Counts;
+#[cfg(feature = "forward")]
+use flow::forward::Obstacle;
 use http_body_util::Full;
 use hyper::{Request, Response, StatusCode, body::Bytes, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -21,6 +23,7 @@ use crate::failure::{DoingWhat, Exit, Failure};
 #[derive(Default)]
 pub struct Board {
     flows: Mutex<Vec<Shown>>,
+    #[cfg(feature = "forward")]
     queues: Mutex<Vec<(String, Arc<flow::forward::Counts>)>>,
 }
 
@@ -39,6 +42,7 @@ impl Board {
     }
 
     /// Tells of another queue from now on.
+    #[cfg(feature = "forward")]
     pub fn add_queue(&self, name: &str, counts: Arc<flow::forward::Counts>) {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner).push((name.to_owned(), counts));
     }
@@ -85,9 +89,12 @@ impl Board {
             let _ = writeln!(text, "sealpost_sealing_seconds_total{{flow=\"{flow}\"}} {seconds:.6}");
         }
         drop(flows);
-        text + &self.queues()
+        #[cfg(feature = "forward")]
+        text.push_str(&self.queues());
+        text
     }
 
+    #[cfg(feature = "forward")]
     fn queues(&self) -> String {
         let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         let all: Vec<_> = queues.iter().map(|(name, counts)| (label(name), counts.totals())).collect();
@@ -100,6 +107,21 @@ impl Board {
         for (flow, totals) in &all {
             for (code, count) in &totals.events {
                 line(&mut text, name, flow, Some(("event", code.as_str())), *count);
+            }
+        }
+        let name = "sealpost_refusals_total";
+        family(&mut text, name, "counter", "Messages that a forwarder did not take, by why.");
+        for (flow, totals) in &all {
+            for (code, count) in &totals.refusals {
+                line(&mut text, name, flow, Some(("reason", code.as_str())), *count);
+            }
+        }
+        let name = "sealpost_obstacle";
+        family(&mut text, name, "gauge", "1: this stands in the way of what a forwarder hands on.");
+        for (flow, totals) in &all {
+            for obstacle in Obstacle::ALL {
+                let met = totals.plight.is_some_and(|plight| plight.obstacle == obstacle);
+                line(&mut text, name, flow, Some(("reason", obstacle.code().as_str())), u64::from(met));
             }
         }
         type Read = fn(&flow::forward::Totals) -> u64;
@@ -117,6 +139,17 @@ impl Board {
         text
     }
 
+    /// What stands in the way of flows.
+    #[cfg(feature = "forward")]
+    fn obstacles(&self) -> Vec<String> {
+        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = queues.iter().filter_map(|(name, counts)| {
+            let standing = crate::obstacles::Standing::of(counts.totals().plight?);
+            Some(format!("flow {name}: {}; {}\n", standing.sentence(), standing.hint()))
+        });
+        told.collect()
+    }
+
     /// What is not well; `None`: nothing.
     pub fn ill(&self) -> Option<String> {
         let flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
@@ -124,6 +157,8 @@ impl Board {
             .iter()
             .filter_map(|(name, _, health)| health.ill().map(|why| format!("flow {name}: {why}\n")))
             .collect();
+        #[cfg(feature = "forward")]
+        let ill = [ill, self.obstacles()].concat();
         (!ill.is_empty()).then(|| ill.concat())
     }
 }

@@ -143,7 +143,10 @@ fn data(record: &Record, kind: u16) -> Option<Vec<u8>> {
         }
         (Record::A(address), 1) => Some(address.octets().to_vec()),
         (Record::Mx(preference, host), 15) => {
-            let labels = host.split('.').flat_map(|label| [&[label.len() as u8][..], label.as_bytes()].concat());
+            let labels = host
+                .split('.')
+                .filter(|label| !label.is_empty())
+                .flat_map(|label| [&[label.len() as u8][..], label.as_bytes()].concat());
             Some(preference.to_be_bytes().into_iter().chain(labels).chain([0]).collect())
         }
         _ => None,

@@ -11,12 +11,14 @@ pub mod limit;
 pub mod mailbox_name;
 mod uid_set;
 mod stream;
-mod tls;
+mod dane;
+pub mod tls;
 mod sasl;
 pub mod imap;
 pub mod smtp;
 pub mod milter;
 
+pub use dane::{Peer, Tlsa};
 pub use mailbox_name::MailboxName;
 pub use sasl::Credentials;
 pub use stream::Timeouts;

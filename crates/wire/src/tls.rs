@@ -14,6 +14,11 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::dane::{Dane, Peer};
 
 /// Whom to trust when TLS is spoken.
 #[derive(Default, Clone)]
@@ -23,6 +28,8 @@ pub struct Trust {
     /// SHA-256 of the server's end-entity certificate (DER). When set, exactly that certificate is accepted and nothing
     /// else is asked: neither its issuer nor its name nor its dates. This is for a server that signs for itself.
     pub pin: Option<[u8; 32]>,
+    /// Who is there, if the place does not say it: a host that was looked up.
+    pub peer: Option<Arc<Peer>>,
 }
 
 /// Why TLS cannot even be begun.
@@ -34,6 +41,30 @@ pub(crate) enum TlsError {
     Setup(&'static str),
 }
 
+/// Why TLS is not spoken with a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum WrapError {
+    /// Its certificate is not one that is trusted.
+    #[error("its certificate is not trusted")]
+    Untrusted,
+    /// It broke off, or speaks no TLS that we do.
+    #[error("it cannot be spoken to by TLS")]
+    Failed,
+}
+
+/// Speaks TLS with `host` over a stream. Takes as long as the host likes: whoever calls has the patience.
+pub async fn wrap<S>(stream: S, host: &str, trust: &Trust) -> Result<TlsStream<S>, WrapError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (config, name) = config(host, trust).map_err(|_| WrapError::Failed)?;
+    TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
+        let error = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        let is_untrusted = matches!(error, Some(rustls::Error::InvalidCertificate(_)));
+        if is_untrusted { WrapError::Untrusted } else { WrapError::Failed }
+    })
+}
+
 /// A TLS connection to `host`.
 pub(crate) fn connection(host: &str, trust: &Trust) -> Result<ClientConnection, TlsError> {
     let (config, name) = config(host, trust)?;
@@ -42,12 +73,17 @@ pub(crate) fn connection(host: &str, trust: &Trust) -> Result<ClientConnection, 
 
 /// How TLS is spoken with `host`, and the name that its certificate must bear.
 pub(crate) fn config(host: &str, trust: &Trust) -> Result<(Arc<ClientConfig>, ServerName<'static>), TlsError> {
+    let peer = trust.peer.as_deref();
+    let host = peer.map_or(host, |peer| peer.name.as_str());
     // A name may end in a dot; a certificate's never does (RFC 6066 §3).
     let name = ServerName::try_from(host.strip_suffix('.').unwrap_or(host).to_owned())
         .map_err(|_| TlsError::Setup("the host is no name and no address"))?;
     let provider = Arc::new(provider::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match trust.pin {
         Some(pin) => Arc::new(Pinned { pin, provider: Arc::clone(&provider) }),
+        None if peer.is_some_and(|peer| !peer.records.is_empty()) => {
+            Arc::new(Dane::of(peer.cloned().unwrap_or_default(), Arc::clone(&provider)))
+        }
         None => WebPkiServerVerifier::builder_with_provider(Arc::new(roots(trust)?), Arc::clone(&provider))
             .build()
             .map_err(|_| TlsError::Trust("no authority is known, neither the system's nor one's own"))?,

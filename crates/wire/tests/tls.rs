@@ -45,11 +45,11 @@ impl Vouched {
     }
 
     fn trusted(&self) -> Trust {
-        Trust { authorities: self.authority.clone().into_bytes(), pin: None }
+        Trust { authorities: self.authority.clone().into_bytes(), ..Trust::default() }
     }
 
     fn pinned(&self) -> Trust {
-        Trust { authorities: Vec::new(), pin: Some(self.pin()) }
+        Trust { pin: Some(self.pin()), ..Trust::default() }
     }
 
     fn config(&self, version: &'static rustls::SupportedProtocolVersion) -> Arc<ServerConfig> {
@@ -222,7 +222,7 @@ fn what_came_before_the_handshake_ends_it() {
 fn an_authority_that_is_none_is_told() {
     let server = vouched("localhost");
     for authorities in ["not PEM at all", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
-        let trust = Trust { authorities: authorities.into(), pin: None };
+        let trust = Trust { authorities: authorities.into(), ..Trust::default() };
         let port = serve(&server, &rustls::version::TLS13, Before::Nothing);
         let error = connect(port, "localhost", Security::Tls, &trust).unwrap_err();
         assert!(matches!(error, ImapError::Certificate(_)), "{error:?}");

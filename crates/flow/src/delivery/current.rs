@@ -4,22 +4,20 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::delivery::carry::Gateway;
+/// What counts now.
+pub(crate) struct Current<T>(RwLock<Arc<T>>);
 
-/// The settings that count now.
-pub(crate) struct Current(RwLock<Arc<Gateway>>);
-
-impl Current {
-    pub(crate) fn new(gateway: Gateway) -> Current {
-        Current(RwLock::new(Arc::new(gateway)))
+impl<T> Current<T> {
+    pub(crate) fn new(first: T) -> Current<T> {
+        Current(RwLock::new(Arc::new(first)))
     }
 
     /// For one message, from its beginning to its end.
-    pub(crate) fn gateway(&self) -> Arc<Gateway> {
+    pub(crate) fn now(&self) -> Arc<T> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn set(&self, gateway: Gateway) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(gateway);
+    pub(crate) fn set(&self, next: T) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
     }
 }

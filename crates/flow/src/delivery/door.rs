@@ -8,13 +8,13 @@ use std::sync::Arc;
 use wire::smtp::server::{Received, Request, Session, SessionError};
 use wire::smtp::{Dialect, MailFrom, Reply};
 
-use crate::delivery::carry::Envelope;
+use crate::delivery::carry::{Envelope, Gateway};
 use crate::delivery::current::Current;
 use crate::delivery::mail::{Mail, Taking};
 use crate::delivery::transaction::Transaction;
 
 /// Leads a session to its end.
-pub(crate) async fn attend(session: &mut Session, current: &Current) -> Result<(), SessionError> {
+pub(crate) async fn attend(session: &mut Session, current: &Current<Gateway>) -> Result<(), SessionError> {
     let mut transaction: Option<Transaction> = None;
     loop {
         match session.next().await? {
@@ -53,12 +53,12 @@ pub(crate) async fn attend(session: &mut Session, current: &Current) -> Result<(
     }
 }
 
-fn begin(session: &Session, current: &Current, from: MailFrom) -> Transaction {
+fn begin(session: &Session, current: &Current<Gateway>, from: MailFrom) -> Transaction {
     let said = session.client().xforward.clone();
     let queue_id = said.as_ref().and_then(|said| said.ident().map(str::to_owned));
     let announced = from.size;
     let envelope = Arc::new(Envelope { from, said, queue_id });
-    Transaction::new(current.gateway(), envelope, announced)
+    Transaction::new(current.now(), envelope, announced)
 }
 
 /// What came of taking a message.

@@ -18,6 +18,11 @@ impl Health {
         self.listens.store(true, Ordering::Relaxed);
     }
 
+    /// Are connections taken, or were they?
+    pub fn has_listened(&self) -> bool {
+        self.listens.load(Ordering::Relaxed)
+    }
+
     /// No more connections are taken.
     pub(crate) fn drains(&self) {
         self.drains.store(true, Ordering::Relaxed);

@@ -13,7 +13,7 @@ use sealed::outer::read_header_section;
 use wire::milter::{Answer, Change, Event, MilterError, Session};
 use wire::smtp::{Looking, MailFrom, RcptTo, Reply};
 
-use crate::delivery::carry::{Destined, Envelope, refusal};
+use crate::delivery::carry::{Destined, Envelope, Gateway, refusal};
 use crate::delivery::counts::Outcome;
 use crate::delivery::current::Current;
 use crate::delivery::mail::{Mail, Taking};
@@ -38,7 +38,7 @@ struct Shown {
 }
 
 /// Follows a connection to its end.
-pub(crate) async fn watch(session: &mut Session, current: &Current) -> Result<(), MilterError> {
+pub(crate) async fn watch(session: &mut Session, current: &Current<Gateway>) -> Result<(), MilterError> {
     let mut shown: Option<Shown> = None;
     loop {
         let event = session.next().await?;
@@ -80,8 +80,8 @@ pub(crate) async fn watch(session: &mut Session, current: &Current) -> Result<()
 }
 
 impl Shown {
-    fn new(current: &Current, from: MailFrom) -> Shown {
-        let gateway = current.gateway();
+    fn new(current: &Current<Gateway>, from: MailFrom) -> Shown {
+        let gateway = current.now();
         let announced = from.size;
         let taking = Taking::new(announced, &gateway.settings.temporary);
         let envelope = Arc::new(Envelope { from: from.clone(), said: None, queue_id: None });

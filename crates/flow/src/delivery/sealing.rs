@@ -63,6 +63,7 @@ pub(crate) enum Said<'a> {
     /// It stands in the message, in the first field that bears this name; none: nobody is trusted.
     Within(Option<&'a str>),
     /// This.
+    #[cfg_attr(not(feature = "forward"), expect(dead_code, reason = "a forwarder needs it"))]
     This(Option<String>),
 }
 
@@ -74,6 +75,7 @@ pub(crate) struct Copy {
     pub(crate) kind: Kind,
     pub(crate) shape: Shape,
     /// What proves a stored copy of what was sealed here.
+    #[cfg_attr(not(feature = "forward"), expect(dead_code, reason = "a forwarder needs it"))]
     pub(crate) sealing: Option<Box<Sealing>>,
 }
 

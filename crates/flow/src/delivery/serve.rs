@@ -5,19 +5,19 @@
 //! sessions.
 
 use std::io;
-use std::net::IpAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use store::Fate;
 use wire::milter;
-use wire::smtp::listen::{Listener, Seat, Sessions};
+use wire::smtp::listen::Listener;
 use wire::smtp::server;
-use wire::smtp::{Duplex, Place, limit};
+use wire::smtp::{Place, limit};
 
 use crate::delivery::carry::{Gateway, Shared, Tell};
+use crate::delivery::connections::{Connection, Connections};
 use crate::delivery::counts::Counts;
 use crate::delivery::current::Current;
 use crate::delivery::door::attend;
@@ -80,11 +80,6 @@ impl ServeError {
     }
 }
 
-/// Between two looks at the controls.
-const STEP: Duration = Duration::from_millis(50);
-/// How long messages under way may take to end.
-const DRAIN: Duration = Duration::from_secs(30);
-
 /// Runs until it is asked to end.
 pub fn serve(mut settings: Settings, tell: Tell, controls: &Controls) -> Result<(), ServeError> {
     // Fail at the start, not at the first large message.
@@ -115,29 +110,27 @@ pub fn serve(mut settings: Settings, tell: Tell, controls: &Controls) -> Result<
     Ok(())
 }
 
-async fn run(listener: Listener, most: usize, led: &Led, current: &Arc<Current>, shared: &Shared, controls: &Controls) {
-    let sessions = Sessions::default();
-    let mut step = tokio::time::interval(STEP);
-    while !controls.stop.load(Ordering::Relaxed) {
-        tokio::select! {
-            (stream, address) = listener.next() => {
-                shared.counts.session();
-                let seat = sessions.seat(most);
-                tokio::spawn(lead(stream, address, led.clone(), Arc::clone(current), seat));
-            }
-            _ = step.tick() => if let Some(settings) = controls.next() {
-                current.set(Gateway::new(settings, shared));
-            },
+async fn run(
+    listener: Listener,
+    most: usize,
+    led: &Led,
+    current: &Arc<Current<Gateway>>,
+    shared: &Shared,
+    controls: &Controls,
+) {
+    let connections = Connections::new(listener, most);
+    let begin = |connection| {
+        shared.counts.session();
+        tokio::spawn(lead(connection, led.clone(), Arc::clone(current)));
+    };
+    let renew = || {
+        if let Some(settings) = controls.next() {
+            current.set(Gateway::new(settings, shared));
         }
-    }
-    // Whoever connects now is refused, and goes elsewhere or comes again.
-    drop(listener);
+    };
+    connections.take(&controls.stop, begin, renew).await;
     controls.health.drains();
-    sessions.drain();
-    let asked = Instant::now();
-    while sessions.count() > 0 && asked.elapsed() < DRAIN {
-        step.tick().await;
-    }
+    connections.drain(|| false).await;
 }
 
 /// How sessions are led.
@@ -148,7 +141,8 @@ enum Led {
 }
 
 /// One session, from its greeting to its end. How it ends is its client's business: nothing was lost, and there is nobody to tell.
-async fn lead(stream: Box<dyn Duplex>, address: Option<IpAddr>, led: Led, current: Arc<Current>, seat: Seat) {
+async fn lead(connection: Connection, led: Led, current: Arc<Current<Gateway>>) {
+    let Connection { stream, address, seat } = connection;
     let activity = Arc::clone(&seat.activity);
     match led {
         Led::Mail(settings) => {

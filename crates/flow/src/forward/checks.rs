@@ -142,6 +142,16 @@ impl Checks {
     }
 }
 
+/// What is seen of a message without asking anybody: whether it has one author, how many signatures are to be asked for, how many fields claim to be ours.
+pub fn glance(evidence: &Evidence, authserv_id: &str) -> (Authors, usize, usize) {
+    let section = evidence.section();
+    let forged = results::forged(&section, authserv_id);
+    let Some(mut message) = evidence.message() else { return (Authors::Unclear, 0, forged) };
+    let authors = one_author(&section, &message);
+    set_aside(&mut message);
+    (authors, message.dkim_headers.len(), forged)
+}
+
 /// Whether a check came to its end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ended {

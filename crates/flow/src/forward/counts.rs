@@ -3,8 +3,13 @@
 //! In: one event after the other. Out: totals, for reports and metrics. Never anything of a message.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
+use store::UnixSeconds;
 use store::ledger::Code;
+
+use crate::forward::obstacle::Obstacle;
+use crate::forward::refusal::Refusal;
 
 /// What happened to a message, or to a copy of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,9 +76,30 @@ impl Event {
 #[derive(Debug, Default)]
 pub struct Counts {
     events: [AtomicU64; Event::ALL.len()],
+    refusals: Refusals,
+    plight: Mutex<Option<Plight>>,
     waiting: AtomicU64,
     failed: AtomicU64,
     octets: AtomicU64,
+}
+
+/// Counters of refusals, in the order of [`Refusal::all`].
+#[derive(Debug)]
+struct Refusals([AtomicU64; Refusal::COUNT]);
+
+impl Default for Refusals {
+    fn default() -> Refusals {
+        Refusals(std::array::from_fn(|_| AtomicU64::default()))
+    }
+}
+
+/// What stands in the way of all mail, or of what is tried now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plight {
+    /// What.
+    pub obstacle: Obstacle,
+    /// Since when.
+    pub since: UnixSeconds,
 }
 
 /// Totals at one moment.
@@ -81,6 +107,10 @@ pub struct Counts {
 pub struct Totals {
     /// Events, by name.
     pub events: Vec<(Code, u64)>,
+    /// Messages that were not taken, by why.
+    pub refusals: Vec<(Code, u64)>,
+    /// What stands in the way; none: as far as is known, nothing.
+    pub plight: Option<Plight>,
     /// Copies in the spool that are to be handed on, as was last looked.
     pub waiting: u64,
     /// Copies in the spool that nobody hands on until he is asked to.
@@ -96,6 +126,18 @@ impl Counts {
         }
     }
 
+    pub(crate) fn refused(&self, refusal: Refusal) {
+        let at = Refusal::all().position(|one| one == refusal);
+        if let Some(counter) = at.and_then(|at| self.refusals.0.get(at)) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What stands in the way now.
+    pub(crate) fn meets(&self, plight: Option<Plight>) {
+        *self.plight.lock().unwrap_or_else(PoisonError::into_inner) = plight;
+    }
+
     /// What lies in the spool.
     pub(crate) fn queue(&self, waiting: u64, failed: u64, octets: u64) {
         self.waiting.store(waiting, Ordering::Relaxed);
@@ -107,8 +149,11 @@ impl Counts {
     pub fn totals(&self) -> Totals {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let events = Event::ALL.iter().zip(&self.events).map(|(event, count)| (event.code(), read(count)));
+        let refusals = Refusal::all().zip(&self.refusals.0).map(|(why, count)| (why.code(), read(count)));
         Totals {
             events: events.collect(),
+            refusals: refusals.collect(),
+            plight: *self.plight.lock().unwrap_or_else(PoisonError::into_inner),
             waiting: read(&self.waiting),
             failed: read(&self.failed),
             octets: read(&self.octets),

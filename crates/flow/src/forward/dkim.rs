@@ -16,6 +16,10 @@ use rustls_pki_types::pem::PemObject;
 
 /// Octets of the modulus of RSA: 2,048 bits (RFC 8301 §3.2).
 const LEAST_RSA: usize = 256;
+/// rsaEncryption (RFC 8017 §A.1), DER.
+const RSA: [u8; 11] = [0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+/// Octets that a private key of RSA has at least, from 2,048 bits on: modulus, private exponent and two primes, and as much again but for these.
+const LEAST_DER: usize = LEAST_RSA * 4;
 /// Octets read at a time.
 const READ_BUFFER: usize = 64 * 1024;
 /// What is signed: all that a reader is shown of the outer message. A name that stands here once more than in the message cannot be added
@@ -152,6 +156,10 @@ fn read_key(der: &PrivateKeyDer<'_>) -> Result<(DkimKey, String), KeyError> {
         let record = format!("v=DKIM1; k=rsa; p={}", STANDARD.encode_to_string(public.as_ref()));
         let key = RsaKey::from_key_der(der.clone_key()).map_err(|_| KeyError::Unsuitable)?;
         return Ok((DkimKey::Rsa(key), record));
+    }
+    if octets.windows(RSA.len()).any(|part| part == RSA) || matches!(der, PrivateKeyDer::Pkcs1(_)) {
+        // The library reads none so short.
+        return Err(if octets.len() < LEAST_DER { KeyError::TooShort } else { KeyError::Unsuitable });
     }
     let key = Ed25519Key::from_pkcs8_maybe_unchecked_der(octets).map_err(|_| KeyError::Unsuitable)?;
     let record = format!("v=DKIM1; k=ed25519; p={}", STANDARD.encode_to_string(key.public_key()));

@@ -2,6 +2,7 @@
 //!
 //! In: a session's requests. Out: its answers. What a session holds of a message is gone with the session.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use wire::smtp::server::{Received, Request, Session, SessionError};
@@ -75,6 +76,9 @@ pub(crate) enum Peer {
     Stranger,
 }
 
+/// The address of somebody who has none (RFC 1122 §3.2.1.3): no domain names it as its server's.
+const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
 /// Who sends: the peer, or whom a trusted peer has it from (XFORWARD, XCLIENT).
 fn client(session: &Session, peer: Peer) -> Client {
     let client = session.client();
@@ -84,9 +88,11 @@ fn client(session: &Session, peer: Peer) -> Client {
         }
         Peer::Trusted => {
             let said = |name| client.xforward.as_ref().and_then(|said| said.get(name));
-            let ip = said("ADDR").and_then(|address| address.trim_start_matches("IPV6:").parse().ok());
+            // Nothing is told: it is the trusted server's own mail, or what it has checked itself. What cannot be read is told of somebody.
+            let Some(address) = said("ADDR") else { return Client::Trusted };
             let helo = said("HELO").unwrap_or_default().to_owned();
-            ip.map_or(Client::Trusted, |ip| Client::Stranger { ip, helo })
+            let address = address.strip_prefix("IPV6:").unwrap_or(address);
+            Client::Stranger { ip: address.parse().unwrap_or(NOBODY), helo }
         }
     }
 }
@@ -106,7 +112,7 @@ async fn content(
     };
     Ok(Some(match kept.and_then(|()| taking.finish(shape)) {
         Ok(mail) => {
-            intake.runner.sealer.counts.took(mail.length());
+            intake.runner.sealer.now().counts.took(mail.length());
             intake.take_in(Taken { mail, client, from, recipients }).await
         }
         // No space, as a rule. Nobody has lost anything: the sender keeps the message.

@@ -6,10 +6,12 @@ use std::io::{self, Seek, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use wire::smtp::client::{Content, DeliverError, NextHop, Pool};
+use wire::smtp::client::Content;
 use wire::smtp::{Body, MailFrom, Parameter, RcptTo};
 
+use crate::delivery::current::Current;
 use crate::forward::arrived::Arrived;
+use crate::forward::link::Link;
 use crate::forward::met::Met;
 use crate::forward::obstacle::Obstacle;
 use crate::forward::parcel::{Evidence, Headed, Parcel};
@@ -18,29 +20,33 @@ use crate::forward::trace::mark;
 
 /// Another server.
 pub(crate) struct Hop {
-    pool: Pool,
+    link: Link,
     hello: String,
     /// Whose mail it is, for the mark. Not whom it was sent to: which of his addresses that was, the target need not know.
     owner: String,
     to: Option<String>,
-    own: Option<Arc<Own>>,
+    own: Current<Option<Arc<Own>>>,
 }
 
 impl Hop {
     /// `owner`: an address of his. `to`: for this address; none: for the one that a copy came for.
-    pub(crate) fn new(hop: NextHop, owner: String, to: Option<String>, own: Option<Arc<Own>>) -> Hop {
-        let hello = hop.hello.clone();
-        Hop { pool: Pool::new(hop), hello, owner, to, own }
+    pub(crate) fn new(link: Link, hello: String, owner: String, to: Option<String>, own: Option<Arc<Own>>) -> Hop {
+        Hop { link, hello, owner, to, own: Current::new(own) }
+    }
+
+    /// From the next copy on, this is in whose name it goes on.
+    pub(crate) fn renew(&self, own: Option<Arc<Own>>) {
+        self.own.set(own);
     }
 
     /// Octets of the largest copy that it takes, as it said last.
     pub(crate) fn takes(&self) -> Option<u64> {
-        self.pool.takes()
+        self.link.takes()
     }
 
     /// Can it be reached?
     pub(crate) async fn probe(&self) -> Result<(), Met> {
-        self.pool.probe().await.map_err(|error| obstacle(&error).into())
+        self.link.probe().await.map_err(Met::from)
     }
 
     pub(crate) async fn put(&self, parcel: Parcel) -> Result<Arrived, Met> {
@@ -52,19 +58,19 @@ impl Hop {
             to.address.clone_from(address);
         }
         // RFC 3461 §4.1: no report goes to a stranger; in our own name, only that it failed comes back.
-        let notify = if self.own.is_some() { "FAILURE" } else { "NEVER" };
+        let notify = if self.own.now().is_some() { "FAILURE" } else { "NEVER" };
         to.parameters.push(Parameter { name: "NOTIFY".to_owned(), value: Some(notify.to_owned()) });
         let from = sender(&parcel, &to);
         let length = parcel.length.saturating_add(u64::try_from(head.len()).unwrap_or(u64::MAX));
         let octets = Box::new(Headed::new(head, parcel.octets));
         let content = Content { length, shape: parcel.shape, octets };
-        match self.pool.deliver(&from, std::slice::from_ref(&to), None, content).await {
+        match self.link.deliver(&from, &to, content).await {
             // One recipient, one answer.
             Ok(replies) => match replies.as_slice() {
                 [reply] => Arrived::by_hop(reply).ok_or_else(|| Met::of_reply(reply)),
                 _ => Err(Obstacle::Unknown.into()),
             },
-            Err(error) => Err(obstacle(&error).into()),
+            Err(obstacle) => Err(obstacle.into()),
         }
     }
 }
@@ -72,7 +78,8 @@ impl Hop {
 impl Hop {
     /// Fields of our own signature; none without a name of our own, and none for what goes on in its author's.
     async fn sign(&self, mut parcel: Parcel) -> Result<(Parcel, Vec<u8>), Obstacle> {
-        let Some(own) = self.own.clone().filter(|_| !matches!(parcel.evidence, Evidence::AsItCame(_))) else {
+        let Some(own) = Option::clone(&self.own.now()).filter(|_| !matches!(parcel.evidence, Evidence::AsItCame(_)))
+        else {
             return Ok((parcel, Vec::new()));
         };
         let signed = tokio::task::spawn_blocking(move || {
@@ -93,17 +100,6 @@ fn sender(parcel: &Parcel, to: &RcptTo) -> MailFrom {
         from.body = Body::SevenBit;
     }
     from
-}
-
-fn obstacle(error: &DeliverError) -> Obstacle {
-    match error {
-        DeliverError::NotSent(_) => Obstacle::Unreachable,
-        DeliverError::NoLogin(_) => Obstacle::Login,
-        DeliverError::Unknown => Obstacle::Unknown,
-        DeliverError::TooLarge => Obstacle::TooLarge,
-        DeliverError::Lacks(_) => Obstacle::Lacks,
-        DeliverError::Read(_) => Obstacle::Unwritable,
-    }
 }
 
 /// Into a Maildir, synced.

@@ -24,11 +24,12 @@ use crate::forward::obstacle::Obstacle;
 use crate::forward::parcel::{Evidence, Look, Parcel};
 use crate::forward::rate::Rate;
 use crate::forward::recipients::Recipients;
+use crate::forward::refusal::Refusal;
 use crate::forward::report::Report;
-use crate::forward::return_path::ReturnPath;
 use crate::forward::rewrite::Author;
 use crate::forward::runner::{Noted, Runner, Told};
 use crate::forward::sealing::{Arrival, Found};
+use crate::forward::settings::Own;
 use crate::forward::spool::{Announced, End, Kind, Written};
 use crate::forward::trace::{Path, path};
 use crate::forward::verdict::{Action, Strictness};
@@ -95,7 +96,7 @@ impl Intake {
     pub(crate) fn sender(&self, client: &Client, from: &MailFrom) -> Result<(), Reply> {
         match client {
             Client::Stranger { ip, .. } if !self.rate.may_send(Some(*ip), &from.address, Instant::now()) => {
-                Err(self.refuse(Reply::new(450, (4, 7, 1), "too many messages; come again in a minute"), None))
+                Err(self.refuse(Reply::new(450, (4, 7, 1), "too many messages; come again in a minute"), Refusal::Rate))
             }
             _ => Ok(()),
         }
@@ -103,17 +104,17 @@ impl Intake {
 
     /// Is mail taken for this recipient, now?
     pub(crate) fn recipient(&self, from: &MailFrom, to: &RcptTo) -> Result<(), Reply> {
-        if let Some(path) = self.return_path().filter(|path| path.looks_like_ours(&to.address)) {
-            let returned = path.decode(&from.address, &to.address, now());
-            return returned.map(|_| ()).map_err(|error| self.refuse(error.reply(), None));
+        if let Some(own) = self.own().filter(|own| own.return_path.looks_like_ours(&to.address)) {
+            let returned = own.return_path.decode(&from.address, &to.address, now());
+            return returned.map(|_| ()).map_err(|error| self.refuse(error.reply(), Refusal::Bounce));
         }
         if !self.recipients.has(&to.address) {
-            return Err(self.refuse(Reply::new(550, (5, 7, 1), "no mail is taken for this recipient"), None));
+            return Err(self.refuse(Reply::new(550, (5, 7, 1), "no mail is taken for this recipient"), Refusal::Relay));
         }
         // How large it will be is not known yet: a full mailbox is looked at when it is sealed.
         match self.runner.target.obstacle(0) {
             // What somebody must mend first would only fill the queue. What passes by itself does not: that is what it is for.
-            Some(obstacle) if obstacle.fate() == Fate::Stop => Err(self.refuse(obstacle.reply(), Some(obstacle))),
+            Some(obstacle) if obstacle.fate() == Fate::Stop => Err(self.refuse(obstacle.reply(), obstacle)),
             _ => Ok(()),
         }
     }
@@ -123,7 +124,7 @@ impl Intake {
         let Taken { mail, client, from, recipients } = taken;
         let (returned, recipients) = self.returned(&from, recipients);
         if !returned.is_empty() && self.come_back(&returned, &mail).await == Noted::No {
-            return self.refuse(refusal(OnFailure::Defer, Trouble::Engine), None);
+            return self.refuse(refusal(OnFailure::Defer, Trouble::Engine), Refusal::Spool);
         }
         let names: Vec<&str> = recipients.iter().map(|to| to.address.as_str()).collect();
         let Some(to) = recipients.first().cloned() else {
@@ -135,13 +136,15 @@ impl Intake {
         let owner = self.recipients.owner();
         let marks: Vec<&str> = names.iter().copied().chain([owner.as_str()]).collect();
         let path = match path(&mail, &marks) {
-            Ok(Path::Loop) => return self.refuse(Reply::new(554, (5, 4, 6), "this message goes in circles"), None),
+            Ok(Path::Loop) => {
+                return self.refuse(Reply::new(554, (5, 4, 6), "this message goes in circles"), Refusal::Loop);
+            }
             Ok(path) => path,
-            Err(_) => return self.refuse(refusal(OnFailure::Defer, Trouble::Engine), None),
+            Err(_) => return self.refuse(refusal(OnFailure::Defer, Trouble::Engine), Refusal::Sealing),
         };
         let found = match self.check(&mail, &client, &from).await {
             Ok(found) => found,
-            Err(reply) => return self.refuse(reply, None),
+            Err((reply, why)) => return self.refuse(reply, why),
         };
         // Not before: the DNS of a stranger may take its time, and must not take anybody else's.
         let under_way = self.under_way.acquire().await;
@@ -159,39 +162,42 @@ impl Intake {
             }
             Ok(parcel) => self.keep(parcel).await,
             Err(trouble) => {
-                self.runner.sealer.counts.trouble(trouble);
+                self.runner.sealer.now().counts.trouble(trouble);
                 let answer = if trouble == Trouble::BeyondFormat { OnFailure::Reject } else { OnFailure::Defer };
-                self.refuse(refusal(answer, trouble), None)
+                let why = if trouble == Trouble::BeyondFormat { Refusal::Size } else { Refusal::Sealing };
+                self.refuse(refusal(answer, trouble), why)
             }
         }
     }
 
-    fn return_path(&self) -> Option<&ReturnPath> {
-        self.runner.sealer.own.as_ref().map(|own| &own.return_path)
+    fn own(&self) -> Option<Arc<Own>> {
+        self.runner.sealer.now().own.clone()
     }
 
     /// Which copies came back, and who else the message is for.
     fn returned(&self, from: &MailFrom, recipients: Vec<RcptTo>) -> (Vec<MessageId>, Vec<RcptTo>) {
-        let Some(path) = self.return_path() else { return (Vec::new(), recipients) };
+        let Some(own) = self.own() else { return (Vec::new(), recipients) };
+        let path = &own.return_path;
         let (ours, others): (Vec<_>, Vec<_>) = recipients.into_iter().partition(|to| path.looks_like_ours(&to.address));
         let back = ours.iter().filter_map(|to| path.decode(&from.address, &to.address, now()).ok());
         (back.map(|back| MessageId(back.id)).collect(), others)
     }
 
     /// What is to be believed of a message, if anybody looks; or what its sender's server is told.
-    async fn check(&self, mail: &Mail, client: &Client, from: &MailFrom) -> Result<Found, Reply> {
+    async fn check(&self, mail: &Mail, client: &Client, from: &MailFrom) -> Result<Found, (Reply, Refusal)> {
         let (Some((checks, strictness)), Client::Stranger { ip, helo }) = (&self.checks, client) else {
             return Ok(Found::BySomebodyTrusted);
         };
         let read = mail.clone();
         let read = tokio::task::spawn_blocking(move || proof::Evidence::read(&mut *read.read()?)).await;
-        let evidence = read.ok().and_then(Result::ok).ok_or_else(|| refusal(OnFailure::Defer, Trouble::Engine))?;
+        let unread = || (refusal(OnFailure::Defer, Trouble::Engine), Refusal::Sealing);
+        let evidence = read.ok().and_then(Result::ok).ok_or_else(unread)?;
         let asked = checks::Client { ip: *ip, helo, mail_from: &from.address };
         let verdict = checks.check(&asked, &evidence).await;
         let author = match verdict.action(*strictness) {
             Action::Take => Author::Unsuspected,
             Action::Mark => Author::Unverified,
-            Action::Refuse(reply) => return Err(reply),
+            Action::Refuse(reply, why) => return Err((reply, why)),
         };
         Ok(Found::Here(verdict.authentication_results().to_owned(), author))
     }
@@ -207,7 +213,7 @@ impl Intake {
 
     async fn keep(&self, parcel: Parcel) -> Reply {
         if let Some(obstacle) = self.hindrance(&parcel) {
-            return self.refuse(obstacle.reply(), Some(obstacle));
+            return self.refuse(obstacle.reply(), obstacle);
         }
         match self.runner.keep(parcel, Kind::Mail).await {
             Ok(Written::Before) => {
@@ -218,18 +224,18 @@ impl Intake {
                 self.runner.counts.event(Event::Kept);
                 positive(Kept::written(written), "taken")
             }
-            Err(_) => self.refuse(Reply::new(451, (4, 3, 0), "the message cannot be kept now"), None),
+            Err(_) => self.refuse(Reply::new(451, (4, 3, 0), "the message cannot be kept now"), Refusal::Spool),
         }
     }
 
     /// The target's answer is the sender's. What became of it is remembered: a sender who was not told comes again.
     async fn hand_on(&self, mut parcel: Parcel) -> Reply {
         if let Some(obstacle) = self.hindrance(&parcel) {
-            return self.refuse(obstacle.reply(), Some(obstacle));
+            return self.refuse(obstacle.reply(), obstacle);
         }
         // A target that hangs holds up these few, and nobody else.
         let Ok(place) = Arc::clone(&self.as_they_came).try_acquire_owned() else {
-            return self.refuse(Obstacle::NotNow.reply(), Some(Obstacle::NotNow));
+            return self.refuse(Obstacle::NotNow.reply(), Obstacle::NotNow);
         };
         match self.runner.announce(&parcel).await {
             Ok(Announced::New) => {}
@@ -240,10 +246,10 @@ impl Intake {
                         self.runner.counts.event(Event::Repeated);
                         positive(kept, "it was taken before")
                     }
-                    None => self.refuse(Obstacle::NotNow.reply(), Some(Obstacle::NotNow)),
+                    None => self.refuse(Obstacle::NotNow.reply(), Obstacle::NotNow),
                 };
             }
-            Err(_) => return self.refuse(Reply::new(451, (4, 3, 0), "the message cannot be kept now"), None),
+            Err(_) => return self.refuse(Reply::new(451, (4, 3, 0), "the message cannot be kept now"), Refusal::Spool),
         }
         // On its own: a session that ends does not leave it half done.
         let runner = Arc::clone(&self.runner);
@@ -264,7 +270,7 @@ impl Intake {
         });
         match put.await.unwrap_or(Err(Obstacle::Unknown)) {
             Ok(arrived) => positive(Kept::arrived(arrived), "taken"),
-            Err(obstacle) => self.refuse(obstacle.reply(), Some(obstacle)),
+            Err(obstacle) => self.refuse(obstacle.reply(), obstacle),
         }
     }
 
@@ -286,14 +292,27 @@ impl Intake {
         let _core = self.cores.acquire().await;
         let runner = Arc::clone(&self.runner);
         let tenure = runner.spool.tenure();
-        tokio::task::spawn_blocking(move || runner.sealer.seal(&arrival, tenure)).await.unwrap_or(Err(Trouble::Engine))
+        let sealed = tokio::task::spawn_blocking(move || runner.sealer.now().seal(&arrival, tenure));
+        sealed.await.unwrap_or(Err(Trouble::Engine))
     }
 
-    fn refuse(&self, reply: Reply, why: Option<Obstacle>) -> Reply {
-        let event = if reply.is_permanent() { Event::Rejected } else { Event::Deferred };
-        self.runner.counts.event(event);
-        (self.runner.tell)(&Told { flow: &self.runner.sealer.flow, event, why, id: None, code: Some(reply.code()) });
+    fn refuse(&self, reply: Reply, why: impl Into<Refusal>) -> Reply {
+        self.refused(why.into(), reply.code());
         reply
+    }
+
+    /// Counts and tells what was refused, also by others.
+    pub(crate) fn refused(&self, refusal: Refusal, code: u16) {
+        let event = if code >= 500 { Event::Rejected } else { Event::Deferred };
+        self.runner.counts.event(event);
+        self.runner.counts.refused(refusal);
+        let sealer = self.runner.sealer.now();
+        let flow = &sealer.flow;
+        let (why, refusal) = match refusal {
+            Refusal::Target(obstacle) => (Some(obstacle), None),
+            other => (None, Some(other)),
+        };
+        (self.runner.tell)(&Told { flow, event, why, refusal, id: None, code: Some(code) });
     }
 }
 

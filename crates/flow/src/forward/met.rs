@@ -71,6 +71,7 @@ fn obstacle(error: &ImapError) -> Obstacle {
         )) => Obstacle::NoMailbox,
         ImapError::No(Some(Code::AuthenticationFailed | Code::Expired)) => Obstacle::Login,
         ImapError::No(_) | ImapError::Bad => Obstacle::NotNow,
+        ImapError::Certificate(_) => Obstacle::Untrusted,
         _ => Obstacle::Unreachable,
     }
 }

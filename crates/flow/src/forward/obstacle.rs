@@ -11,6 +11,10 @@ use wire::smtp::Reply;
 pub enum Obstacle {
     /// It was not reached, or broke off before it had the copy.
     Unreachable,
+    /// It does not prove that it is the right one, by its certificate or by what its domain says of its servers.
+    Untrusted,
+    /// The DNS does not say where it is, or DNSSEC finds the answer false.
+    Nameless,
     /// It broke off when it had the copy, before it said whether it took it.
     Unknown,
     /// It does not want it now.
@@ -43,8 +47,10 @@ pub enum Obstacle {
 
 impl Obstacle {
     /// All of them.
-    pub const ALL: [Obstacle; 15] = [
+    pub const ALL: [Obstacle; 17] = [
         Obstacle::Unreachable,
+        Obstacle::Untrusted,
+        Obstacle::Nameless,
         Obstacle::Unknown,
         Obstacle::NotNow,
         Obstacle::Throttled,
@@ -64,7 +70,12 @@ impl Obstacle {
     /// Whose turn it is. *Stop*: whoever sends mail meanwhile is told to keep it.
     pub fn fate(self) -> Fate {
         match self {
-            Obstacle::Unreachable | Obstacle::Unknown | Obstacle::NotNow | Obstacle::Throttled => Fate::Retry,
+            Obstacle::Unreachable
+            | Obstacle::Untrusted
+            | Obstacle::Nameless
+            | Obstacle::Unknown
+            | Obstacle::NotNow
+            | Obstacle::Throttled => Fate::Retry,
             Obstacle::Login | Obstacle::Full | Obstacle::NoMailbox | Obstacle::Unwritable => Fate::Stop,
             Obstacle::Refused
             | Obstacle::TooLarge
@@ -76,10 +87,20 @@ impl Obstacle {
         }
     }
 
+    /// Is it seen without any mail, by whoever greets the target? Then it is also seen to be gone.
+    pub(crate) fn meets_greetings(self) -> bool {
+        matches!(
+            self,
+            Obstacle::Unreachable | Obstacle::Untrusted | Obstacle::Nameless | Obstacle::Login | Obstacle::NoMailbox
+        )
+    }
+
     /// For the spool, reports and counters.
     pub fn code(self) -> Code {
         Code::new(match self {
             Obstacle::Unreachable => "unreachable",
+            Obstacle::Untrusted => "untrusted",
+            Obstacle::Nameless => "no-address",
             Obstacle::Unknown => "unknown-end",
             Obstacle::NotNow => "not-now",
             Obstacle::Throttled => "throttled",
@@ -106,6 +127,8 @@ impl Obstacle {
     pub fn text(self) -> &'static str {
         match self {
             Obstacle::Unreachable => "the target cannot be reached",
+            Obstacle::Untrusted => "the target does not prove that it is the right one: its certificate is not trusted",
+            Obstacle::Nameless => "the DNS does not say where the target is",
             Obstacle::Unknown => "the target broke off without an answer",
             Obstacle::NotNow => "the target does not take it now",
             Obstacle::Throttled => "the target wants to be asked less often",

@@ -21,14 +21,22 @@ impl Recipients {
     /// Is mail taken for it? Also with what follows a `+` (RFC 5233).
     pub(crate) fn has(&self, address: &str) -> bool {
         let address = address.to_lowercase();
-        let Some((local, domain)) = address.rsplit_once('@') else { return false };
+        // RFC 5321 §4.5.1: `RCPT TO:<Postmaster>`, without a domain.
+        let Some((local, domain)) = address.rsplit_once('@') else { return address == "postmaster" };
         // `user%elsewhere@here` and `elsewhere!user@here` once meant: hand it on.
         if local.contains(['%', '!', '@', '"']) || local.is_empty() {
             return false;
         }
         let user = local.split('+').next().unwrap_or(local);
         let names = [address.as_str(), &format!("{user}@{domain}"), &format!("@{domain}")].map(str::to_owned);
-        self.0.iter().any(|one| names.contains(one))
+        // RFC 5321 §4.5.1: whoever takes mail for a domain takes it for this one, too.
+        let is_postmaster = local == "postmaster" && self.serves(domain);
+        is_postmaster || self.0.iter().any(|one| names.contains(one))
+    }
+
+    /// Is any mail of a domain taken?
+    fn serves(&self, domain: &str) -> bool {
+        self.0.iter().any(|one| one.rsplit_once('@').is_some_and(|(_, served)| served == domain))
     }
 }
 
@@ -43,6 +51,10 @@ mod tests {
             ("me@my.example", true),
             ("ME+news@MY.EXAMPLE", true),
             ("you@my.example", false),
+            ("Postmaster@my.example", true),
+            ("postmaster@all.example", true),
+            ("Postmaster", true),
+            ("postmaster@elsewhere.example", false),
             ("any@all.example", true),
             ("any@sub.all.example", false),
             ("other%elsewhere@all.example", false),

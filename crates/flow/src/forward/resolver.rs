@@ -24,27 +24,16 @@ pub struct ResolverError;
 impl Resolver {
     /// As the system is set up (`/etc/resolv.conf`).
     pub fn system() -> Result<Resolver, ResolverError> {
-        let (config, options) = read_system_conf().map_err(|_| ResolverError)?;
-        Self::new(config, options)
+        Self::new(None)
     }
 
     /// One server: a resolver on this machine, which best checks DNSSEC.
     pub fn at(server: SocketAddr) -> Result<Resolver, ResolverError> {
-        let on_port = |mut connection: ConnectionConfig| {
-            connection.port = server.port();
-            connection
-        };
-        let connections = vec![on_port(ConnectionConfig::udp()), on_port(ConnectionConfig::tcp())];
-        let mut name_server = NameServerConfig::udp_and_tcp(server.ip());
-        name_server.connections = connections;
-        Self::new(ResolverConfig::from_parts(None, Vec::new(), vec![name_server]), ResolverOpts::default())
+        Self::new(Some(server))
     }
 
-    fn new(config: ResolverConfig, mut options: ResolverOpts) -> Result<Resolver, ResolverError> {
-        options.timeout = TIMEOUT;
-        options.attempts = ATTEMPTS;
-        // What others publish is not to be found in a file of this machine.
-        options.use_hosts_file = ResolveHosts::Never;
+    fn new(server: Option<SocketAddr>) -> Result<Resolver, ResolverError> {
+        let (config, options) = settings(server)?;
         MessageAuthenticator::new(config, options).map(Resolver).map_err(|_| ResolverError)
     }
 
@@ -62,4 +51,25 @@ impl Resolver {
         });
         texts.filter(|text| text == b"v=spf1" || text.starts_with(b"v=spf1 ")).count() > 1
     }
+}
+
+/// Who is asked, and how; none: as the system is set up.
+pub(crate) fn settings(server: Option<SocketAddr>) -> Result<(ResolverConfig, ResolverOpts), ResolverError> {
+    let (config, mut options) = match server {
+        None => read_system_conf().map_err(|_| ResolverError)?,
+        Some(server) => {
+            let on_port = |mut connection: ConnectionConfig| {
+                connection.port = server.port();
+                connection
+            };
+            let mut name_server = NameServerConfig::udp_and_tcp(server.ip());
+            name_server.connections = vec![on_port(ConnectionConfig::udp()), on_port(ConnectionConfig::tcp())];
+            (ResolverConfig::from_parts(None, Vec::new(), vec![name_server]), ResolverOpts::default())
+        }
+    };
+    options.timeout = TIMEOUT;
+    options.attempts = ATTEMPTS;
+    // What others publish is not to be found in a file of this machine.
+    options.use_hosts_file = ResolveHosts::Never;
+    Ok((config, options))
 }

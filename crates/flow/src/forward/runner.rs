@@ -17,6 +17,7 @@ use store::{Fate, UnixSeconds};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wire::smtp::Shape;
 
+use crate::delivery::current::Current;
 use crate::delivery::sealing::Octets;
 use crate::forward::append::Way;
 use crate::forward::arrived::Arrived;
@@ -27,6 +28,7 @@ use crate::forward::met::Met;
 use crate::forward::note::{Copy, What};
 use crate::forward::obstacle::Obstacle;
 use crate::forward::parcel::{Evidence, Look, Parcel};
+use crate::forward::refusal::Refusal;
 use crate::forward::schedule::Schedule;
 use crate::forward::sealing::Sealer;
 use crate::forward::spool::{Announced, Change, End, Kind, New, Row, Spool, SpoolError, Tenure, Turn, Which, Written};
@@ -62,6 +64,8 @@ pub struct Told<'a> {
     pub event: Event,
     /// What stood in the way.
     pub why: Option<Obstacle>,
+    /// Why it was not taken from its sender, if its target has nothing to do with that.
+    pub refusal: Option<Refusal>,
     /// The copy's id, if there is one.
     pub id: Option<MessageId>,
     /// Code of the answer to its sender, if there was one.
@@ -73,7 +77,7 @@ pub(crate) struct Runner {
     pub(crate) spool: Arc<Spool>,
     pub(crate) group: Group,
     pub(crate) target: Target,
-    pub(crate) sealer: Sealer,
+    pub(crate) sealer: Current<Sealer>,
     pub(crate) schedule: Schedule,
     pub(crate) hello: String,
     pub(crate) counts: Arc<Counts>,
@@ -120,7 +124,7 @@ impl Runner {
             group: Group::start(Arc::clone(&spool)),
             spool,
             target,
-            sealer,
+            sealer: Current::new(sealer),
             schedule,
             hello,
             counts,
@@ -245,7 +249,7 @@ impl Runner {
             _ => None,
         })?;
         let (id, length, received) = (row.id, row.length, row.received);
-        let evidence = self.sealer.evidence(expectation);
+        let evidence = self.sealer.now().evidence(expectation);
         let temporary = self.temporary.clone();
         let proved = tokio::task::spawn_blocking(move || {
             let mut octets = octets;
@@ -332,8 +336,8 @@ impl Runner {
     }
 
     fn has_return_path(&self, envelope: &Envelope) -> bool {
-        let own = self.sealer.own.as_ref();
-        own.is_some_and(|own| own.return_path.looks_like_ours(&envelope.from.address))
+        let sealer = self.sealer.now();
+        sealer.own.as_ref().is_some_and(|own| own.return_path.looks_like_ours(&envelope.from.address))
     }
 
     /// A message that is not kept here is about to be handed on.
@@ -368,7 +372,7 @@ impl Runner {
 
     pub(crate) fn note(&self, event: Event, why: Option<Obstacle>, id: MessageId) {
         self.counts.event(event);
-        (self.tell)(&Told { flow: &self.sealer.flow, event, why, id: Some(id), code: None });
+        (self.tell)(&Told { flow: &self.sealer.now().flow, event, why, refusal: None, id: Some(id), code: None });
     }
 
     /// None: it is in hand already.

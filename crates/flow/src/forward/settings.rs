@@ -14,6 +14,7 @@ use wire::smtp::server;
 use crate::delivery::settings::Listen;
 use crate::forward::checks::Checks;
 use crate::forward::dkim::Signer;
+use crate::forward::mx;
 use crate::forward::rate::Rates;
 use crate::forward::recipients::Recipients;
 use crate::forward::return_path::ReturnPath;
@@ -91,6 +92,13 @@ pub enum Sink {
         hop: NextHop,
         /// To this address; none: to the one that it came for.
         to: Option<String>,
+    },
+    /// To the mail servers of a domain, as the DNS names them.
+    Domain {
+        /// Which domain.
+        mx: Box<mx::Settings>,
+        /// To this address.
+        to: String,
     },
     /// Into a Maildir.
     Maildir(PathBuf),

@@ -8,12 +8,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use store::Fate;
+use store::{Fate, UnixSeconds};
 
 use crate::forward::append::{Appender, Way};
 use crate::forward::arrived::Arrived;
+use crate::forward::counts::Plight;
 use crate::forward::hop::{Hop, file};
 use crate::forward::lease::Lease;
+use crate::forward::link::Link;
 use crate::forward::met::Met;
 use crate::forward::obstacle::Obstacle;
 use crate::forward::parcel::Parcel;
@@ -27,6 +29,8 @@ pub(crate) struct Target {
     /// What was met since a copy arrived the last time.
     met: Mutex<BTreeSet<Obstacle>>,
     overcome: Mutex<BTreeSet<Obstacle>>,
+    /// What was met last, and since when nothing else was.
+    plight: Mutex<Option<Plight>>,
 }
 
 /// What stands in the way.
@@ -68,10 +72,23 @@ impl Target {
             Sink::Account { account, mailbox } => {
                 Place::Account(Appender::start(account, mailbox, temporary, Lease::of(Arc::clone(spool)))?)
             }
-            Sink::Hop { hop, to } => Place::Hop(Hop::new(hop, owner, to, own)),
+            Sink::Hop { hop, to } => {
+                let hello = hop.hello.clone();
+                Place::Hop(Hop::new(Link::to_server(hop), hello, owner, to, own))
+            }
+            Sink::Domain { mx, to } => {
+                let hello = mx.hello.clone();
+                Place::Hop(Hop::new(Link::to_domain(*mx), hello, owner, Some(to), own))
+            }
             Sink::Maildir(path) => Place::Maildir { path, owner, hello: hello.to_owned() },
         };
-        Ok(Target { place, standing: Mutex::default(), met: Mutex::default(), overcome: Mutex::default() })
+        Ok(Target {
+            place,
+            standing: Mutex::default(),
+            met: Mutex::default(),
+            overcome: Mutex::default(),
+            plight: Mutex::default(),
+        })
     }
 
     /// Puts one copy.
@@ -104,6 +121,18 @@ impl Target {
         lock(&self.standing).filter(|standing| standing.stops(length)).map(|standing| standing.obstacle)
     }
 
+    /// From the next copy on, this is in whose name it goes on.
+    pub(crate) fn renew(&self, own: Option<Arc<Own>>) {
+        if let Place::Hop(hop) = &self.place {
+            hop.renew(own);
+        }
+    }
+
+    /// What stands in the way, until something arrives.
+    pub(crate) fn plight(&self) -> Option<Plight> {
+        *lock(&self.plight)
+    }
+
     /// Octets of the largest copy that it takes, if it has said so.
     pub(crate) fn takes(&self) -> Option<u64> {
         match &self.place {
@@ -127,6 +156,10 @@ impl Target {
         let (mut standing, mut met) = (lock(&self.standing), lock(&self.met));
         if let Some(obstacle) = obstacle {
             met.insert(obstacle);
+            let mut plight = lock(&self.plight);
+            if plight.is_none_or(|plight| plight.obstacle != obstacle) {
+                *plight = Some(Plight { obstacle, since: UnixSeconds::now() });
+            }
             *standing = Some(Standing { obstacle, since: Instant::now(), length });
             return;
         }
@@ -140,6 +173,7 @@ impl Target {
             met.insert(Obstacle::Full);
         } else {
             *standing = None;
+            *lock(&self.plight) = None;
         }
         lock(&self.overcome).extend(gone);
     }

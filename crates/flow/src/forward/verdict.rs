@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use wire::smtp::Reply;
 
+use crate::forward::refusal::Refusal;
 pub use crate::forward::results::Said;
 use crate::forward::results::{self, Entry};
 
@@ -48,7 +49,7 @@ pub enum Action {
     /// It goes on, marked: `rewrite::Author::Unverified` outside; where there are keywords, `$Junk`.
     Mark,
     /// Its sender's server is told no, or not now. Nobody else is told anything.
-    Refuse(Reply),
+    Refuse(Reply, Refusal),
 }
 
 /// Whether there is one author, as RFC 5322 §3.6 wants it.
@@ -102,17 +103,17 @@ impl Verdict {
     /// What becomes of the message.
     pub fn action(&self, strictness: Strictness) -> Action {
         if strictness == Strictness::Reject {
-            let refuse = |code, enhanced, text| Action::Refuse(Reply::new(code, enhanced, text));
+            let refuse = |code, enhanced, text, why| Action::Refuse(Reply::new(code, enhanced, text), why);
             if self.authors == Authors::Unclear {
-                return refuse(550, (5, 7, 1), "the message must have one From field, of one domain");
+                return refuse(550, (5, 7, 1), "the message must have one From field, of one domain", Refusal::Author);
             }
             match (self.dmarc, self.wish) {
                 (Said::Fail, Wish::Reject) => {
-                    return refuse(550, (5, 7, 1), "refused as the author's domain wishes (DMARC)");
+                    return refuse(550, (5, 7, 1), "refused as the author's domain wishes (DMARC)", Refusal::Dmarc);
                 }
                 // RFC 7208 §2.6.6, RFC 9989 §5.3.6: it may be true; the next try tells.
                 (Said::TempError, wish) if wish != Wish::Nothing => {
-                    return refuse(451, (4, 4, 3), "the author's domain cannot be asked now");
+                    return refuse(451, (4, 4, 3), "the author's domain cannot be asked now", Refusal::Dns);
                 }
                 _ => {}
             }

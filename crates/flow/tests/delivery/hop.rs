@@ -36,13 +36,16 @@ pub(crate) struct Hop {
 
 impl Hop {
     pub(crate) fn start(dialect: Dialect, max_message: u64, answer: Arc<Answer>) -> Hop {
+        let mut settings = Settings::new(dialect, "hop.test".to_owned());
+        settings.max_message = max_message;
+        Hop::serve(std::net::TcpListener::bind("127.0.0.1:0").unwrap(), settings, answer)
+    }
+
+    pub(crate) fn serve(socket: std::net::TcpListener, settings: Settings, answer: Arc<Answer>) -> Hop {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         let taken = Arc::<Mutex<Vec<Taken>>>::default();
         let kept = Arc::clone(&taken);
-        let mut settings = Settings::new(dialect, "hop.test".to_owned());
-        settings.max_message = max_message;
         let settings = Arc::new(settings);
         runtime.spawn(async move {
             let listener = Listener::of_tcp(socket).unwrap();

@@ -109,7 +109,7 @@ impl Station {
             sessions: 200,
             temporary: scene.home.join("tmp"),
         };
-        let controls = Arc::new(Controls { stop: Arc::<AtomicBool>::default(), ..Controls::default() });
+        let controls = Arc::new(Controls::new(Arc::<AtomicBool>::default()));
         let told = Arc::<Mutex<Vec<String>>>::default();
         let (running, hears) = (Arc::clone(&controls), Arc::clone(&told));
         let thread = std::thread::spawn(move || {

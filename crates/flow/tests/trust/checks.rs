@@ -13,7 +13,7 @@ use crate::author::{SERVER, STRANGER, check, domain, mail, rsa, signed};
 
 fn code(action: &Action) -> Option<u16> {
     match action {
-        Action::Refuse(reply) => Some(reply.code()),
+        Action::Refuse(reply, _) => Some(reply.code()),
         _ => None,
     }
 }

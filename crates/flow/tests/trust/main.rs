@@ -10,3 +10,4 @@ mod author;
 mod checks;
 mod odd;
 mod outer;
+mod smoke;

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use flow::{Count, Plan, Progress, Route, Status, Swept, survey::Survey};
 use store::ledger::Code;
 
+#[cfg(feature = "forward")]
+use crate::command::forward;
 use crate::{
     clock,
-    command::{deliver, forward, print, print_json},
+    command::{deliver, print, print_json},
     config::{Config, Flow},
     explain::explain,
     failure::{Exit, Failure},
@@ -77,6 +79,9 @@ pub fn status(home: &Home, name: Option<&str>, json: bool) -> Result<(), Failure
                 Stands::Mailboxes(Box::new(flow::status(&flows::settings(home, &config, name, &stop)?, &stop)?))
             }
             Flow::Delivery(flow) => Stands::Delivery(deliver::status(home, name, flow)?),
+            #[cfg(not(feature = "forward"))]
+            Flow::Forward(never) => match **never {},
+            #[cfg(feature = "forward")]
             Flow::Forward(flow) => Stands::Forward(forward::status(home, name, flow)?),
         };
         all.insert(name, stands);
@@ -87,6 +92,7 @@ pub fn status(home: &Home, name: Option<&str>, json: bool) -> Result<(), Failure
     let text = |(name, stands): (&&str, &Stands)| match stands {
         Stands::Mailboxes(status) => status_text(name, status),
         Stands::Delivery(status) => deliver::status_text(name, status),
+        #[cfg(feature = "forward")]
         Stands::Forward(status) => forward::status_text(name, status),
     };
     let texts: Vec<String> = all.iter().map(text).collect();
@@ -99,6 +105,7 @@ pub fn status(home: &Home, name: Option<&str>, json: bool) -> Result<(), Failure
 enum Stands {
     Mailboxes(Box<Status>),
     Delivery(deliver::Status),
+    #[cfg(feature = "forward")]
     Forward(forward::Status),
 }
 

@@ -3,6 +3,7 @@
 
 mod account;
 mod delivery;
+#[cfg(feature = "forward")]
 mod forward;
 
 use std::{
@@ -66,6 +67,9 @@ pub fn run(home: &Home, arguments: &Check) -> Result<(), Failure> {
                 match settings {
                     Flow::Mailboxes(_) => flow(home, &config, name, &reached, &stop, &mut findings),
                     Flow::Delivery(delivery) => delivery::check(home, name, delivery, &mut findings),
+                    #[cfg(not(feature = "forward"))]
+                    Flow::Forward(never) => match **never {},
+                    #[cfg(feature = "forward")]
                     Flow::Forward(forward) => forward::check(home, &config, name, forward, &stop, &mut findings),
                 }
             }

@@ -63,6 +63,11 @@ impl Delivering {
         board.add(&self.name, Arc::clone(&self.controls.counts), Arc::clone(&self.controls.health));
     }
 
+    /// Are servers let in?
+    pub fn listens(&self) -> bool {
+        self.controls.health.has_listened()
+    }
+
     /// Takes keys and policies anew from the config. What is wrong there is told, and nothing changes.
     pub fn reload(&self, home: &Home) {
         let read = || match Config::read(home)?.flow(&self.name)? {
@@ -101,7 +106,6 @@ impl Delivering {
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
             let books = scope.spawn(|| self.keep_books(home, &over));
-            tell(format_args!("{name}: listening at {}", settings.door.listen().place));
             let served = serve(settings, Arc::new(tell_of), &self.controls);
             over.store(true, Ordering::Relaxed);
             let _ = books.join();
@@ -122,7 +126,12 @@ impl Delivering {
     fn keep_books(&self, home: &Home, over: &AtomicBool) {
         let mut before = Vec::new();
         let (mut booked, mut looked) = (Instant::now(), None::<Instant>);
+        let mut said = false;
         loop {
+            if !said && self.listens() {
+                said = true;
+                tell(format_args!("{}: listening at {}", self.name, self.listens));
+            }
             let ends = over.load(Ordering::Relaxed);
             if ends || booked.elapsed() >= BOOK {
                 booked = Instant::now();

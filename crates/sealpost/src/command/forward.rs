@@ -12,30 +12,34 @@ use std::{
     time::{Duration, Instant},
 };
 
-use flow::forward::{Controls, Event, ForwardError, Settings, SpoolError, Told, serve};
+use flow::forward::{Controls, Event, ForwardError, Obstacle, Plight, Refusal, Settings, SpoolError, Told, serve};
 use serde::Serialize;
 use store::{Database, Fate, Ledger, ledger::Code};
 
 use crate::{
     clock,
     command::{deliver::book, queue::wait_for},
-    config::{Config, forward::Forward},
+    config::{Config, Flow, forward::Forward},
     deliveries::Sockets,
     failure::{DoingWhat, Exit, Failure, with_causes},
     forwards,
     home::Home,
     metrics::Board,
+    obstacles::{self, Standing},
     tell::tell,
 };
 
 /// Between two entries in the state database.
 const BOOK: Duration = Duration::from_secs(5);
+/// Items of the queue that are looked at for their reasons.
+const MOST: usize = 10_000;
 /// Between two looks at the stop sign.
 const STEP: Duration = Duration::from_millis(50);
 
 /// Such a flow, ready to run.
 pub struct Forwarding {
     name: String,
+    listens: String,
     settings: Mutex<Option<Settings>>,
     controls: Controls,
 }
@@ -51,14 +55,53 @@ impl Forwarding {
         stop: &Arc<AtomicBool>,
     ) -> Result<Self, Failure> {
         let settings = forwards::settings(home, config, name, flow, sockets, stop)?;
-        let controls = Controls { stop: Arc::clone(stop), ..Controls::default() };
-        Ok(Self { name: name.to_owned(), settings: Mutex::new(Some(settings)), controls })
+        let controls = Controls::new(Arc::clone(stop));
+        let listens = settings.listen.place.to_string();
+        Ok(Self { name: name.to_owned(), listens, settings: Mutex::new(Some(settings)), controls })
     }
 
     /// Its counters are told there.
     pub fn show_on(&self, board: &Board) {
         board.add(&self.name, Arc::clone(&self.controls.sealing), Arc::clone(&self.controls.health));
         board.add_queue(&self.name, Arc::clone(&self.controls.counts));
+    }
+
+    /// Are senders let in?
+    pub fn listens(&self) -> bool {
+        self.controls.health.has_listened()
+    }
+
+    /// Takes keys, certificates, checks, rates and recipients anew from the config. What is wrong there is told, and nothing changes.
+    pub fn reload(&self, home: &Home) {
+        let read = || {
+            let config = Config::read(home)?;
+            match config.flow(&self.name)? {
+                Flow::Forward(flow) => {
+                    forwards::settings(home, &config, &self.name, flow, &Sockets::none(), &self.controls.stop)
+                }
+                Flow::Mailboxes(_) | Flow::Delivery(_) => Err(Failure::new(Exit::Config, "it is of another kind now")),
+            }
+        };
+        match read() {
+            Ok(settings) => {
+                let listens = settings.listen.place.to_string();
+                self.controls.reload(settings);
+                tell(format_args!(
+                    "{}: the config was read again; `sink` and `queue` count from the next start",
+                    self.name
+                ));
+                if listens != self.listens {
+                    tell(format_args!(
+                        "{}: it goes on listening at {}; {listens} counts from the next start",
+                        self.name, self.listens
+                    ));
+                }
+            }
+            Err(failure) => {
+                tell(format_args!("{}: goes on as it was: {}", self.name, failure.error));
+                tell(format_args!("{}: hint: {}", self.name, failure.hint));
+            }
+        }
     }
 
     /// Runs until it is asked to end.
@@ -69,7 +112,6 @@ impl Forwarding {
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
             let books = scope.spawn(|| self.keep_books(home, &over));
-            tell(format_args!("{name}: listening at {}", settings.listen.place));
             let served = serve(settings, Arc::new(tell_of), &self.controls);
             over.store(true, Ordering::Relaxed);
             let _ = books.join();
@@ -88,7 +130,18 @@ impl Forwarding {
     /// Totals go to the state database.
     fn keep_books(&self, home: &Home, over: &AtomicBool) {
         let (mut before, mut booked) = (Vec::new(), Instant::now());
+        let (mut said, mut met) = (false, None);
+        let _ = obstacles::note(&home.plight(&self.name), None);
         loop {
+            if !said && self.listens() {
+                said = true;
+                tell(format_args!("{}: listening at {}", self.name, self.listens));
+            }
+            let plight = self.controls.counts.totals().plight;
+            if plight != met {
+                met = plight;
+                self.tell_plight(home, plight);
+            }
             let ends = over.load(Ordering::Relaxed);
             if ends || booked.elapsed() >= BOOK {
                 booked = Instant::now();
@@ -102,6 +155,22 @@ impl Forwarding {
                 return;
             }
             thread::sleep(STEP);
+        }
+    }
+}
+
+impl Forwarding {
+    fn tell_plight(&self, home: &Home, plight: Option<Plight>) {
+        let name = &self.name;
+        match plight.map(Standing::of) {
+            Some(standing) => {
+                tell(format_args!("{name}: {}", standing.sentence()));
+                tell(format_args!("{name}: hint: {}", standing.hint()));
+            }
+            None => tell(format_args!("{name}: nothing stands in the way any more")),
+        }
+        if let Err(error) = obstacles::note(&home.plight(name), plight) {
+            tell(format_args!("{name}: `status` cannot be told: {error}"));
         }
     }
 }
@@ -126,8 +195,8 @@ fn hint(error: &ForwardError) -> &'static str {
 /// One line: words and values, as other programs read them.
 fn tell_of(told: &Told<'_>) {
     let mut line = format!("flow={} event={}", told.flow, told.event.code().as_str());
-    if let Some(why) = told.why {
-        let _ = write!(line, " reason={}", why.code().as_str());
+    if let Some(why) = told.why.map(Obstacle::code).or(told.refusal.map(Refusal::code)) {
+        let _ = write!(line, " reason={}", why.as_str());
     }
     if let Some(code) = told.code {
         let _ = write!(line, " code={code}");
@@ -149,6 +218,10 @@ pub struct Status {
     failed: u64,
     /// Octets of both.
     queued_octets: u64,
+    /// Copies in the queue, by what stood in their way.
+    reasons: BTreeMap<String, u64>,
+    /// What stands in the way of all, as the flow noted while it ran.
+    obstacle: Option<Standing>,
     /// When the oldest of those that wait came, Unix seconds.
     oldest: Option<i64>,
     /// When anything last happened, Unix seconds.
@@ -168,6 +241,12 @@ pub fn status(home: &Home, name: &str, flow: &Forward) -> Result<Status, Failure
     let spool = forwards::spool(home, name, &flow.queue)?;
     let tally = wait_for(spool.tally())?;
     (status.waiting, status.failed, status.queued_octets) = (tally.waiting, tally.failed, tally.octets);
+    for item in wait_for(spool.list(MOST))? {
+        if let Some(why) = item.why {
+            *status.reasons.entry(why).or_default() += 1;
+        }
+    }
+    status.obstacle = obstacles::noted(&home.plight(name)).map(Standing::of);
     status.oldest = tally.oldest.map(|at| at.0);
     if home.state().exists() {
         let database = Database::open(&home.state()).doing(Exit::Unavailable, "the state database cannot be opened")?;
@@ -192,6 +271,14 @@ pub fn status_text(name: &str, status: &Status) -> String {
     if status.failed > 0 {
         let failed = status.failed;
         let _ = writeln!(text, " {failed:>10}  could not be handed on, and stay; `sealpost queue list` says why");
+    }
+    for (code, count) in &status.reasons {
+        let why = Obstacle::of(code).map_or(code.as_str(), |obstacle| obstacle.text());
+        let _ = writeln!(text, " {count:>10}  of them: {why}");
+    }
+    if let Some(standing) = &status.obstacle {
+        let _ = writeln!(text, "    ATTENTION  {}", standing.sentence());
+        let _ = writeln!(text, "               -> {}", standing.hint());
     }
     let shown = |at: i64| clock::shown(u64::try_from(at).unwrap_or_default());
     if let Some(oldest) = status.oldest {

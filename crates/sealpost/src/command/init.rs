@@ -149,6 +149,17 @@ pub const CONFIG: &str = "\
 # sink   = \"in-place\"
 #
 # then:  sealpost check   ·   sealpost plan inbox   ·   sealpost sweep inbox   ·   sealpost watch inbox
+
+# Mail for an address of your own, taken in here, sealed, and put into the account above (docs/forwarder.md; a build with
+# `--features forward`):
+#
+# [flow.forward]
+# source = { smtp = \"0.0.0.0:25\", for = [\"me@my.example\"], hello = \"mx.my.example\",
+#            tls-certificate = \"tls/fullchain.pem\", tls-key = \"tls/key.pem\" }
+# seal   = { to = \"me@my.example\" }
+# sink   = { account = \"work\", mailbox = \"INBOX\" }
+#
+# then:  sealpost check   ·   sealpost run   ·   sealpost status forward   ·   sealpost queue list
 ";
 
 #[cfg(feature = "open")]

@@ -1,13 +1,13 @@
 //! `key`: list, export, import, trust-sealer, enrolment, dkim.
 
+#[cfg(feature = "forward")]
 use flow::forward::dkim::Signer;
 use seal::Enrolment;
 use sealed::field::encode_id;
 use serde::Serialize;
-use zeroize::Zeroizing;
 
 use crate::{
-    args::{DkimArguments, EnrolmentArguments, Export, Import, Key},
+    args::{EnrolmentArguments, Export, Import, Key},
     clock,
     command::{print, print_json},
     failure::{DoingWhat, Exit, Failure},
@@ -32,6 +32,7 @@ pub fn run(home: &Home, key: &Key) -> Result<(), Failure> {
             Ok(())
         }
         Key::Enrolment(enrolment) => self::enrolment(home, enrolment),
+        #[cfg(feature = "forward")]
         Key::Dkim(key) => dkim(key),
     }
 }
@@ -66,8 +67,9 @@ struct Secret {
     under_passphrase: bool,
 }
 
-fn dkim(key: &DkimArguments) -> Result<(), Failure> {
-    let pem = Zeroizing::new(std::fs::read(&key.file).doing(Exit::Config, "cannot read the key")?);
+#[cfg(feature = "forward")]
+fn dkim(key: &crate::args::DkimArguments) -> Result<(), Failure> {
+    let pem = zeroize::Zeroizing::new(std::fs::read(&key.file).doing(Exit::Config, "cannot read the key")?);
     let signer = Signer::new(&key.domain).and_then(|signer| signer.with_key(&key.selector, &pem));
     let signer = signer.map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
     print(&format!("{}\n", signer.dns_records().join("\n")))

@@ -7,7 +7,9 @@ mod bulk;
 mod check;
 mod deliver;
 mod directory;
+#[cfg(feature = "forward")]
 mod forward;
+#[cfg(feature = "forward")]
 mod queue;
 #[cfg(feature = "open")]
 mod demo;
@@ -77,6 +79,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Directory(command) => directory::run(&home()?, &command),
         #[cfg(feature = "open")]
         Command::Held(held) => held::run(&home()?, &held),
+        #[cfg(feature = "forward")]
         Command::Queue(command) => queue::run(&home()?, &command),
         Command::Check(check) => check::run(&home()?, &check),
         Command::Completions { shell } => {

@@ -1,6 +1,6 @@
 //! `watch` and `run`: flows that go on until somebody asks them to end. In: flows of the config, one thread each. Out: sealed
 //! mail, and a line on stderr where something changed. One flow that cannot go on ends all, and is the error of the whole.
-//! SIGHUP: flows of mail that passes by take their keys and policies anew from the config.
+//! SIGHUP: flows of mail that passes by, or is forwarded, take their keys and policies anew from the config.
 
 use std::{
     collections::BTreeMap,
@@ -15,8 +15,10 @@ use std::{
 use flow::{Fate, Progress, Settings};
 use store::ledger::Code;
 
+#[cfg(feature = "forward")]
+use crate::command::forward::Forwarding;
 use crate::{
-    command::{deliver::Delivering, forward::Forwarding},
+    command::deliver::Delivering,
     config::{Config, Flow},
     deliveries::Sockets,
     explain::explain,
@@ -39,6 +41,47 @@ pub fn watch(home: &Home, names: &[String]) -> Result<(), Failure> {
     names.sort();
     names.dedup();
     all(home, &Config::read(home)?, &names, Undone::IsAnError)
+}
+
+/// A flow of mail that comes to a socket.
+enum Passing {
+    Delivery(Box<Delivering>),
+    #[cfg(feature = "forward")]
+    Forward(Box<Forwarding>),
+}
+
+impl Passing {
+    fn show_on(&self, board: &Board) {
+        match self {
+            Passing::Delivery(flow) => flow.show_on(board),
+            #[cfg(feature = "forward")]
+            Passing::Forward(flow) => flow.show_on(board),
+        }
+    }
+
+    fn listens(&self) -> bool {
+        match self {
+            Passing::Delivery(flow) => flow.listens(),
+            #[cfg(feature = "forward")]
+            Passing::Forward(flow) => flow.listens(),
+        }
+    }
+
+    fn reload(&self, home: &Home) {
+        match self {
+            Passing::Delivery(flow) => flow.reload(home),
+            #[cfg(feature = "forward")]
+            Passing::Forward(flow) => flow.reload(home),
+        }
+    }
+
+    fn run(&self, home: &Home) -> Result<(), Failure> {
+        match self {
+            Passing::Delivery(flow) => flow.run(home),
+            #[cfg(feature = "forward")]
+            Passing::Forward(flow) => flow.run(home),
+        }
+    }
 }
 
 /// What is to be said of a flow whose mail was put back: it is never sealed again.
@@ -65,20 +108,28 @@ fn all(home: &Home, config: &Config, names: &[String], undone: Undone) -> Result
     let stop = flows::asked_to_stop()?;
     let reload = asked_to_reload()?;
     let sockets = Sockets::inherited();
-    let (mut settings, mut deliveries, mut forwards) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut settings, mut passing) = (Vec::new(), Vec::new());
     for name in names {
         match config.flow(name)? {
             Flow::Mailboxes(_) => settings.push(flows::settings(home, config, name, &stop)?),
-            Flow::Delivery(flow) => deliveries.push(Delivering::new(home, name, flow, &sockets, &stop)?),
-            Flow::Forward(flow) => forwards.push(Forwarding::new(home, config, name, flow, &sockets, &stop)?),
+            Flow::Delivery(flow) => {
+                let delivering = Delivering::new(home, name, flow, &sockets, &stop)?;
+                passing.push(Passing::Delivery(Box::new(delivering)));
+            }
+            #[cfg(not(feature = "forward"))]
+            Flow::Forward(never) => match **never {},
+            #[cfg(feature = "forward")]
+            Flow::Forward(flow) => {
+                let forwarding = Forwarding::new(home, config, name, flow, &sockets, &stop)?;
+                passing.push(Passing::Forward(Box::new(forwarding)));
+            }
         }
     }
     if undone == Undone::IsLeftOut {
-        leave_out_undone(&mut settings, deliveries.len() + forwards.len());
+        leave_out_undone(&mut settings, passing.len());
     }
     let board = Arc::new(Board::default());
-    deliveries.iter().for_each(|delivery| delivery.show_on(&board));
-    forwards.iter().for_each(|forward| forward.show_on(&board));
+    passing.iter().for_each(|flow| flow.show_on(&board));
     if let Some(metrics) = &config.metrics {
         metrics::serve(metrics.listen, board)?;
     }
@@ -99,35 +150,29 @@ fn all(home: &Home, config: &Config, names: &[String], undone: Undone) -> Result
             .collect();
         let threads: Vec<_> = threads
             .into_iter()
-            .chain(deliveries.iter().map(|delivery| {
+            .chain(passing.iter().map(|flow| {
                 scope.spawn(|| {
                     let _on_panic = StopAll(&stop);
-                    if let Err(failure) = delivery.run(home) {
-                        first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
-                        stop.store(true, Ordering::Relaxed);
-                    }
-                })
-            }))
-            .chain(forwards.iter().map(|forward| {
-                scope.spawn(|| {
-                    let _on_panic = StopAll(&stop);
-                    if let Err(failure) = forward.run(home) {
+                    if let Err(failure) = flow.run(home) {
                         first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
                         stop.store(true, Ordering::Relaxed);
                     }
                 })
             }))
             .collect();
-        notify(READY);
-        let mut told = false;
+        let (mut ready, mut told) = (false, false);
         while !threads.iter().all(|thread| thread.is_finished()) {
+            if !ready && passing.iter().all(Passing::listens) {
+                ready = true;
+                notify(READY);
+            }
             if stop.load(Ordering::Relaxed) && !std::mem::replace(&mut told, true) {
                 notify(STOPPING);
             }
             if reload.swap(false, Ordering::Relaxed) {
-                deliveries.iter().for_each(|delivery| delivery.reload(home));
-                if !settings.is_empty() || !forwards.is_empty() {
-                    tell("asked to read the config again: only flows of delivery can; the others need a restart");
+                passing.iter().for_each(|flow| flow.reload(home));
+                if !settings.is_empty() {
+                    tell("asked to read the config again: flows of mailboxes cannot; they need a restart");
                 }
             }
             thread::sleep(STEP);

@@ -144,11 +144,13 @@ pub(super) struct WrittenHop {
     pub(super) from: Option<String>,
     pub(super) dkim_selector: Option<String>,
     pub(super) dkim_key: Option<PathBuf>,
+    pub(super) mx: Option<String>,
+    pub(super) dnssec: Option<String>,
     lmtp: Option<String>,
     smtp: Option<String>,
     maildir: Option<PathBuf>,
     tls: Option<HopTls>,
-    ca_file: Option<PathBuf>,
+    pub(super) ca_file: Option<PathBuf>,
     user: Option<String>,
     password: Option<Password>,
 }
@@ -235,7 +237,8 @@ impl WrittenHop {
 
     fn is_of_a_forwarder(&self) -> bool {
         let name = self.from.is_some() || self.dkim_selector.is_some() || self.dkim_key.is_some();
-        name || self.account.is_some() || self.mailbox.is_some() || self.auth.is_some() || self.to.is_some()
+        let domain = self.mx.is_some() || self.dnssec.is_some();
+        name || domain || self.account.is_some() || self.mailbox.is_some() || self.auth.is_some() || self.to.is_some()
     }
 }
 
@@ -250,7 +253,7 @@ impl Delivery {
         let is_milter = door.spoken == Spoken::Milter;
         let sink = match sink {
             Some(WrittenSink::Table(hop)) if hop.is_of_a_forwarder() => {
-                let keys = "`account`, `mailbox`, `auth`, `to`, `from`, `dkim-selector` and `dkim-key`";
+                let keys = "`account`, `mailbox`, `auth`, `to`, `from`, `dkim-selector`, `dkim-key`, `mx` and `dnssec`";
                 return Err(format!("{keys} are for mail that is forwarded, whose `source` says `for`"));
             }
             Some(WrittenSink::Table(hop)) => match hop.sink()? {

@@ -55,8 +55,30 @@ pub enum Sink {
         /// In whose name it goes on; none: in its author's.
         own: Option<Name>,
     },
+    /// To the mail servers of a domain.
+    Domain {
+        /// Which domain.
+        domain: String,
+        /// To this address.
+        to: String,
+        /// In whose name it goes on.
+        own: Name,
+        /// More authorities, PEM.
+        ca_file: Option<PathBuf>,
+        /// Whether the answers of the DNS are checked.
+        dnssec: Dnssec,
+    },
     /// Into a Maildir.
     Maildir(PathBuf),
+}
+
+/// Whether the answers of the DNS are checked where a domain's servers are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dnssec {
+    /// As the root says.
+    Checked,
+    /// Not at all.
+    Off,
 }
 
 /// A forwarder's own name.
@@ -133,15 +155,29 @@ impl Forward {
             None => return Err("missing field `sink`".to_owned()),
         };
         let queue = queue.unwrap_or_default();
+        if queue.retry.iter().any(Duration::is_zero) || queue.expire.is_some_and(|expire| expire.is_zero()) {
+            return Err(
+                "`retry` and `expire` are longer than nothing: retry = [\"30s\", \"2m\"], expire = \"5d\"".to_owned()
+            );
+        }
         let resolver = whom.resolver;
         Ok(Forward { door, recipients: whom.recipients, rates, checks, resolver, seal, sink, queue })
     }
+
+    /// The accounts that it names: where it puts mail, and whose login it uses.
+    pub(super) fn accounts(&self) -> [Option<&String>; 2] {
+        match &self.sink {
+            Sink::Account { account, .. } => [Some(account), None],
+            Sink::Hop { auth, .. } => [auth.as_ref(), None],
+            Sink::Domain { .. } | Sink::Maildir(_) => [None, None],
+        }
+    }
 }
 
-const SINK: &str = "it goes to { account = \"NAME\", mailbox = \"INBOX\" }, { smtp = \"host:port\" }, \
+const SINK: &str = "it goes to { account = \"NAME\", mailbox = \"INBOX\" }, { mx = \"domain\" }, { smtp = \"host:port\" }, \
                     { lmtp = \"host:port\" } or { maildir = \"/path\" }";
 
-fn target(written: WrittenHop) -> Result<Sink, String> {
+fn target(mut written: WrittenHop) -> Result<Sink, String> {
     let own = match (&written.from, &written.dkim_selector, &written.dkim_key) {
         (None, None, None) => None,
         (Some(from), Some(selector), Some(key)) => {
@@ -149,6 +185,12 @@ fn target(written: WrittenHop) -> Result<Sink, String> {
         }
         _ => return Err("`from`, `dkim-selector` and `dkim-key` go together".to_owned()),
     };
+    if let Some(domain) = written.mx.take() {
+        return exchangers(domain, own, written);
+    }
+    if written.dnssec.is_some() {
+        return Err("`dnssec` goes with `mx`".to_owned());
+    }
     let (account, mailbox, auth, to) = (&written.account, &written.mailbox, &written.auth, &written.to);
     match (account.clone(), mailbox.clone(), auth.clone(), to.clone()) {
         (Some(account), mailbox, None, None) => {
@@ -170,4 +212,29 @@ fn target(written: WrittenHop) -> Result<Sink, String> {
         },
         _ => Err(format!("`mailbox` goes with `account`, `auth` and `to` with `smtp` or `lmtp`: {SINK}")),
     }
+}
+
+fn exchangers(domain: String, own: Option<Name>, mut written: WrittenHop) -> Result<Sink, String> {
+    let ca_file = written.ca_file.take();
+    if written.account.is_some() || written.mailbox.is_some() || written.auth.is_some() || !written.is_bare() {
+        let tls = "TLS is always spoken";
+        return Err(format!("with `mx` go `to`, `from`, `dkim-selector`, `dkim-key`, `ca-file` and `dnssec`; {tls}"));
+    }
+    let fits =
+        |label: &str| !label.is_empty() && label.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-');
+    if domain.len() > 253 || !domain.split('.').all(fits) || domain.parse::<std::net::IpAddr>().is_ok() {
+        return Err(format!(
+            "`mx` is the domain of a mail address, as the DNS knows it (\"provider.example\"), not {domain:?}"
+        ));
+    }
+    let to = written.to.take().ok_or("`mx` needs `to`: your address there")?;
+    // Whoever is not the author's server cannot speak in his name (format 13.4).
+    let own =
+        own.ok_or("`mx` needs `from`, `dkim-selector` and `dkim-key`: strangers take mail in your own name only")?;
+    let dnssec = match written.dnssec.as_deref() {
+        None => Dnssec::Checked,
+        Some("off") => Dnssec::Off,
+        Some(_) => return Err("`dnssec` is \"off\", or is left out".to_owned()),
+    };
+    Ok(Sink::Domain { domain: domain.to_ascii_lowercase(), to, own, ca_file, dnssec })
 }

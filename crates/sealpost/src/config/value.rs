@@ -19,8 +19,12 @@ pub(super) fn duration_or_off<'de, D: Deserializer<'de>>(from: D) -> Result<Opti
 }
 
 /// Several.
+#[cfg(feature = "forward")]
 pub(super) fn durations<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Duration>, D::Error> {
     let texts = Vec::<String>::deserialize(from)?;
+    if texts.is_empty() {
+        return Err(serde::de::Error::custom("an empty list: leave it out for the usual times"));
+    }
     texts.iter().map(|text| seconds(text).ok_or_else(|| serde::de::Error::custom(DURATION))).collect()
 }
 

@@ -18,10 +18,10 @@ use crate::{
     program::{CANARY, Stage},
 };
 
-const ME: &str = "me@my.example";
+pub const ME: &str = "me@my.example";
 
 /// An owner's home `home`, and a forwarder's homes, which seal to the owner and hold no secret of his.
-fn stage(homes: &[&str]) -> Stage {
+pub fn stage(homes: &[&str]) -> Stage {
     let stage = Stage::with_owner();
     let enrolment = stage.good("key enrolment", b"");
     stage.write("alice.enrolment", enrolment);
@@ -43,7 +43,7 @@ fn stage(homes: &[&str]) -> Stage {
 }
 
 /// `queue` takes more words of the queue.
-fn configure(stage: &Stage, home: &str, listen: SocketAddr, store: SocketAddr, queue: &str, more: &str) {
+pub fn configure(stage: &Stage, home: &str, listen: SocketAddr, store: SocketAddr, queue: &str, more: &str) {
     stage.write(&format!("{home}/secret"), "alice-pw\n");
     let secret = stage.path(home).join("secret");
     fs::set_permissions(secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
@@ -63,7 +63,7 @@ fn kill(mut child: Child) {
     child.wait().unwrap();
 }
 
-fn mail(number: usize) -> Vec<u8> {
+pub fn mail(number: usize) -> Vec<u8> {
     let canary = String::from_utf8_lossy(CANARY).into_owned();
     format!(
         "From: eve@example.com\r\nTo: {ME}\r\nSubject: {canary} {number}\r\nMessage-ID: <{number}@example.com>\r\n\
@@ -133,7 +133,6 @@ fn a_queue_is_shown_tried_and_dropped() {
     let (listen, metrics) = (free(), free());
     let mut store = Dovecot::start(Format::Maildir);
     configure(&stage, "gate", listen, store.imap(), "", &format!("[metrics]\nlisten = \"{metrics}\""));
-    assert!(stage.text("--home gate check", b"").contains("flow forward: queue"));
     assert_eq!(stage.text("--home gate queue list", b""), "nothing waits\n");
     let forwarder = run(&stage, "gate", listen);
     let busy = stage.run("--home gate watch forward", b"");
@@ -407,6 +406,14 @@ fn what_is_wrong_in_a_forwarders_config_is_said() {
         (good, account, "queue = { retry = [\"soon\"] }", "a duration is"),
         (good, account, "queue = { keep = \"long\" }", "a duration is"),
         (good, account, "backup = \"7d\"", "`backup` is for flows of an account"),
+        (good, account, "queue = { retry = [] }", "an empty list"),
+        (good, account, "queue = { retry = [\"0s\"] }", "longer than nothing"),
+        (good, account, "queue = { expire = \"0s\" }", "longer than nothing"),
+        (good, "{ mx = \"provider.example\" }", "", "`mx` needs `to`"),
+        (good, "{ mx = \"provider.example\", to = \"a@provider.example\" }", "", "`mx` needs `from`"),
+        (good, "{ mx = \"192.0.2.1\", to = \"a@b\" }", "", "is the domain of a mail address"),
+        (good, "{ mx = \"provider.example\", to = \"a@b\", tls = \"off\" }", "", "TLS is always spoken"),
+        (good, "{ smtp = \"h:25\", dnssec = \"off\" }", "", "`dnssec` goes with `mx`"),
         ("smtp = \"127.0.0.1:2525\", per-ip = 3", account, "", "are for mail that is forwarded"),
     ] {
         stage.write("gate/config.toml", flow(source, sink, more));

@@ -201,6 +201,11 @@ fn a_build_that_only_seals_cannot_open() {
     let has = |tree: &[String], name: &str| tree.iter().any(|package| package == name);
     let whole = tree(&[]);
     assert!(has(&whole, "open") && has(&whole, "reader") && has(&whole, "seal"));
+    // What a forwarder needs takes long to compile: not for whoever runs none. One library of cryptography, whatever is built.
+    assert!(!has(&whole, "mail-auth") && !has(&whole, "hickory-resolver"));
+    let forwarder = tree(&["--no-default-features", "--features", "forward,postgres"]);
+    assert!(has(&forwarder, "mail-auth") && has(&forwarder, "hickory-resolver"));
+    assert!(!has(&forwarder, "ring") && !has(&forwarder, "openssl") && !has(&forwarder, "open"));
     let sealer = tree(&["--no-default-features"]);
     assert!(has(&sealer, "seal") && has(&sealer, "flow"));
     assert!(!has(&sealer, "open") && !has(&sealer, "reader"));

@@ -14,6 +14,9 @@ mod account;
 mod gateway;
 mod delivery;
 mod faults;
+#[cfg(feature = "forward")]
 mod forward;
+#[cfg(feature = "forward")]
+mod operator;
 mod demo;
 mod bridge;

@@ -12,4 +12,4 @@ mod session;
 
 pub use activity::Activity;
 pub use session::{Client, Received, Request, Session, SessionError};
-pub use settings::{Extension, Network, NoNetwork, Settings, TlsError, tls};
+pub use settings::{Extension, Hears, Network, NoNetwork, Refused, Settings, TlsError, tls};

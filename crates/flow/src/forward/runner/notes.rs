@@ -91,7 +91,7 @@ impl Runner {
             let arrival = Arrival { mail, envelope, recipients: vec![to], path, received: now, found };
             let runner = Arc::clone(self);
             let tenure = self.spool.tenure();
-            let sealed = tokio::task::spawn_blocking(move || runner.sealer.seal(&arrival, tenure)).await;
+            let sealed = tokio::task::spawn_blocking(move || runner.sealer.now().seal(&arrival, tenure)).await;
             let Ok(Ok(parcel)) = sealed else { return Noted::No };
             match self.keep(parcel, Kind::Note).await {
                 Ok(Written::Now) => self.note(Event::Noted, None, news.id),
@@ -105,7 +105,7 @@ impl Runner {
 
     /// From whom notes are.
     fn from(&self) -> String {
-        let own = self.sealer.own.as_ref().map(|own| own.forwarder.address().to_owned());
+        let own = self.sealer.now().own.as_ref().map(|own| own.forwarder.address().to_owned());
         own.unwrap_or_else(|| format!("postmaster@{}", self.hello))
     }
 }

@@ -1,16 +1,24 @@
-//! `check` of a flow of mail that is forwarded: keys, queue, the target. Nothing is listened to, and no mail is sent.
+//! `check` of a flow of mail that is forwarded: all that `run` needs is tried, keys, listener, DNS, queue, target. No mail is taken or sent, and
+//! nothing is changed; but a mailbox that is missing is made, as the flow would.
 
 use std::sync::{Arc, atomic::AtomicBool};
 
-use flow::forward::Sink;
+use flow::forward::{
+    Own, Settings, Sink,
+    mx::dns::{Dns, Dnssec, Silence},
+    probe,
+};
+use wire::smtp::Place;
 
-use super::{Finding, Verdict, delivery::reach, good, wrong};
+use super::{Finding, Verdict, good, wrong};
 use crate::{
     command::forward,
     config::{Config, forward::Forward},
     deliveries::Sockets,
+    failure::{Exit, Failure},
     forwards,
     home::Home,
+    obstacles::mend,
 };
 
 /// Looks at everything it needs.
@@ -27,30 +35,136 @@ pub(super) fn check(
         Ok(settings) => settings,
         Err(failure) => return findings.push(wrong(&what, failure)),
     };
-    findings.push(good(&what, Some(format!("is to listen at {}", settings.listen.place))));
-    let what = format!("flow {name}: queue");
-    match forward::status(home, name, flow) {
-        Ok(status) => findings.push(good(&what, Some(status.sentence()))),
-        Err(failure) => findings.push(wrong(&what, failure)),
-    }
+    findings.push(listener(&what, &settings.listen.place));
+    let of = format!("{what}: queue");
+    findings.push(match writable(home, flow).and_then(|()| forward::status(home, name, flow)) {
+        Ok(status) => good(&of, Some(status.sentence())),
+        Err(failure) => wrong(&of, failure),
+    });
     if settings.session.tls.is_none() {
-        findings.push(Finding {
-            what: format!("flow {name}: TLS"),
-            verdict: Verdict::Warning,
-            detail: Some("without `tls-certificate` and `tls-key`, mail comes in clear".to_owned()),
-            hint: Some(
-                "get one for this server's name (ACME), and name `tls-certificate` and `tls-key` in `source`"
-                    .to_owned(),
+        let hint = "get one for this server's name (ACME), and name `tls-certificate` and `tls-key` in `source`";
+        findings.push(warning(
+            format!("{what}: TLS"),
+            "without `tls-certificate` and `tls-key`, mail comes in clear",
+            hint,
+        ));
+    }
+    let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() else {
+        return;
+    };
+    runtime.block_on(async {
+        if settings.checks.is_some() || settings.own.is_some() || matches!(settings.sink, Sink::Domain { .. }) {
+            names(&what, flow, &settings, findings).await;
+        }
+        target(&what, settings, findings).await;
+    });
+}
+
+/// Whether the place can be listened at.
+fn listener(what: &str, place: &Place) -> Finding {
+    let what = format!("{what}: listener");
+    let bound = match place {
+        _ if Sockets::inherited().has(place) => return good(&what, Some(format!("{place}, opened by systemd"))),
+        Place::Tcp(address) => std::net::TcpListener::bind(address.as_str()).map(|_| ()),
+        Place::Unix(path) if path.exists() => Err(std::io::ErrorKind::AddrInUse.into()),
+        Place::Unix(path) => {
+            let folder = path.parent().unwrap_or(path);
+            rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).map_err(Into::into)
+        }
+    };
+    match bound {
+        Ok(()) => good(&what, Some(place.to_string())),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => warning(
+            what,
+            &format!("somebody listens at {place}"),
+            "that is right while this flow runs, or systemd holds the socket",
+        ),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => warning(
+            what,
+            &format!("this user may not listen at {place}"),
+            "let systemd open the socket: docs/forwarder.md shows the unit",
+        ),
+        Err(error) => wrong(
+            &what,
+            Failure::new(Exit::Config, format_args!("cannot listen at {place}: {error}"))
+                .hint("is the address one of this machine's? \"0.0.0.0:25\" is all of them"),
+        ),
+    }
+}
+
+fn writable(home: &Home, flow: &Forward) -> Result<(), Failure> {
+    let Some(file) = forwards::spool_file(home, &flow.queue) else { return Ok(()) };
+    let folder = file.parent().unwrap_or(&file);
+    // SQLite writes beside the file, too.
+    let places = [folder, file.as_path()];
+    let wrong = places.iter().find(|place| {
+        place.exists() && rustix::fs::access(**place, rustix::fs::Access::WRITE_OK).is_err()
+            || place == &&folder && !place.exists()
+    });
+    wrong.map_or(Ok(()), |place| {
+        Err(Failure::new(Exit::Config, format_args!("{} cannot be written", place.display()))
+            .hint("give it to the user that runs this program"))
+    })
+}
+
+/// One real question; and what must stand in the DNS for mail in our own name.
+async fn names(what: &str, flow: &Forward, settings: &Settings, findings: &mut Vec<Finding>) {
+    let of = format!("{what}: DNS");
+    let hint = "name one that answers in `source`: resolver = \"127.0.0.1:53\"";
+    let Ok(dns) = Dns::new(flow.resolver, &Dnssec::Off) else {
+        return findings
+            .push(wrong(&of, Failure::new(Exit::Config, "the DNS settings of this system cannot be used").hint(hint)));
+    };
+    if dns.texts(&settings.session.hello).await == Err(Silence::Fails) {
+        return findings.push(wrong(&of, Failure::new(Exit::Unavailable, "the resolver does not answer").hint(hint)));
+    }
+    findings.push(good(&of, Some("the resolver answers".to_owned())));
+    let Some(Own { forwarder, signer, .. }) = &settings.own else { return };
+    for line in signer.dns_records() {
+        let Some((name, rest)) = line.split_once(". IN TXT ( ") else { continue };
+        let wanted: String = rest.split('"').skip(1).step_by(2).collect();
+        let key = |record: &str| {
+            record.split(';').filter_map(|tag| tag.trim().strip_prefix("p=")).map(|key| key.replace(' ', "")).next()
+        };
+        let texts = dns.texts(name).await.unwrap_or_default();
+        let there = texts.iter().any(|text| key(&String::from_utf8_lossy(text)) == key(&wanted));
+        findings.push(match there {
+            true => good(&format!("{of}, DKIM"), Some(name.to_owned())),
+            false => warning(
+                format!("{of}, DKIM"),
+                &format!("{name} does not publish this key"),
+                "put there what `sealpost key dkim` prints; it may take an hour to be seen",
             ),
         });
     }
-    // An account is looked at with the others.
-    if let Sink::Hop { hop, .. } = &settings.sink {
-        let what = format!("flow {name}: target");
-        let place = hop.place.to_string();
-        match reach(hop.clone()) {
-            Ok(()) => findings.push(good(&what, Some(place))),
-            Err(failure) => findings.push(wrong(&what, failure)),
-        }
-    }
+    let domain = forwarder.address().rsplit_once('@').map_or("", |(_, domain)| domain);
+    let texts = dns.texts(domain).await.unwrap_or_default();
+    let has = texts.iter().filter(|text| text.starts_with(b"v=spf1")).count();
+    findings.push(match has {
+        1 => good(&format!("{of}, SPF"), Some(domain.to_owned())),
+        0 => warning(format!("{of}, SPF"), &format!("{domain} has no SPF record"), "docs/forwarder.md shows one"),
+        _ => warning(format!("{of}, SPF"), &format!("{domain} has several SPF records, which is none"), "leave one"),
+    });
+}
+
+/// The target is greeted: an account logged in to, its mailbox opened for writing.
+async fn target(what: &str, settings: Settings, findings: &mut Vec<Finding>) {
+    let of = format!("{what}: target");
+    let (place, done) = match &settings.sink {
+        Sink::Account { mailbox, .. } => (format!("mailbox {mailbox}"), "logged in, it can be written"),
+        Sink::Hop { hop, .. } => (hop.place.to_string(), "it answers"),
+        Sink::Domain { mx, .. } => (format!("mail servers of {}", mx.domain), "one proved its name, and answers"),
+        Sink::Maildir(path) => (path.display().to_string(), "it is there"),
+    };
+    findings.push(match probe(settings.sink, settings.spool, &settings.session.hello, settings.temporary).await {
+        Ok(()) => good(&of, Some(format!("{place}: {done}"))),
+        Err(obstacle) => wrong(
+            &of,
+            Failure::new(Exit::Unavailable, format_args!("{place}: {}", obstacle.text())).hint(mend(obstacle)),
+        ),
+    });
+}
+
+fn warning(what: String, detail: &str, hint: &str) -> Finding {
+    Finding { what, verdict: Verdict::Warning, detail: Some(detail.to_owned()), hint: Some(hint.to_owned()) }
 }

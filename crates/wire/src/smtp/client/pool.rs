@@ -43,9 +43,20 @@ impl Pool {
         said: Option<&Xforward>,
         mut content: Content,
     ) -> Result<Vec<Reply>, DeliverError> {
+        self.offer(from, to, said, &mut content).await
+    }
+
+    /// The same; what is not taken here may be offered elsewhere.
+    pub async fn offer(
+        &self,
+        from: &MailFrom,
+        to: &[RcptTo],
+        said: Option<&Xforward>,
+        content: &mut Content,
+    ) -> Result<Vec<Reply>, DeliverError> {
         let _place = self.places.acquire().await;
         if let Some(mut session) = self.reusable().await {
-            match session.deliver(from, to, said, &mut content).await {
+            match session.deliver(from, to, said, content).await {
                 Ok(replies) => {
                     self.keep(session).await;
                     return Ok(replies);
@@ -60,7 +71,7 @@ impl Pool {
             }
         }
         let mut session = self.connect().await?;
-        let replies = session.deliver(from, to, said, &mut content).await;
+        let replies = session.deliver(from, to, said, content).await;
         if matches!(replies, Ok(_) | Err(DeliverError::TooLarge | DeliverError::Lacks(_))) {
             self.keep(session).await;
         }

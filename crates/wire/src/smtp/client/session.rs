@@ -22,7 +22,7 @@ use crate::smtp::place::{Dialect, Place};
 use crate::smtp::reply::{Gathered, Gathering, Reply};
 use crate::smtp::shape::Shape;
 use crate::smtp::xforward::Xforward;
-use crate::tls::{self, Trust};
+use crate::tls::{self, Trust, WrapError};
 
 /// Who asks for a login, at every connection anew; the inner error says why there is none.
 pub type Login = Arc<dyn Fn() -> Result<Credentials, String> + Send + Sync>;
@@ -100,6 +100,9 @@ pub enum DeliverError {
     /// The server was not reached, or broke off before it had the whole message: it cannot have taken it.
     #[error("the next server {0}")]
     NotSent(&'static str),
+    /// The server does not prove that it is the right one: its certificate is not trusted.
+    #[error("the certificate of the next server is not trusted")]
+    Untrusted,
     /// The server refuses the login, or there is none to be had: no message at all is taken until somebody mends that.
     #[error("the next server {0}")]
     NoLogin(&'static str),
@@ -455,11 +458,12 @@ impl Session {
     async fn wrap(&mut self) -> Result<(), DeliverError> {
         const FAILED: DeliverError = DeliverError::NotSent("cannot be spoken to by TLS");
         let host = self.hop.place.host().unwrap_or("localhost").to_owned();
-        let (config, name) = tls::config(&host, &self.hop.trust).map_err(|_| FAILED)?;
         let stream = self.lines.take_stream().ok_or(FAILED)?;
-        let shaken = tokio_rustls::TlsConnector::from(config).connect(name, stream);
-        let shaken = timeout(self.hop.connect_time, shaken).await.map_err(|_| FAILED)?;
-        self.lines = Lines::new(Box::new(shaken.map_err(|_| FAILED)?));
+        let wrapped = timeout(self.hop.connect_time, tls::wrap(stream, &host, &self.hop.trust)).await;
+        self.lines = Lines::new(Box::new(wrapped.map_err(|_| FAILED)?.map_err(|error| match error {
+            WrapError::Untrusted => DeliverError::Untrusted,
+            WrapError::Failed => FAILED,
+        })?));
         Ok(())
     }
 

@@ -3,24 +3,25 @@
 //! In: a stream. Out: MAIL, RCPT, the content of a message: each to be answered by whoever asks for the next request. The rest is answered here.
 //! Answers are gathered while requests are at hand, and sent when there are none (RFC 2920 §3.2).
 
+mod content;
+mod offer;
+
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
+use self::content::Coming;
+pub use self::content::Received;
 use super::activity::Activity;
-use super::command::{Command, Last};
-use super::settings::{Extension, Settings};
-use super::unstuff::{Unstuff, Unstuffed};
+use super::command::Command;
+use super::settings::{Refused, Settings};
 use crate::smtp::duplex::Duplex;
 use crate::smtp::limit;
-use crate::smtp::lines::{Gone, LARGE, Lines};
+use crate::smtp::lines::{Gone, Lines};
 use crate::smtp::path::{Body, MailFrom, RcptTo};
 use crate::smtp::place::Dialect;
 use crate::smtp::reply::Reply;
-use crate::smtp::shape::{Looking, Shape};
 use crate::smtp::xforward::Xforward;
 
 /// What the other side asks for.
@@ -36,20 +37,6 @@ pub enum Request {
     Reset,
     /// The session is over; answered already.
     Quit,
-}
-
-/// What came of a message's content.
-#[derive(Debug)]
-pub enum Received {
-    /// It is whole.
-    Whole {
-        /// What it is made of.
-        shape: Shape,
-        /// Whether the caller could keep it.
-        kept: io::Result<()>,
-    },
-    /// It was given up, or was too large; answered already.
-    Abandoned,
 }
 
 /// Why a session is over before its time. Nothing was lost: a message without an answer is still its sender's.
@@ -101,15 +88,6 @@ enum Stage {
     Mail,
     /// RCPT was shown and is not answered.
     RcptAsked,
-}
-
-/// How the content comes.
-#[derive(Clone, Copy, Debug)]
-enum Coming {
-    /// After 354.
-    Data,
-    /// So many octets, counted, and whether they are the last ones.
-    Chunk(u64, Last),
 }
 
 /// A session.
@@ -212,138 +190,9 @@ impl Session {
         Ok(())
     }
 
-    /// The content, piece by piece, to `keep`. What `keep` cannot take is passed over, so that the session goes on.
-    pub async fn receive(
-        &mut self,
-        keep: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
-    ) -> Result<Received, SessionError> {
-        let mut content =
-            Content { keep, kept: Ok(()), looking: Looking::default(), octets: 0, most: self.settings.max_message };
-        let until = Instant::now() + limit::CONTENT_TIME;
-        match self.coming.take() {
-            Some(Coming::Chunk(octets, last)) => {
-                if !self.chunks(&mut content, octets, last, until).await? {
-                    return Ok(Received::Abandoned);
-                }
-            }
-            _ => self.data(&mut content, until).await?,
-        }
-        self.activity.works();
-        if content.is_too_large() {
-            let text = "the message is too large";
-            let replies = vec![Reply::new(552, (5, 3, 4), text); self.accepted.max(1)];
-            self.reply_all(&replies).await?;
-            return Ok(Received::Abandoned);
-        }
-        Ok(Received::Whole { shape: content.looking.finish(), kept: content.kept })
-    }
-
     /// Ends the connection.
     pub async fn end(self) {
         self.lines.close(FAREWELL).await;
-    }
-
-    async fn data(&mut self, content: &mut Content<'_>, until: Instant) -> Result<(), SessionError> {
-        self.say(&Reply::bare(354, vec!["end with CRLF.CRLF".to_owned()])).await?;
-        let mut unstuff = Unstuff::default();
-        loop {
-            if self.lines.has_more() {
-                let ahead = self.lines.ahead();
-                let count = ahead.len();
-                match unstuff.feed(ahead, &mut |octets| content.take(octets)) {
-                    Unstuffed::End(count) => {
-                        self.lines.take(count);
-                        return Ok(());
-                    }
-                    Unstuffed::More => self.lines.take(count),
-                }
-                if content.is_flood() {
-                    return Err(self.farewell(552, (5, 3, 4), "far too large", SessionError::Protocol).await);
-                }
-            }
-            self.more(LARGE, until).await?;
-        }
-    }
-
-    /// False: the message was given up.
-    async fn chunks(
-        &mut self,
-        content: &mut Content<'_>,
-        mut left: u64,
-        mut last: Last,
-        until: Instant,
-    ) -> Result<bool, SessionError> {
-        let mut announced = left;
-        loop {
-            self.chunk(left, until, &mut |octets| content.take(octets)).await?;
-            if content.is_flood() {
-                return Err(self.farewell(552, (5, 3, 4), "far too large", SessionError::Protocol).await);
-            }
-            if last == Last::Yes {
-                return Ok(true);
-            }
-            self.put(&Reply::new(250, (2, 0, 0), &format!("{announced} octets received"))).await?;
-            loop {
-                let line = self.command_line().await?;
-                match Command::parse(&line) {
-                    Command::Bdat { octets, last: more } => {
-                        (left, announced, last) = (octets, octets, more);
-                        break;
-                    }
-                    Command::Rset => {
-                        self.over();
-                        self.put(&Reply::new(250, (2, 0, 0), "ok")).await?;
-                        return Ok(false);
-                    }
-                    Command::Quit => {
-                        return Err(self.farewell(221, (2, 0, 0), "bye", SessionError::Closed).await);
-                    }
-                    Command::Noop => self.put(&Reply::new(250, (2, 0, 0), "ok")).await?,
-                    _ => self.wrong(503, (5, 5, 1), "BDAT is under way").await?,
-                }
-            }
-        }
-    }
-
-    /// So many octets, counted.
-    async fn chunk(
-        &mut self,
-        mut left: u64,
-        until: Instant,
-        take: &mut (dyn FnMut(&[u8]) + Send),
-    ) -> Result<(), SessionError> {
-        while left > 0 {
-            if !self.lines.has_more() {
-                self.more(LARGE, until).await?;
-            }
-            let ahead = self.lines.ahead();
-            let count = usize::try_from(left).unwrap_or(usize::MAX).min(ahead.len());
-            take(ahead.get(..count).unwrap_or_default());
-            self.lines.take(count);
-            left = left.saturating_sub(u64::try_from(count).unwrap_or(u64::MAX));
-        }
-        Ok(())
-    }
-
-    /// Waits for more octets of a message.
-    async fn more(&mut self, room: usize, until: Instant) -> Result<(), SessionError> {
-        let patience = self.settings.block_time;
-        self.lines.flush(patience).await?;
-        self.activity.waits();
-        let activity = Arc::clone(&self.activity);
-        let until = until.min(Instant::now() + patience);
-        loop {
-            tokio::select! {
-                read = self.lines.fill(room, until) => {
-                    self.activity.works();
-                    return Ok(read?);
-                }
-                // A message under way is finished first, unless somebody else needs the place.
-                () = activity.asked() => if activity.is_evicted() {
-                    return Err(SessionError::Ended);
-                },
-            }
-        }
     }
 
     async fn command_line(&mut self) -> Result<Vec<u8>, SessionError> {
@@ -449,10 +298,12 @@ impl Session {
         match self.stage {
             Stage::New => self.wrong(503, (5, 5, 1), greeted).await?,
             Stage::Ready if mail.size.is_some_and(|size| size > self.settings.max_message) => {
+                self.settings.refused(Refused::Size, 552);
                 self.put(&Reply::new(552, (5, 3, 4), "the message is too large")).await?;
             }
             Stage::Ready if self.settings.withholds_from(&mail) => {
                 // RFC 5321 §4.1.1.11.
+                self.settings.refused(Refused::Parameter, 555);
                 self.wrong(555, (5, 5, 4), "a parameter that was not offered").await?;
             }
             Stage::Ready if !mail.smtputf8 && !mail.address.is_ascii() => {
@@ -470,9 +321,11 @@ impl Session {
     async fn rcpt(&mut self, to: RcptTo) -> Result<Option<Request>, SessionError> {
         match self.stage {
             Stage::Mail if self.accepted >= self.settings.max_recipients => {
+                self.settings.refused(Refused::Recipients, 452);
                 self.put(&Reply::new(452, (4, 5, 3), "too many recipients")).await?;
             }
             Stage::Mail if self.settings.withholds_to(&to) => {
+                self.settings.refused(Refused::Parameter, 555);
                 self.wrong(555, (5, 5, 4), "a parameter that was not offered").await?;
             }
             // RFC 6531 §3.4.
@@ -486,107 +339,6 @@ impl Session {
             _ => self.wrong(503, (5, 5, 1), "MAIL first").await?,
         }
         Ok(None)
-    }
-
-    async fn bdat(&mut self, octets: u64, last: Last) -> Result<Option<Request>, SessionError> {
-        let (code, why) = match self.unready() {
-            _ if !self.settings.offers(Extension::Chunking) => (502, "BDAT was not offered"),
-            Some(why) => (503, why),
-            None => {
-                self.coming = Some(Coming::Chunk(octets, last));
-                return Ok(Some(Request::Content));
-            }
-        };
-        // The octets come all the same (RFC 3030 §2).
-        if octets > self.settings.max_message {
-            return Err(self.farewell(552, (5, 3, 4), "far too large", SessionError::Protocol).await);
-        }
-        self.chunk(octets, Instant::now() + limit::CONTENT_TIME, &mut |_| ()).await?;
-        self.wrong(code, (5, 5, 1), why).await?;
-        Ok(None)
-    }
-
-    /// Why no content can come now.
-    fn unready(&self) -> Option<&'static str> {
-        match self.stage {
-            Stage::Mail if self.accepted > 0 => None,
-            Stage::Mail => Some("no recipient was accepted"),
-            _ => Some("MAIL first"),
-        }
-    }
-
-    async fn offer(&mut self) -> Result<(), SessionError> {
-        self.over();
-        self.extended = true;
-        let mut lines = vec![self.settings.hello.clone(), "PIPELINING".to_owned()];
-        lines.push(format!("SIZE {}", self.settings.max_message));
-        if self.settings.tls.is_some() && !self.client.tls {
-            lines.push("STARTTLS".to_owned());
-        }
-        lines.push("ENHANCEDSTATUSCODES".to_owned());
-        let more = [
-            ("8BITMIME", Extension::EightBitMime),
-            ("DSN", Extension::Dsn),
-            ("SMTPUTF8", Extension::SmtpUtf8),
-            ("CHUNKING", Extension::Chunking),
-            ("BINARYMIME", Extension::BinaryMime),
-        ];
-        let offered = more.iter().filter(|(_, extension)| self.settings.offers(*extension));
-        lines.extend(offered.map(|(name, _)| (*name).to_owned()));
-        if self.settings.trusts(self.client.address) {
-            lines.push("XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE".to_owned());
-            lines.push("XCLIENT NAME ADDR PORT PROTO HELO LOGIN".to_owned());
-        }
-        self.put(&Reply::bare(250, lines)).await
-    }
-
-    async fn start_tls(&mut self) -> Result<(), SessionError> {
-        let Some(config) = self.settings.tls.clone().filter(|_| !self.client.tls && self.extended) else {
-            return self.wrong(503, (5, 5, 1), "not now").await;
-        };
-        if self.lines.has_more() {
-            // Sent in clear, to be read as if it had come within TLS (CVE-2011-0411).
-            let text = "nothing may follow STARTTLS";
-            return Err(self.farewell(501, (5, 5, 1), text, SessionError::Protocol).await);
-        }
-        self.say(&Reply::new(220, (2, 0, 0), "go on")).await?;
-        let stream = self.lines.take_stream().ok_or(SessionError::Closed)?;
-        let accept = tokio_rustls::TlsAcceptor::from(config).accept(stream);
-        let patience = self.settings.command_time;
-        let stream = tokio::time::timeout(patience, accept).await.map_err(|_| SessionError::TimedOut)?;
-        self.lines = Lines::new(Box::new(stream.map_err(SessionError::Tls)?));
-        self.client.tls = true;
-        // All that was said in clear is forgotten (RFC 3207 §4.2).
-        self.over();
-        (self.stage, self.extended) = (Stage::New, false);
-        Ok(())
-    }
-
-    async fn xforward(&mut self, said: &str) -> Result<(), SessionError> {
-        if !self.settings.trusts(self.client.address) {
-            return self.wrong(550, (5, 7, 1), "not believed").await;
-        }
-        let mut xforward = self.client.xforward.take().unwrap_or_default();
-        if !matches!(self.stage, Stage::Ready) || !xforward.take(said) {
-            return self.wrong(501, (5, 5, 4), "XFORWARD name=value, between messages").await;
-        }
-        self.client.xforward = Some(xforward);
-        self.put(&Reply::new(250, (2, 0, 0), "ok")).await
-    }
-
-    async fn xclient(&mut self, said: &str) -> Result<(), SessionError> {
-        if !self.settings.trusts(self.client.address) {
-            return self.wrong(550, (5, 7, 1), "not believed").await;
-        }
-        let mut xforward = Xforward::default();
-        if !matches!(self.stage, Stage::Ready | Stage::New) || !xforward.take(said) {
-            return self.wrong(501, (5, 5, 4), "XCLIENT name=value, between messages").await;
-        }
-        self.introduced = Some(xforward);
-        self.over();
-        (self.stage, self.extended) = (Stage::New, false);
-        let hello = self.settings.hello.clone();
-        self.put(&Reply::bare(220, vec![hello])).await
     }
 
     /// No message is under way.
@@ -626,35 +378,6 @@ impl Session {
         let _ = self.put(&Reply::new(code, enhanced, text)).await;
         let _ = self.lines.flush(FAREWELL).await;
         error
-    }
-}
-
-/// The content of a message while it comes.
-struct Content<'a> {
-    keep: &'a mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
-    kept: io::Result<()>,
-    looking: Looking,
-    octets: u64,
-    most: u64,
-}
-
-impl Content<'_> {
-    fn take(&mut self, octets: &[u8]) {
-        self.octets = self.octets.saturating_add(u64::try_from(octets.len()).unwrap_or(u64::MAX));
-        if self.is_too_large() || self.kept.is_err() {
-            return;
-        }
-        self.looking.look(octets);
-        self.kept = (self.keep)(octets);
-    }
-
-    fn is_too_large(&self) -> bool {
-        self.octets > self.most
-    }
-
-    /// So large that waiting for its end would be a gift to whoever sends it.
-    fn is_flood(&self) -> bool {
-        self.octets > self.most.saturating_mul(2).saturating_add(1024 * 1024)
     }
 }
 

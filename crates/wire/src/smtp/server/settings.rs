@@ -30,6 +30,20 @@ pub enum Extension {
     Dsn,
 }
 
+/// Why a message was refused before whoever leads the session heard of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It is too large.
+    Size,
+    /// It asks for what is not offered.
+    Parameter,
+    /// It has too many recipients.
+    Recipients,
+}
+
+/// Who is told of it, with the code of the answer.
+pub type Hears = Arc<dyn Fn(Refused, u16) + Send + Sync>;
+
 /// How sessions are led.
 #[derive(Clone)]
 pub struct Settings {
@@ -45,6 +59,8 @@ pub struct Settings {
     pub trusted: Vec<Network>,
     /// What is neither offered nor taken, because whoever is next does not take it.
     pub withheld: Vec<Extension>,
+    /// Who is told what was refused here, and with which code.
+    pub hears: Option<Hears>,
     /// For STARTTLS.
     pub tls: Option<Arc<ServerConfig>>,
     /// How long a command is waited for.
@@ -80,9 +96,16 @@ impl Settings {
             max_recipients: limit::RECIPIENTS,
             trusted: Vec::new(),
             withheld: Vec::new(),
+            hears: None,
             tls: None,
             command_time: limit::COMMAND_TIME,
             block_time: limit::BLOCK_TIME,
+        }
+    }
+
+    pub(crate) fn refused(&self, why: Refused, code: u16) {
+        if let Some(hears) = &self.hears {
+            hears(why, code);
         }
     }
 

@@ -1,0 +1,5 @@
+//! `trust_targets::return_path` under the fuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| sealpost_fuzz::trust_targets::return_path(octets));
