@@ -123,9 +123,6 @@ impl Dice {
             0 => format!("<{}.{}>", self.below(400), self.below(400) + 1),
             _ => String::new(),
         };
-        if part.is_empty() && self.below(4) == 0 {
-            return format!("BINARY.PEEK[{path}]{partial}");
-        }
         format!("BODY.PEEK[{path}{dot}{part}]{partial}")
     }
 
@@ -197,7 +194,7 @@ fn canonical(name: &str, value: &Value) -> Value {
         }
         "ENVELOPE" => blanks(value),
         // To which part the line end before a delimiter belongs when a multipart ends within another: RFC 2046 §5.1.1 says to the delimiter.
-        part if ["BODY[1", "BODY[2", "BINARY["].iter().any(|start| part.starts_with(start)) => match value {
+        part if ["BODY[1", "BODY[2"].iter().any(|start| part.starts_with(start)) => match value {
             Value::Text(text) => Value::Text(text.trim_ascii_end().to_vec()),
             other => other.clone(),
         },
