@@ -25,6 +25,7 @@ mod account;
 mod index;
 mod fetch;
 mod search;
+mod telling;
 mod session;
 mod resync;
 mod login;
