@@ -157,12 +157,13 @@ impl Dice {
             0 => format!("THREAD {} UTF-8 {key}", self.of(&["REFERENCES", "ORDEREDSUBJECT"])),
             1 => format!("THREAD {} UTF-8 ALL", self.of(&["REFERENCES", "ORDEREDSUBJECT"])),
             _ => {
-                let mut keys: Vec<String> = (0..=self.below(2))
-                    .map(|_| format!("{}{}", self.of(&["", "REVERSE "]), self.of(&keys)))
-                    // Dovecot puts those without Cc first and last at once.
-                    .map(|key| key.replace("REVERSE CC", "CC"))
-                    .collect();
+                let mut keys: Vec<String> =
+                    (0..=self.below(2)).map(|_| format!("{}{}", self.of(&["", "REVERSE "]), self.of(&keys))).collect();
                 keys.dedup();
+                // In Dovecot not all messages without Cc are alike.
+                if keys.iter().any(|key| key.contains("CC")) {
+                    keys = vec!["CC".to_owned()];
+                }
                 format!("SORT ({}) UTF-8 {key}", keys.join(" "))
             }
         }
