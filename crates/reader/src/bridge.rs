@@ -27,6 +27,7 @@ mod reach;
 mod index;
 mod fetch;
 mod search;
+mod telling;
 mod session;
 mod resync;
 mod login;

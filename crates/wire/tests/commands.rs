@@ -1,4 +1,5 @@
-//! Commands of mail programs, mutated (`fuzz/src/wire_targets.rs`): the same in every run. SEALPOST_LONG=1 multiplies them by fifty.
+//! Commands of mail programs, mutated (`fuzz/src/wire_targets.rs`): the same in every run. SEALPOST_LONG=1 multiplies them by fifty, SEALPOST_INPUTS says
+//! how many.
 
 #[path = "../../../fuzz/src/wire_targets.rs"]
 #[expect(unreachable_pub, reason = "public for the fuzz target")]
@@ -6,18 +7,24 @@ mod wire_targets;
 
 const INPUTS: usize = 5_000;
 
-const SEEDS: [&[u8]; 6] = [
+const SEEDS: [&[u8]; 10] = [
     b"a LOGIN alice {4+}\r\nword\r\nb SELECT INBOX\r\nc UID FETCH 1:*,7 (UID FLAGS BODY.PEEK[1.2.HEADER.FIELDS (A B)]<0.9>)\r\n",
     b"a APPEND INBOX (\\Seen $x) \" 7-Feb-1994 21:52:25 -0800\" {5+}\r\nabcde\r\nb NOOP\r\n",
     b"a UID SEARCH CHARSET UTF-8 OR (SUBJECT {2+}\r\nxy NOT SEEN) SENTSINCE 1-Feb-1994 HEADER X \"\"\r\n",
     b"a STORE 1:2 +FLAGS.SILENT (\\Deleted)\r\nb UID EXPUNGE 3\r\nc MOVE 1 \"Tom &- Jerry\"\r\n",
     b"a LIST \"\" \"%\"\r\nb STATUS x (MESSAGES UNSEEN)\r\nc IDLE\r\nd LOGOUT\r\n",
+    b"a SELECT INBOX (QRESYNC (67890007 9006 41:211,214:541 (1,3 5,7)))\r\nb UID FETCH 1:* (FLAGS MODSEQ) (CHANGEDSINCE 12 VANISHED)\r\n",
+    b"a STORE 1 (UNCHANGEDSINCE 320162338) +FLAGS x\r\nb UID SORT RETURN (MIN ALL) (REVERSE DATE SUBJECT) UTF-8 OLDER 9 MODSEQ \"/x\" all 7\r\n",
+    b"a LIST (SUBSCRIBED RECURSIVEMATCH) \"\" (INBOX \"a/%\") RETURN (CHILDREN STATUS (MESSAGES HIGHESTMODSEQ))\r\nb THREAD REFERENCES UTF-8 ALL\r\n",
+    b"a FETCH 1 (PREVIEW (LAZY) BINARY.PEEK[1.2]<0.9> BINARY.SIZE[1])\r\nb APPEND x ~{3+}\r\na\0b\r\nc NOOP\r\n",
     b"a AUTHENTICATE PLAIN AGEAYg==\r\nb {99999999999}\r\n( ) ((((\r\n",
 ];
 
 #[test]
 fn mutated_commands_are_read_alike_and_never_panic() {
-    let inputs = if std::env::var_os("SEALPOST_LONG").is_some() { INPUTS * 50 } else { INPUTS };
+    let named = std::env::var("SEALPOST_INPUTS").ok().and_then(|inputs| inputs.parse().ok());
+    let long = if std::env::var_os("SEALPOST_LONG").is_some() { INPUTS * 50 } else { INPUTS };
+    let inputs: usize = named.unwrap_or(long);
     let mut dice = 0x5eed_5eed_u64;
     let mut below = |limit: usize| {
         dice ^= dice << 13;

@@ -4,6 +4,7 @@
 mod upstream;
 mod head;
 mod heads;
+mod marks;
 mod mirror;
 mod names;
 mod append;

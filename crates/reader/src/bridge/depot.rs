@@ -24,6 +24,9 @@ pub(crate) trait Depot {
     /// Whether nothing more can be had of it: the session ends.
     fn is_over(&self) -> bool;
 
+    /// When nothing more can be had of it, and that may be mended: begins anew, in the mailbox that is open; what changed there. `None`: it is over.
+    fn recover(&mut self, selected: Option<&mut Selected>) -> Option<Changes>;
+
     /// Whether changes are counted (RFC 7162), by numbers that last.
     fn counts_changes(&self) -> bool;
 

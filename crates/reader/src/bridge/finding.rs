@@ -16,8 +16,10 @@ use super::view::Trouble;
 
 /// What was found.
 struct Found {
-    /// Messages, each with what is wanted of it.
-    messages: Vec<(u32, Traits)>,
+    /// In the order of the result.
+    numbers: Vec<u32>,
+    /// What is wanted of each, if anything is.
+    traits: Vec<Traits>,
     /// The highest change number of them, if the key asked for one (RFC 7162 §3.1.5).
     modseq: Option<u64>,
 }
@@ -34,11 +36,14 @@ impl Session<'_> {
 
     pub(crate) fn sort(&mut self, tag: &str, which: Which, keys: &[SortKey], asked: Asked) -> io::Result<Answer> {
         let Asked { returns, charset, key } = asked;
-        let mut found = match self.find(which, charset.as_deref(), key, &wanted(keys)) {
+        let found = match self.find(which, charset.as_deref(), key, &wanted(keys)) {
             Ok(found) => found,
             Err(answer) => return Ok(answer),
         };
-        found.messages.sort_by(|(_, one), (_, other)| one.compare(other, keys));
+        let mut both: Vec<(u32, Traits)> = found.numbers.into_iter().zip(found.traits).collect();
+        both.sort_by(|(_, one), (_, other)| one.compare(other, keys));
+        let numbers = both.into_iter().map(|(number, _)| number).collect();
+        let found = Found { numbers, traits: Vec::new(), modseq: found.modseq };
         self.tell_found("SORT", tag, which, returns.as_deref(), &found)
     }
 
@@ -55,7 +60,7 @@ impl Session<'_> {
             let Traits { sent, subject, answers, id, references, .. } = traits;
             Member { number, sent, subject, answers, id, references }
         };
-        let members: Vec<Member> = found.messages.into_iter().map(member).collect();
+        let members: Vec<Member> = found.numbers.into_iter().zip(found.traits).map(member).collect();
         let threads = match algorithm {
             Algorithm::OrderedSubject => Ok(by_subject(members)),
             Algorithm::References => by_references(&members),
@@ -88,23 +93,26 @@ impl Session<'_> {
             }
         }
         desk.consult(&key);
-        let (mut messages, mut modseq) = (Vec::new(), None);
+        let (mut numbers, mut traits, mut modseq) = (Vec::new(), Vec::new(), None);
         for place in places {
             let mut facts = Facts::default();
             // What is gone or does not open has no text.
             if desk.matches(place, &key, &mut facts).unwrap_or_default()
-                && let Some(traits) = traits_of(desk, place, wanted, &mut facts)
+                && let Some(of_this) = traits_of(desk, place, wanted, &mut facts)
                 && let Ok(item) = desk.item(place)
             {
                 let number = match which {
                     Which::Numbers => u32::try_from(place.saturating_add(1)).unwrap_or(u32::MAX),
                     Which::Uids => item.uid,
                 };
-                messages.push((number, traits));
+                numbers.push(number);
+                if !wanted.is_empty() {
+                    traits.push(of_this);
+                }
                 modseq = modseq.max(item.modseq.filter(|_| counted));
             }
         }
-        Ok(Found { messages, modseq })
+        Ok(Found { numbers, traits, modseq })
     }
 
     /// In the form that was asked for.
@@ -116,14 +124,14 @@ impl Session<'_> {
         returns: Option<&[ReturnItem]>,
         found: &Found,
     ) -> io::Result<Answer> {
-        let numbers: Vec<u32> = found.messages.iter().map(|(number, _)| *number).collect();
+        let numbers = found.numbers.as_slice();
         let mut line = match returns {
             None => verb.to_owned(),
             Some(_) => format!("ESEARCH (TAG \"{tag}\")"),
         };
         match returns {
             None => {
-                for number in &numbers {
+                for number in numbers {
                     line.push(' ');
                     line.push_str(&number.to_string());
                 }
@@ -137,7 +145,7 @@ impl Session<'_> {
                         ReturnItem::Min => numbers.first().map(|number| format!(" MIN {number}")),
                         ReturnItem::Max => numbers.last().map(|number| format!(" MAX {number}")),
                         ReturnItem::All if numbers.is_empty() => None,
-                        ReturnItem::All => Some(format!(" ALL {}", number_set(&numbers))),
+                        ReturnItem::All => Some(format!(" ALL {}", number_set(numbers))),
                         ReturnItem::Count => Some(format!(" COUNT {}", numbers.len())),
                     };
                     line.push_str(&told.unwrap_or_default());

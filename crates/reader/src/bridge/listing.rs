@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
+use wire::MailboxName;
 use wire::imap::Listed;
 use wire::imap::server::{Form, ListOrder, Return, Selection, push_astring, push_string};
 
@@ -72,7 +73,7 @@ fn choose(depot: &mut dyn Depot, order: &ListOrder) -> Result<Vec<(Listed, Below
     }
     let only_subscribed = order.select.contains(&Selection::Subscribed);
     let recursive = order.select.contains(&Selection::Recursive);
-    let mut subscribed: HashMap<_, Listed> = HashMap::new();
+    let mut subscribed: HashMap<MailboxName, Listed> = HashMap::new();
     if only_subscribed || order.returns.contains(&Return::Subscribed) {
         // What LSUB tells of a mailbox that is only above a subscribed one is marked so (RFC 3501 §6.3.9).
         let any = ["*".to_owned()];
@@ -88,6 +89,8 @@ fn choose(depot: &mut dyn Depot, order: &ListOrder) -> Result<Vec<(Listed, Below
         missing.sort_by(|one, other| one.name.cmp(&other.name));
         all.extend(missing.into_iter().map(|listed| Listed { attributes: vec!["\\NonExistent".to_owned()], ..listed }));
     }
+    let mut ordered: Vec<&str> = subscribed.keys().map(MailboxName::wire).collect();
+    ordered.sort_unstable();
     let mut chosen = Vec::new();
     for mut listed in all {
         let is_subscribed = subscribed.contains_key(&listed.name);
@@ -98,7 +101,10 @@ fn choose(depot: &mut dyn Depot, order: &ListOrder) -> Result<Vec<(Listed, Below
             Selection::Remote | Selection::Recursive => true,
         });
         let start = listed.delimiter.map(|delimiter| format!("{}{delimiter}", listed.name.wire()));
-        let has_below = |start: &String| subscribed.keys().any(|name| name.wire().starts_with(start.as_str()));
+        let has_below = |start: &String| {
+            let first = ordered.partition_point(|name| *name < start.as_str());
+            ordered.get(first).is_some_and(|name| name.starts_with(start.as_str()))
+        };
         let below = match start {
             Some(start) if recursive && only_subscribed && has_below(&start) => Below::Subscribed,
             _ => Below::Nothing,

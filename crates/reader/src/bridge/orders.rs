@@ -99,8 +99,9 @@ impl Session<'_> {
             Ok(stored) => stored,
             Err(answer) => return Ok(answer),
         };
-        let done: Vec<usize> =
-            places.iter().filter(|place| !failed.contains(place) && !modified.contains(place)).copied().collect();
+        // All three ascend.
+        let is_done = |place: &&usize| failed.binary_search(place).is_err() && modified.binary_search(place).is_err();
+        let done: Vec<usize> = places.iter().filter(is_done).copied().collect();
         // A change number is told even to who wants to hear nothing (RFC 7162 §3.1).
         let counted = desk.wishes.changes && desk.count_changes(&done).unwrap_or_default();
         for place in done.into_iter().filter(|_| silence == Silence::Loud || counted) {

@@ -53,7 +53,9 @@ impl Session<'_> {
         let Some(selected) = desk.selected.as_ref().filter(|selected| selected.validity == *validity) else {
             return Ok(());
         };
-        let last_known = known.as_ref().map(SequenceSet::largest_named);
+        // `*` names no UID that it knows.
+        let last = |known: &SequenceSet| known.ranges(u32::MAX).map(|(_, high)| high).max();
+        let last_known = known.as_ref().and_then(last);
         let items = selected.items.iter().enumerate();
         // What came after all that it knows is told whatever its number: it may have been held back when a higher number was told.
         let changed = items.filter(|(_, item)| {

@@ -13,6 +13,7 @@ use super::depot::Pace;
 use super::link::{Answer, untagged};
 use super::selected::{Access, Changes};
 use super::session::{SILENT, Session};
+use super::telling::Telling;
 
 /// System flags that any mailbox may hold.
 const FLAGS: &str = "\\Answered \\Flagged \\Deleted \\Seen \\Draft $Forwarded";
@@ -69,7 +70,25 @@ impl Session<'_> {
     pub(crate) fn tell_changes(&mut self, pace: Pace) -> io::Result<()> {
         let Some(desk) = &mut self.desk else { return Ok(()) };
         let Some(selected) = &mut desk.selected else { return Ok(()) };
-        let Changes { gone, exists, flagged } = desk.depot.refresh(selected, pace);
+        let changes = desk.depot.refresh(selected, pace);
+        self.tell(changes)
+    }
+
+    /// When the mail was lost, looks for another way to it; false: there is none.
+    pub(crate) fn recover(&mut self, telling: Telling) -> io::Result<bool> {
+        let Some(desk) = &mut self.desk else { return Ok(false) };
+        let Some(changes) = desk.depot.recover(desk.selected.as_mut()) else { return Ok(false) };
+        if telling == Telling::WhatStays && !changes.gone.is_empty() {
+            return Ok(false);
+        }
+        self.tell(changes)?;
+        Ok(true)
+    }
+
+    fn tell(&mut self, changes: Changes) -> io::Result<()> {
+        let Changes { gone, exists, flagged } = changes;
+        let Some(desk) = &mut self.desk else { return Ok(()) };
+        let Some(selected) = &mut desk.selected else { return Ok(()) };
         let out = self.link.sink();
         if desk.wishes.vanished && !gone.is_empty() {
             let uids: UidSet = gone.iter().map(|(_, uid)| *uid).collect();
@@ -103,7 +122,7 @@ impl Session<'_> {
         loop {
             self.tell_changes(Pace::Waiting)?;
             self.link.sink().flush()?;
-            if self.desk.as_ref().is_some_and(|desk| desk.depot.is_over()) {
+            if self.desk.as_ref().is_some_and(|desk| desk.depot.is_over()) && !self.recover(Telling::All)? {
                 // The session says good-bye.
                 return Ok(Answer::unreadable());
             }

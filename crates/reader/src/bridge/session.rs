@@ -15,6 +15,7 @@ use super::listing;
 use super::reach::ReachError;
 use super::selected::Access;
 use super::settings::Bridge;
+use super::telling::Telling;
 
 /// A session.
 pub(crate) struct Session<'b> {
@@ -43,6 +44,14 @@ pub(crate) const IMPATIENT: Duration = Duration::from_secs(60);
 /// Wrong passwords in one session.
 const MAX_WRONG: u32 = 3;
 
+/// Said before a session ends that has lost the mail.
+const UNREACHABLE: &str = "[UNAVAILABLE] the mail cannot be reached any more";
+
+/// Whether the command was done is not known: it was on its way.
+fn lost_for_a_moment() -> Answer {
+    Answer::no("[UNAVAILABLE] the server was lost for a moment: look, and ask again")
+}
+
 /// What follows a command.
 enum Then {
     Answer(Answer),
@@ -69,22 +78,34 @@ impl<'b> Session<'b> {
                 Incoming::Append(tag, order, literal) => {
                     let answer = self.append(&order, literal)?;
                     self.tell_changes(Pace::Asked)?;
-                    if self.has_lost_the_mail() {
-                        return self.bye("[UNAVAILABLE] the mail cannot be reached any more");
+                    if !self.answer_or_recover(&tag, answer, Telling::All)? {
+                        return self.bye(UNREACHABLE);
                     }
-                    tagged(self.link.sink(), &tag, &answer)?;
                 }
-                Incoming::Command(tag, command) => match self.obey(&tag, command)? {
-                    // Whatever was answered may be half of the truth.
-                    Then::Answer(_) if self.has_lost_the_mail() => {
-                        return self.bye("[UNAVAILABLE] the mail cannot be reached any more");
+                Incoming::Command(tag, command) => {
+                    let telling = Telling::of(&command);
+                    match self.obey(&tag, command)? {
+                        Then::Answer(answer) => {
+                            if !self.answer_or_recover(&tag, answer, telling)? {
+                                return self.bye(UNREACHABLE);
+                            }
+                        }
+                        Then::Leave => return Ok(()),
                     }
-                    Then::Answer(answer) => tagged(self.link.sink(), &tag, &answer)?,
-                    Then::Leave => return Ok(()),
-                },
+                }
             }
             self.heard = Instant::now();
         }
+    }
+
+    /// Ends a command. When the mail was lost meanwhile, whatever was answered may be half of the truth: another way to it is looked for. False: there is none.
+    fn answer_or_recover(&mut self, tag: &str, answer: Answer, telling: Telling) -> io::Result<bool> {
+        let lost = self.has_lost_the_mail();
+        if lost && !self.recover(telling)? {
+            return Ok(false);
+        }
+        tagged(self.link.sink(), tag, &if lost { lost_for_a_moment() } else { answer })?;
+        Ok(true)
     }
 
     fn bye(&mut self, why: &str) -> io::Result<()> {

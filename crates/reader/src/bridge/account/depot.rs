@@ -13,6 +13,7 @@ use wire::imap::{Access as Way, ImapError, Listed, Session, Status};
 use wire::{MailboxName, UidSet};
 
 use super::heads::Heads;
+use super::marks::Marks;
 use super::mirror::{Mirror, Order};
 use super::upstream::{Upstream, answer_of};
 use super::{append, names};
@@ -28,19 +29,42 @@ use crate::bridge::view::{Body, Look, Trouble, View};
 /// An account.
 pub(crate) struct AccountDepot<'b> {
     means: Means<'b>,
+    account: &'b Account,
+    stop: Arc<AtomicBool>,
     upstream: Upstream,
     opened: Option<(Mirror, Heads)>,
     /// Where heads are kept, encrypted; none without a key for it.
     kept: Option<Vault>,
     order: Order,
+    /// The open mailbox, or the last one that was.
+    name: Option<MailboxName>,
+    /// What was told of the server.
+    offered: String,
+    marks: Marks,
 }
 
 impl<'b> AccountDepot<'b> {
     /// Connects and logs in upstream.
-    pub(crate) fn connect(means: Means<'b>, account: &Account, stop: &Arc<AtomicBool>) -> Result<Self, ConnectError> {
+    pub(crate) fn connect(
+        means: Means<'b>,
+        account: &'b Account,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<Self, ConnectError> {
         let session = account.connect(stop)?;
-        let kept = Vault::open(means.mail, Kind::Heads).ok();
-        Ok(Self { means, upstream: Upstream::new(session), opened: None, kept, order: Order::AsTheyCome })
+        let mut depot = Self {
+            means,
+            account,
+            stop: Arc::clone(stop),
+            upstream: Upstream::new(session),
+            opened: None,
+            kept: Vault::open(means.mail, Kind::Heads).ok(),
+            order: Order::AsTheyCome,
+            name: None,
+            offered: String::new(),
+            marks: Marks::default(),
+        };
+        depot.offered = depot.offers();
+        Ok(depot)
     }
 
     fn head(&mut self, uid: u32) -> Result<&mut super::head::Head, Trouble> {
@@ -51,7 +75,14 @@ impl<'b> AccountDepot<'b> {
     fn enter(&mut self, name: &MailboxName, access: Access) -> Result<Selected, ImapError> {
         let way = if access == Access::Read { Way::Read } else { Way::Write };
         let chosen = self.upstream.ask(|session| session.select(name, way))?;
-        let (mirror, items) = Mirror::open(&mut self.upstream, chosen.highest_modseq)?;
+        // A number without the capability is no promise; one of more than 63 bits cannot be given back (RFC 7162 §7).
+        let counted = self.counts_changes();
+        let highest = chosen.highest_modseq.filter(|highest| counted && i64::try_from(*highest).is_ok());
+        if self.name.as_ref() != Some(name) {
+            self.marks = Marks::default();
+            self.name = Some(name.clone());
+        }
+        let (mirror, items) = Mirror::open(&mut self.upstream, highest, &mut self.marks)?;
         let heads = Heads::new(name.wire(), chosen.uid_validity);
         let uids: Vec<u32> = items.iter().map(|item| item.uid).collect();
         if let Some(kept) = &self.kept {
@@ -63,7 +94,6 @@ impl<'b> AccountDepot<'b> {
         let mut permanent = chosen.permanent_flags;
         permanent.extend(chosen.new_keywords.then(|| "\\*".to_owned()));
         let permanent = if access == Access::Read { String::new() } else { permanent.join(" ") };
-        let highest = chosen.highest_modseq;
         Ok(Selected { validity: chosen.uid_validity, next, access, permanent, highest, items })
     }
 }
@@ -122,6 +152,35 @@ impl Depot for AccountDepot<'_> {
 
     fn is_over(&self) -> bool {
         self.upstream.is_over()
+    }
+
+    /// The same mailbox over another connection: the UIDs must still mean the same.
+    fn recover(&mut self, selected: Option<&mut Selected>) -> Option<Changes> {
+        if !self.upstream.may_connect_again() {
+            return None;
+        }
+        let offered = std::mem::take(&mut self.offered);
+        self.upstream = Upstream::new(self.account.connect(&self.stop).ok()?);
+        self.offered = self.offers();
+        // What was told cannot be taken back.
+        if self.offered != offered {
+            self.upstream.give_up();
+            return None;
+        }
+        let Some(selected) = selected else { return Some(Changes::default()) };
+        let name = self.name.clone()?;
+        self.opened = None;
+        match self.enter(&name, selected.access) {
+            Ok(fresh) if fresh.validity == selected.validity && fresh.access == selected.access => {
+                selected.highest = fresh.highest;
+                selected.next = selected.next.max(fresh.next);
+                Some(selected.replace(fresh.items))
+            }
+            _ => {
+                self.upstream.give_up();
+                None
+            }
+        }
     }
 
     fn list(&mut self, listing: Listing, pattern: &str) -> Result<Vec<Listed>, Answer> {
@@ -197,7 +256,7 @@ impl Depot for AccountDepot<'_> {
             Pace::Asked => self.upstream.ask(Session::noop),
             Pace::Waiting => self.upstream.wait(),
         };
-        match asked.and_then(|()| mirror.follow(&mut self.upstream, selected, self.order)) {
+        match asked.and_then(|()| mirror.follow(&mut self.upstream, selected, self.order, &mut self.marks)) {
             Ok(changes) => changes,
             Err(error) => {
                 if error.is_lost() {

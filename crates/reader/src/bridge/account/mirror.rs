@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use wire::UidSet;
 use wire::imap::{Fetched, ImapError, Session, Tiding, Tidings};
 
+use super::marks::Marks;
 use super::upstream::Upstream;
 use crate::bridge::selected::{Changes, Item, Recent, Selected};
 
@@ -30,8 +31,6 @@ pub(crate) enum Order {
     ByNumber,
 }
 
-/// The keyword that a sealer marks an original with while it is replaced.
-const SEALING: &str = "$Sealing";
 /// So long new messages are held back at most: a sealer that died leaves its marks behind.
 const MOST: Duration = Duration::from_secs(10);
 /// So long a mailbox is waited for when it is selected in the middle of a replacement.
@@ -43,11 +42,15 @@ const TRIES: usize = 5;
 impl Mirror {
     /// The messages of the mailbox that was just selected.
     /// `highest`: its highest change number, where changes are counted.
-    pub(crate) fn open(upstream: &mut Upstream, highest: Option<u64>) -> Result<(Mirror, Vec<Item>), ImapError> {
+    pub(crate) fn open(
+        upstream: &mut Upstream,
+        highest: Option<u64>,
+        marks: &mut Marks,
+    ) -> Result<(Mirror, Vec<Item>), ImapError> {
         let began = Instant::now();
         let asked = if highest.is_some() { "UID FLAGS MODSEQ" } else { "UID FLAGS" };
         let mut items = census(upstream, asked)?;
-        while items.iter().any(|item| item.has(SEALING)) && began.elapsed() < AT_FIRST {
+        while marks.any_new(&items) && began.elapsed() < AT_FIRST {
             std::thread::sleep(PAUSE);
             upstream.ask(Session::noop)?;
             items = census(upstream, asked)?;
@@ -61,6 +64,7 @@ impl Mirror {
         upstream: &mut Upstream,
         selected: &mut Selected,
         order: Order,
+        marks: &mut Marks,
     ) -> Result<Changes, ImapError> {
         let mut changes = Changes::default();
         let mut flagged = Vec::new();
@@ -75,7 +79,7 @@ impl Mirror {
             match exists.checked_sub(known) {
                 Some(0) => {
                     self.waiting.append(&mut flagged);
-                    self.release(selected, &mut changes);
+                    self.release(selected, &mut changes, marks);
                     if self.held.is_empty() || order == Order::AsTheyCome {
                         changes.flagged = places(selected, &std::mem::take(&mut self.waiting));
                     }
@@ -152,14 +156,13 @@ impl Mirror {
     }
 
     /// Lets new messages go, unless a replacement is under way.
-    fn release(&mut self, selected: &mut Selected, changes: &mut Changes) {
+    fn release(&mut self, selected: &mut Selected, changes: &mut Changes, marks: &mut Marks) {
         if self.held.is_empty() {
             self.since = None;
             return;
         }
         let since = *self.since.get_or_insert_with(Instant::now);
-        let busy = selected.items.iter().any(|item| item.has(SEALING));
-        if busy && since.elapsed() < MOST {
+        if marks.any_new(&selected.items) && since.elapsed() < MOST {
             return;
         }
         for item in &self.held {

@@ -1,5 +1,7 @@
 //! The connection upstream. In: steps of a session. Out: their results; whether the connection is lost. While a mail program idles it idles too.
 
+use std::time::{Duration, Instant};
+
 use wire::imap::{Idling, ImapError, Session};
 
 use crate::bridge::link::Answer;
@@ -8,11 +10,25 @@ use crate::bridge::link::Answer;
 pub(crate) struct Upstream {
     session: Option<Session>,
     idling: Option<Idling>,
+    end: End,
+    began: Instant,
 }
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It broke: another one may do.
+    Broken,
+    /// What came over it made no sense.
+    Nonsense,
+}
+
+/// A connection that breaks so soon after it was made is not made again.
+const STEADY: Duration = Duration::from_secs(5);
 
 impl Upstream {
     pub(crate) fn new(session: Session) -> Self {
-        Self { session: Some(session), idling: None }
+        Self { session: Some(session), idling: None, end: End::Nonsense, began: Instant::now() }
     }
 
     /// Whether nothing more can be had of it.
@@ -22,7 +38,22 @@ impl Upstream {
 
     /// Gives it up: what it says cannot be followed.
     pub(crate) fn give_up(&mut self) {
+        if self.session.take().is_some() {
+            self.end = End::Nonsense;
+        }
+    }
+
+    /// Whether another connection may do.
+    pub(crate) fn may_connect_again(&self) -> bool {
+        self.session.is_none() && self.end == End::Broken && self.began.elapsed() > STEADY
+    }
+
+    fn lose(&mut self, error: &ImapError) {
         self.session = None;
+        self.end = match error {
+            ImapError::Closed | ImapError::Io(_) | ImapError::TimedOut | ImapError::Tls(_) => End::Broken,
+            _ => End::Nonsense,
+        };
     }
 
     /// Takes a step.
@@ -30,8 +61,10 @@ impl Upstream {
         let session = self.session.as_mut().ok_or(ImapError::Closed)?;
         let waited = self.idling.take().map_or(Ok(()), |idling| session.end_idle(idling));
         let taken = waited.and_then(|()| step(session));
-        if taken.as_ref().is_err_and(ImapError::is_lost) {
-            self.session = None;
+        if let Err(error) = &taken
+            && error.is_lost()
+        {
+            self.lose(error);
         }
         taken
     }
@@ -49,7 +82,7 @@ impl Upstream {
                 Ok(())
             }
             Err(error) => {
-                self.session = None;
+                self.lose(&error);
                 Err(error)
             }
         }

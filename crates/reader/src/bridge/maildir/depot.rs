@@ -65,6 +65,10 @@ impl Depot for MaildirDepot<'_> {
         false
     }
 
+    fn recover(&mut self, _: Option<&mut Selected>) -> Option<Changes> {
+        None
+    }
+
     /// A Maildir counts nothing: others change it, and leave no mark.
     fn counts_changes(&self) -> bool {
         false

@@ -123,9 +123,6 @@ impl Dice {
             0 => format!("<{}.{}>", self.below(400), self.below(400) + 1),
             _ => String::new(),
         };
-        if part.is_empty() && self.below(4) == 0 {
-            return format!("BINARY.PEEK[{path}]{partial}");
-        }
         format!("BODY.PEEK[{path}{dot}{part}]{partial}")
     }
 
@@ -160,12 +157,13 @@ impl Dice {
             0 => format!("THREAD {} UTF-8 {key}", self.of(&["REFERENCES", "ORDEREDSUBJECT"])),
             1 => format!("THREAD {} UTF-8 ALL", self.of(&["REFERENCES", "ORDEREDSUBJECT"])),
             _ => {
-                let mut keys: Vec<String> = (0..=self.below(2))
-                    .map(|_| format!("{}{}", self.of(&["", "REVERSE "]), self.of(&keys)))
-                    // Dovecot puts those without Cc first and last at once.
-                    .map(|key| key.replace("REVERSE CC", "CC"))
-                    .collect();
+                let mut keys: Vec<String> =
+                    (0..=self.below(2)).map(|_| format!("{}{}", self.of(&["", "REVERSE "]), self.of(&keys))).collect();
                 keys.dedup();
+                // In Dovecot not all messages without Cc are alike.
+                if keys.iter().any(|key| key.contains("CC")) {
+                    keys = vec!["CC".to_owned()];
+                }
                 format!("SORT ({}) UTF-8 {key}", keys.join(" "))
             }
         }
@@ -197,7 +195,7 @@ fn canonical(name: &str, value: &Value) -> Value {
         }
         "ENVELOPE" => blanks(value),
         // To which part the line end before a delimiter belongs when a multipart ends within another: RFC 2046 §5.1.1 says to the delimiter.
-        part if ["BODY[1", "BODY[2", "BINARY["].iter().any(|start| part.starts_with(start)) => match value {
+        part if ["BODY[1", "BODY[2"].iter().any(|start| part.starts_with(start)) => match value {
             Value::Text(text) => Value::Text(text.trim_ascii_end().to_vec()),
             other => other.clone(),
         },

@@ -4,10 +4,16 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Mutex},
     thread,
+    time::Duration,
 };
 
-use super::{account::configure, client::Client, scene::Bridge};
+use super::{
+    account::configure,
+    client::Client,
+    scene::{Bridge, message},
+};
 use crate::program::Stage;
 
 /// The word of a command, and what stands before its OK.
@@ -136,4 +142,74 @@ fn garbage_wrong_numbers_and_absurd_lengths() {
         assert!(told.contains(expected), "{script:?}: {told}");
         assert!(!told.contains("abcd"), "{told}");
     }
+}
+
+/// Passes octets on between a program and a server, until it is cut.
+struct Cable {
+    address: SocketAddr,
+    ends: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Cable {
+    fn to(server: SocketAddr) -> Cable {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let ends = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&ends);
+        thread::spawn(move || {
+            for one in listener.incoming().flatten() {
+                let other = TcpStream::connect(server).unwrap();
+                for (mut from, mut to) in [
+                    (one.try_clone().unwrap(), other.try_clone().unwrap()),
+                    (other.try_clone().unwrap(), one.try_clone().unwrap()),
+                ] {
+                    thread::spawn(move || std::io::copy(&mut from, &mut to));
+                }
+                kept.lock().unwrap().extend([one, other]);
+            }
+        });
+        Cable { address, ends }
+    }
+
+    fn cut(&self) {
+        for end in self.ends.lock().unwrap().drain(..) {
+            let _ = end.shutdown(std::net::Shutdown::Both);
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_breaks_is_made_again_in_the_same_mailbox() {
+    if !testbed::servers() {
+        return;
+    }
+    let scene = super::account::Scene::sealed(&[message("one", "x"), message("two", "y"), message("three", "z")]);
+    let cable = Cable::to(scene.server.imap());
+    configure(&scene.stage, cable.address);
+    let bridge = scene.bridge();
+    let (mut client, mut idling) = (bridge.selected("INBOX"), bridge.selected("INBOX"));
+    idling.send(b"IDLE");
+    assert!(idling.response().starts_with(b"+"));
+    // What breaks at once is not tried again.
+    thread::sleep(Duration::from_millis(5_500));
+    let mut direct = scene.direct();
+    direct.good("SELECT INBOX");
+    direct.good("STORE 1 +FLAGS (\\Deleted)");
+    direct.good("EXPUNGE");
+    direct.good("STORE 1 +FLAGS (\\Answered)");
+    cable.cut();
+    let told = client.say("UID FETCH 1:* BODY.PEEK[]");
+    assert!(told.tagged.starts_with("NO [UNAVAILABLE]"), "{told:?}");
+    assert!(told.text().contains("* 1 EXPUNGE\r\n") && told.text().contains("\\Answered"), "{told:?}");
+    let told = client.good("UID FETCH 1:* (UID ENVELOPE)").text();
+    assert!(told.contains("* 1 FETCH (UID 2 ") && told.contains("three") && !told.contains("one"), "{told}");
+    let told = String::from_utf8(idling.response()).unwrap();
+    assert!(told.contains("EXPUNGE"), "{told}");
+    idling.raw(b"DONE\r\n");
+    assert!(idling.answer().tagged.starts_with("OK"));
+    // Again, at once: that is the end.
+    cable.cut();
+    client.send(b"NOOP");
+    let told = String::from_utf8(client.response()).unwrap();
+    assert!(told.starts_with("* BYE"), "{told}");
 }
