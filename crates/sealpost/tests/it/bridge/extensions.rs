@@ -113,6 +113,7 @@ fn changes_are_counted_as_the_server_counts_them() {
     let told = client.good(&format!("STORE 1:3 (UNCHANGEDSINCE {before}) +FLAGS.SILENT (\\Deleted)"));
     assert!(told.tagged.starts_with("OK [MODIFIED 2]"), "{told:?}");
     assert!(told.text().contains("* 1 FETCH (MODSEQ (") && !told.text().contains("FLAGS"), "{told:?}");
+    direct.good("NOOP");
     assert_eq!(direct.good("SEARCH DELETED").found(), [1, 3]);
     let told = client.good("UID STORE 1 -FLAGS (\\Deleted)").text();
     assert!(told.contains("FETCH (UID 1 FLAGS (") && told.contains(") MODSEQ ("), "{told}");
