@@ -49,6 +49,7 @@ mod sealing;
 mod runner;
 mod intake;
 mod door;
+mod desk;
 mod serve;
 
 pub use counts::{Counts, Event, Plight, Totals};

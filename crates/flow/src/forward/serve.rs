@@ -4,34 +4,26 @@
 //! is in the spool waits there.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use seal::OuterId;
 use store::Fate;
 use store::imap::FlowLock;
-use wire::smtp::server;
 use wire::smtp::{Place, limit};
 
-use crate::delivery::connections::{Connection, Connections};
+use crate::delivery::connections::Connections;
 use crate::delivery::current::Current;
 use crate::delivery::serve::{open, remove_own};
 use crate::delivery::{self, Health};
-use crate::forward::checks::Checks;
 use crate::forward::counts::Counts;
-use crate::forward::door::{Peer, attend};
+use crate::forward::desk::{Desk, Parted, lead, renew};
 use crate::forward::intake::Intake;
-use crate::forward::rate::{Rate, Rates};
-use crate::forward::recipients::Recipients;
+use crate::forward::rate::Rate;
 use crate::forward::runner::{Parts, Runner, Tell};
-use crate::forward::schedule::Schedule;
-use crate::forward::sealing::{Sealer, whose};
-use crate::forward::settings::{Growth, Own, Settings, Sink};
-use crate::forward::spool::{Spool, SpoolError};
+use crate::forward::settings::Settings;
+use crate::forward::spool::SpoolError;
 use crate::forward::target::Target;
-use crate::forward::verdict::Strictness;
 
 /// What others may do with a flow that runs, and see of it.
 #[derive(Default)]
@@ -153,7 +145,7 @@ async fn run(mut settings: Settings, tell: Tell, controls: &Controls) -> Result<
     let step = || {
         runner.counts.meets(runner.target.plight());
         if let Some(settings) = controls.next() {
-            renew(settings, &runner, &desk, controls);
+            renew(settings, &runner, &desk, &controls.sealing);
         }
     };
     connections.take(&controls.stop, begin, step).await;
@@ -174,88 +166,15 @@ async fn look_again(runner: Arc<Runner>) {
     }
 }
 
-/// Others take the place of what sessions and messages go by. Target, spool and place stay.
-fn renew(settings: Settings, runner: &Arc<Runner>, desk: &Current<Desk>, controls: &Controls) {
-    let parts = Parted::of(settings, controls);
-    let Ok(Parted { sealer, own, session, recipients, rates, checks, growth, .. }) = parts else { return };
-    runner.target.renew(own);
-    runner.sealer.set(sealer);
-    let intake = Arc::new(Intake::new(Arc::clone(runner), recipients, Rate::new(rates), checks));
-    let temporary = desk.now().temporary.clone();
-    desk.set(Desk::new(intake, session, growth, temporary));
-}
-
 /// A flow that begins.
 struct House {
     runner: Arc<Runner>,
     desk: Desk,
 }
 
-/// What sessions go by.
-struct Desk {
-    intake: Arc<Intake>,
-    session: server::Settings,
-    /// How much sealing adds to a message.
-    growth: Growth,
-    temporary: PathBuf,
-}
-
-/// Settings, sorted by who needs them.
-struct Parted {
-    sealer: Sealer,
-    own: Option<Arc<Own>>,
-    session: server::Settings,
-    recipients: Recipients,
-    rates: Rates,
-    checks: Option<(Checks, Strictness)>,
-    growth: Growth,
-    sink: Sink,
-    spool: Spool,
-    schedule: Schedule,
-    temporary: PathBuf,
-}
-
-impl Parted {
-    fn of(settings: Settings, controls: &Controls) -> Result<Parted, ForwardError> {
-        let growth = settings.growth();
-        let outer_id = match &settings.sink {
-            Sink::Account { .. } => OuterId::Own,
-            Sink::Hop { .. } | Sink::Domain { .. } | Sink::Maildir(_) => OuterId::Kept,
-        };
-        let own = settings.own.map(Arc::new);
-        let sealer = Sealer {
-            flow: settings.name,
-            whose: whose(&settings.enrolment).ok_or(ForwardError::NoCertificate)?,
-            key: settings.sealer,
-            trust: settings.trust,
-            dedup: settings.dedup,
-            compression: settings.compression,
-            padding: settings.padding,
-            authserv_id: settings.authserv_id,
-            outer_id,
-            own: own.clone(),
-            temporary: settings.temporary.clone(),
-            counts: Arc::clone(&controls.sealing),
-        };
-        Ok(Parted {
-            sealer,
-            own,
-            session: settings.session,
-            recipients: settings.recipients,
-            rates: settings.rates,
-            checks: settings.checks,
-            growth,
-            sink: settings.sink,
-            spool: settings.spool,
-            schedule: settings.schedule,
-            temporary: settings.temporary,
-        })
-    }
-}
-
 impl House {
     fn of(settings: Settings, tell: Tell, controls: &Controls) -> Result<House, ForwardError> {
-        let parted = Parted::of(settings, controls)?;
+        let parted = Parted::of(settings, &controls.sealing).ok_or(ForwardError::NoCertificate)?;
         let Parted { sealer, own, session, recipients, rates, checks, growth, sink, spool, schedule, temporary } =
             parted;
         let hello = session.hello.clone();
@@ -275,31 +194,4 @@ impl House {
         let intake = Arc::new(Intake::new(Arc::clone(&runner), recipients, Rate::new(rates), checks));
         Ok(House { runner, desk: Desk::new(intake, session, growth, temporary) })
     }
-}
-
-impl Desk {
-    fn new(intake: Arc<Intake>, mut session: server::Settings, growth: Growth, temporary: PathBuf) -> Desk {
-        let hearing = Arc::clone(&intake);
-        session.hears = Some(Arc::new(move |refused, code| hearing.refused(refused.into(), code)));
-        Desk { intake, session, growth, temporary }
-    }
-
-    /// How the next session is led: what it announces (RFC 1870) is what the target takes now.
-    fn session(&self) -> server::Settings {
-        let room = self.intake.runner.target.takes().map_or(u64::MAX, |takes| self.growth.room(takes));
-        server::Settings { max_message: self.session.max_message.min(room), ..self.session.clone() }
-    }
-}
-
-/// One session, from its greeting to its end. How it ends is its client's business: nothing was lost, and there is nobody to tell.
-async fn lead(connection: Connection, desk: Arc<Desk>) {
-    let Connection { stream, address, seat } = connection;
-    let settings = desk.session();
-    let peer = if settings.trusts(address) { Peer::Trusted } else { Peer::Stranger };
-    let activity = Arc::clone(&seat.activity);
-    if let Ok(mut session) = server::Session::begin(stream, address, Arc::new(settings), activity).await {
-        let _ = attend(&mut session, &desk.intake, peer, &desk.temporary).await;
-        session.end().await;
-    }
-    drop(seat);
 }
