@@ -243,7 +243,7 @@ fn two_nodes_on_one_spool_survive_each_other_and_the_database() {
         return;
     }
     let long = std::env::var_os("SEALPOST_LONG").is_some();
-    let (count, rounds) = if long { (5_000, 40) } else { (300, 4) };
+    let (count, rounds) = if long { (10_000, 40) } else { (300, 4) };
     let stage = stage(&["gate", "gate2"]);
     let listens = [free(), free()];
     let store = Dovecot::start(Format::Maildir);

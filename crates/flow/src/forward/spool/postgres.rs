@@ -13,6 +13,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use deadpool_postgres::{Client, GenericClient, Pool};
+use futures_util::future::try_join_all;
 use sealed::identity::MessageId;
 use store::UnixSeconds;
 use tempfile::SpooledTempFile;
@@ -112,10 +113,9 @@ impl Postgres {
     async fn write_all(&self, changes: &mut [Change]) -> Result<Vec<Written>, SpoolError> {
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
-        let mut written = Vec::with_capacity(changes.len());
-        for change in changes {
-            written.push(self.apply(&transaction, change).await?);
-        }
+        // All at once over one connection: none waits for the answer to another. No two of them are about one copy.
+        let each = changes.iter_mut().map(|change| self.apply(&transaction, change));
+        let written = try_join_all(each).await?;
         transaction.commit().await?;
         Ok(written)
     }
