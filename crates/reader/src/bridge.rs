@@ -25,6 +25,8 @@ mod maildir;
 mod account;
 mod reach;
 mod index;
+mod bodies;
+mod headers;
 mod fetch;
 mod search;
 mod telling;

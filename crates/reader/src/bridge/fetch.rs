@@ -8,14 +8,18 @@ use std::io::{self, Write};
 
 use mail::{HeaderSection, MAX_PREVIEW_INPUT, body, body_structure, envelope, preview};
 use sealed::index::Index as ListView;
-use wire::imap::server::{FetchItem, Flag, Haste, Section, SequenceSet, StoreKind, Which, push_string};
+use wire::imap::server::{FetchItem, Flag, Haste, Part, Section, SequenceSet, StoreKind, Which, push_string};
 
+use super::bodies::Bodies;
 use super::depot::{Arrived, Depot, Filed};
 use super::flags;
+use super::headers::is_of_header;
 use super::index::{Holding, Index};
 use super::original::Original;
+use super::search::are_listed;
 use super::section::{self, Decoded, Octets};
 use super::selected::{Access, Item, Selected};
+use super::vault::{Kind, Vault};
 use super::view::{Look, Trouble, View, whole};
 use crate::settings::Settings;
 
@@ -28,6 +32,10 @@ pub(crate) struct Desk<'b> {
     pub(crate) index: Option<Index>,
     /// What the index says of the texts that are searched for just now.
     pub(crate) holding: Option<Holding>,
+    /// Header sections of originals, if there is a key for it.
+    pub(crate) headers: Option<Vault>,
+    /// Bodies that will be asked for.
+    bodies: Bodies,
     pub(crate) wishes: Wishes,
     /// How often a part was asked for whose transfer encoding nobody knows.
     pub(crate) unknown: usize,
@@ -53,6 +61,8 @@ const MAX_STRUCTURE: usize = 8 << 20;
 enum Value {
     Text(String),
     Section(String, Option<Octets>),
+    /// For which no message was opened.
+    AtHand(String, Octets),
     /// What may have a NUL in it (RFC 3516 §4.2).
     Binary(String, Octets),
     /// Told when nothing can fail any more.
@@ -68,6 +78,8 @@ impl<'b> Desk<'b> {
             selected: None,
             index: Index::open(settings).ok(),
             holding: None,
+            headers: Vault::open(settings, Kind::Headers).ok(),
+            bodies: Bodies::default(),
             wishes: Wishes::default(),
             unknown: 0,
             open: Vec::new(),
@@ -94,9 +106,38 @@ impl<'b> Desk<'b> {
     /// These items of messages will be asked for, in this order.
     pub(crate) fn announce(&mut self, places: &[usize], items: &[FetchItem]) {
         let Some(selected) = &self.selected else { return };
-        if !items.iter().all(|item| matches!(item, FetchItem::Uid | FetchItem::Flags | FetchItem::ModSeq)) {
-            self.depot.prepare(&selected.uids(places));
+        let uids = selected.uids(places);
+        let unknown = |place: &usize| selected.items.get(*place).is_some_and(|item| item.view.is_none());
+        let (mut looks, mut opens, mut reads) = (false, false, false);
+        for item in items {
+            match item {
+                FetchItem::Uid | FetchItem::ModSeq => {}
+                FetchItem::Flags => looks |= places.iter().any(unknown),
+                FetchItem::Section(section) if is_of_header(section) => reads = true,
+                FetchItem::Section(_) | FetchItem::Binary(_) | FetchItem::BinarySize(_) | FetchItem::Body => {
+                    opens = true
+                }
+                _ => looks = true,
+            }
         }
+        if looks || opens || reads {
+            self.depot.prepare(&uids);
+        }
+        let listed = |item: &FetchItem| match item {
+            FetchItem::Section(section) => matches!(&section.part, Part::Fields(names) if are_listed(names)),
+            _ => true,
+        };
+        let wanted = match (opens, reads && !items.iter().all(listed)) {
+            (true, _) => uids,
+            (false, true) => uids.into_iter().filter(|uid| !self.keeps_header(*uid)).collect(),
+            (false, false) => Vec::new(),
+        };
+        self.bodies.expect(wanted);
+    }
+
+    /// Messages will be opened, in this order.
+    pub(crate) fn expect_bodies(&mut self, uids: Vec<u32>) {
+        self.bodies.expect(uids);
     }
 
     /// Writes the items of the message at that place.
@@ -123,6 +164,10 @@ impl<'b> Desk<'b> {
                     write!(out, "{name} {{{}}}\r\n", octets.length())?;
                     let (_, original) = self.open.last_mut().ok_or(io::ErrorKind::UnexpectedEof)?;
                     octets.write(original, out)?;
+                }
+                Value::AtHand(name, octets) => {
+                    write!(out, "{name} {{{}}}\r\n", octets.length())?;
+                    octets.write_fields(out)?;
                 }
                 Value::Binary(name, octets) => {
                     let tilde = if octets.may_hold_nul() { "~" } else { "" };
@@ -178,6 +223,11 @@ impl<'b> Desk<'b> {
                     let original = self.original(place, look.as_ref())?;
                     Value::Text(format!("BODY {}", body(original.structure(), MAX_STRUCTURE).ok_or(Trouble::Io)?))
                 }
+                FetchItem::Section(section)
+                    if let Some(octets) = self.at_hand(self.item(place)?.uid, look.as_ref(), section) =>
+                {
+                    Value::AtHand(section.name.clone(), octets)
+                }
                 FetchItem::Section(section) => {
                     let original = self.original(place, look.as_ref())?;
                     Value::Section(section.name.clone(), section::find(original, section)?)
@@ -227,7 +277,7 @@ impl<'b> Desk<'b> {
                     None => Some(self.look(place)?),
                 };
                 let look = seen.or(fresh.as_ref()).ok_or(Trouble::Io)?;
-                let body = self.depot.body(uid)?;
+                let body = self.bodies.take(uid, self.depot.as_mut())?;
                 let opened = whole(self.settings, body, look);
                 let now = match &opened {
                     Err(Trouble::Broken) => View::Broken,
@@ -243,6 +293,13 @@ impl<'b> Desk<'b> {
                     self.open.remove(0);
                 }
                 self.open.push((uid, original));
+                if let Look::Sealed(index) = look
+                    && let Some((_, original)) = self.open.last_mut()
+                    && let Ok(header) = original.header()
+                    && !self.keeps_header(uid)
+                {
+                    self.keep_header(uid, &index.hash, &header);
+                }
                 self.learn(place)?;
             }
         }
@@ -376,7 +433,10 @@ impl<'b> Desk<'b> {
     }
 
     /// FLAGS, between parentheses.
-    pub(crate) fn flags(&self, place: usize) -> Result<String, Trouble> {
+    pub(crate) fn flags(&mut self, place: usize) -> Result<String, Trouble> {
+        if self.item(place)?.view.is_none() {
+            self.look(place)?;
+        }
         Ok(flags::text(self.item(place)?))
     }
 

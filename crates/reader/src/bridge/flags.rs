@@ -45,6 +45,11 @@ fn state(view: Option<View>) -> Option<&'static str> {
     }
 }
 
+/// Whether a keyword tells the state of sealed mail.
+pub(crate) fn is_state(flag: &Flag) -> bool {
+    STATES.iter().any(|state| state.eq_ignore_ascii_case(flag.text()))
+}
+
 /// Whether a message has a flag.
 pub(crate) fn has(flag: &Flag, item: &Item) -> bool {
     match flag {

@@ -104,6 +104,9 @@ impl Session<'_> {
         let done: Vec<usize> = places.iter().filter(is_done).copied().collect();
         // A change number is told even to who wants to hear nothing (RFC 7162 §3.1).
         let counted = desk.wishes.changes && desk.count_changes(&done).unwrap_or_default();
+        if silence == Silence::Loud {
+            desk.announce(&done, &[FetchItem::Flags]);
+        }
         for place in done.into_iter().filter(|_| silence == Silence::Loud || counted) {
             let (Ok(flags), Ok(item)) = (desk.flags(place), desk.item(place)) else { continue };
             let uid = (which == Which::Uids).then(|| format!("UID {}", item.uid));

@@ -72,13 +72,23 @@ fn each_text(key: SearchKey, change: &impl Fn(Vec<u8>) -> Vec<u8>) -> SearchKey 
 /// Whether a key asks for more than numbers and flags.
 pub(crate) fn looks(key: &SearchKey) -> bool {
     match key {
-        SearchKey::All | SearchKey::Numbers(_) | SearchKey::Uids(_) | SearchKey::Flag(_) | SearchKey::ModSeq(_) => {
-            false
-        }
+        SearchKey::All | SearchKey::Numbers(_) | SearchKey::Uids(_) | SearchKey::ModSeq(_) => false,
+        SearchKey::Flag(flag) => flags::is_state(flag),
         SearchKey::And(keys) => keys.iter().any(looks),
         SearchKey::Or(first, second) => looks(first) || looks(second),
         SearchKey::Not(key) => looks(key),
         _ => true,
+    }
+}
+
+/// Whether every message is opened for a key, unless the index knows it.
+fn is_of_texts(key: &SearchKey) -> bool {
+    match key {
+        SearchKey::And(keys) => keys.iter().all(is_of_texts),
+        SearchKey::Or(first, second) => is_of_texts(first) && is_of_texts(second),
+        SearchKey::Not(key) => is_of_texts(key),
+        SearchKey::Body(_) | SearchKey::Text(_) => true,
+        _ => false,
     }
 }
 
@@ -101,6 +111,15 @@ impl Desk<'_> {
         if let (Some(index), Some(filed), Some(needles)) = (&self.index, self.depot.filed(first), Needles::of(key)) {
             // What the index does not answer is looked for in the messages.
             self.holding = index.holding(&filed.mailbox, needles).ok();
+        }
+        if is_of_texts(key) {
+            let uids = self.items().iter().map(|item| item.uid);
+            let unknown = uids.filter(|uid| {
+                let filed = self.depot.filed(*uid).zip(self.holding.as_ref());
+                !filed.is_some_and(|(filed, holding)| holding.knows(&filed.message))
+            });
+            let unknown = unknown.collect();
+            self.expect_bodies(unknown);
         }
     }
 
@@ -174,8 +193,10 @@ impl Desk<'_> {
                 set.contains(self.item(place)?.uid, largest)
             }
             SearchKey::Flag(flag) => {
-                let item = self.item(place)?;
-                flags::has(flag, item)
+                if flags::is_state(flag) && self.item(place)?.view.is_none() {
+                    self.look_once(place, facts)?;
+                }
+                flags::has(flag, self.item(place)?)
             }
             SearchKey::Before(date) => self.arrived(place)?.day < day_of(date),
             SearchKey::On(date) => self.arrived(place)?.day == day_of(date),
@@ -295,7 +316,13 @@ impl Desk<'_> {
     }
 }
 
-fn is_listed(index: &Index, name: &str) -> bool {
+/// Whether the list view holds fields of all these names, unless some were left out.
+pub(crate) fn are_listed(names: &[Vec<u8>]) -> bool {
+    names.iter().all(|name| LISTED.contains(&String::from_utf8_lossy(name).to_ascii_lowercase().as_str()))
+}
+
+/// Whether the list view holds every field of that name.
+pub(crate) fn is_listed(index: &Index, name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     LISTED.contains(&name.as_str()) && !index.omitted.contains(&name)
 }

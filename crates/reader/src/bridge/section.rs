@@ -38,8 +38,8 @@ pub(crate) fn find(original: &mut Original, section: &Section) -> io::Result<Opt
             let header = message.header_offset()..message.body_offset();
             match of_message {
                 Part::Header => Octets::Range(header),
-                Part::Fields(names) => Octets::Fields(pick(original, header, Rest::Named, names)?),
-                Part::FieldsNot(names) => Octets::Fields(pick(original, header, Rest::Others, names)?),
+                Part::Fields(names) => Octets::Fields(pick_from(original, header, Rest::Named, names)?),
+                Part::FieldsNot(names) => Octets::Fields(pick_from(original, header, Rest::Others, names)?),
                 _ => Octets::Range(message.body_offset()..message.end_offset()),
             }
         }
@@ -109,7 +109,15 @@ impl Octets {
         }
     }
 
-    fn clip(self, partial: Partial) -> Self {
+    /// Writes what was picked.
+    pub(crate) fn write_fields(&self, to: &mut (impl Write + ?Sized)) -> io::Result<()> {
+        match self {
+            Octets::Range(_) => Err(io::ErrorKind::InvalidInput.into()),
+            Octets::Fields(fields) => to.write_all(fields),
+        }
+    }
+
+    pub(crate) fn clip(self, partial: Partial) -> Self {
         match self {
             Octets::Range(range) => {
                 let start = range.start.saturating_add(partial.first).min(range.end);
@@ -154,7 +162,7 @@ fn is_among(names: &[Vec<u8>], name: &[u8]) -> bool {
 
 /// Which fields are picked.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Rest {
+pub(crate) enum Rest {
     /// Those that are named.
     Named,
     /// All others.
@@ -162,13 +170,22 @@ enum Rest {
 }
 
 /// Picked fields, as they stand there, and the empty line.
-fn pick(original: &mut Original, header: Range<u64>, rest: Rest, names: &[Vec<u8>]) -> io::Result<Zeroizing<Vec<u8>>> {
+fn pick_from(
+    original: &mut Original,
+    header: Range<u64>,
+    rest: Rest,
+    names: &[Vec<u8>],
+) -> io::Result<Zeroizing<Vec<u8>>> {
     if header.end.saturating_sub(header.start) > MAX_HEADER {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
-    let octets = original.read(header)?;
+    Ok(pick(&original.read(header)?, rest, names))
+}
+
+/// Fields of a header section, and the empty line.
+pub(crate) fn pick(octets: &[u8], rest: Rest, names: &[Vec<u8>]) -> Zeroizing<Vec<u8>> {
     let mut picked = Zeroizing::new(Vec::with_capacity(octets.len().saturating_add(4)));
-    let section = HeaderSection::parse(&octets);
+    let section = HeaderSection::parse(octets);
     let wanted = |name: &[u8]| is_among(names, name) == (rest == Rest::Named);
     for field in section.fields().iter().filter(|field| wanted(field.name())) {
         picked.extend_from_slice(field.raw());
@@ -180,5 +197,5 @@ fn pick(original: &mut Original, header: Range<u64>, rest: Rest, names: &[Vec<u8
     if rest == Rest::Named || section.complete() {
         picked.extend_from_slice(b"\r\n");
     }
-    Ok(picked)
+    picked
 }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use wire::imap::server::Resume;
+use wire::imap::server::{FetchItem, Resume};
 use wire::{MailboxName, UidSet};
 
 use super::depot::Pace;
@@ -105,6 +105,7 @@ impl Session<'_> {
         if desk.wishes.changes {
             let _ = desk.count_changes(&flagged);
         }
+        desk.announce(&flagged, &[FetchItem::Flags]);
         for place in flagged {
             if let (Ok(flags), Ok(item)) = (desk.flags(place), desk.item(place)) {
                 let modseq = item.modseq.filter(|_| desk.wishes.changes);

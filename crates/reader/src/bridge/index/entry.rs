@@ -190,6 +190,11 @@ impl Holding {
         self.found.get(message).map(|held| held.bits & (1 << at) != 0)
     }
 
+    /// Whether the index knows a message.
+    pub(crate) fn knows(&self, message: &[u8]) -> bool {
+        self.found.contains_key(message)
+    }
+
     /// The day of a message's Date field, in days since 1970; 0 where there is none that can be read.
     pub(crate) fn sent(&self, message: &[u8]) -> Option<i64> {
         self.found.get(message).map(|held| held.sent)

@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     Heads,
     /// What a search looks into.
     Words,
+    /// Header sections of originals.
+    Headers,
 }
 
 impl Kind {
@@ -39,6 +41,7 @@ impl Kind {
         match self {
             Kind::Heads => "heads",
             Kind::Words => "words",
+            Kind::Headers => "headers",
         }
     }
 }
@@ -69,7 +72,7 @@ impl From<rusqlite::Error> for VaultError {
 
 /// How long a writer waits for another.
 const BUSY: Duration = Duration::from_secs(10);
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 /// Octets of a page: most records lie in one, and a search reads them in long strides.
 const PAGE: u32 = 32 << 10;
 /// Octets of the file that are read where they lie, and count as this program's memory.
@@ -86,7 +89,7 @@ impl Vault {
         let key = key::read(settings).ok_or(VaultError::None)?;
         let path = settings.state.with_file_name("index.db");
         let mut connection = connect(&path)?;
-        if version(&connection)? == 1 {
+        if (1..VERSION).contains(&version(&connection)?) {
             // Of an earlier version of this program: it is made again.
             drop(connection);
             remove_files(settings)?;
@@ -103,6 +106,13 @@ impl Vault {
                     PRIMARY KEY (place, mailbox, message)
                  ) STRICT;
                  CREATE TABLE IF NOT EXISTS words (
+                    place BLOB NOT NULL,
+                    mailbox TEXT NOT NULL,
+                    message BLOB NOT NULL,
+                    sealed BLOB NOT NULL,
+                    PRIMARY KEY (place, mailbox, message)
+                 ) STRICT;
+                 CREATE TABLE IF NOT EXISTS headers (
                     place BLOB NOT NULL,
                     mailbox TEXT NOT NULL,
                     message BLOB NOT NULL,
