@@ -23,6 +23,7 @@ pub fn mend(obstacle: Obstacle) -> &'static str {
             "does the resolver answer (`dig MX DOMAIN`), and does it hand on DNSSEC? One that checks is best run on this \
              machine: resolver = \"127.0.0.1:53\""
         }
+        Obstacle::Resolver => "does the resolver run? Name one that answers in `source`: resolver = \"127.0.0.1:53\"",
         Obstacle::Unknown => "it gets the copy again; if that happens often, look at its log",
         Obstacle::NotNow => "the target asks to come again; if it stays so, ask its operator",
         Obstacle::Throttled => {

@@ -52,6 +52,11 @@ impl Checks {
         Checks { resolver, authserv_id: host.to_owned() }
     }
 
+    /// Whether the DNS answers at all.
+    pub(crate) async fn can_ask(&self) -> bool {
+        self.resolver.answers().await
+    }
+
     /// Checks a message. Takes as long as the DNS does, 80 seconds at most.
     pub async fn check(&self, client: &Client<'_>, evidence: &Evidence) -> Verdict {
         // What is parsed here comes from strangers, also by the DNS: a bug there is a check that failed, not a session that dies.

@@ -104,6 +104,11 @@ impl Desk {
         Desk { intake, session, growth, temporary }
     }
 
+    /// Who takes mail in.
+    pub(crate) fn intake(&self) -> &Arc<Intake> {
+        &self.intake
+    }
+
     /// How the next session is led: what it announces (RFC 1870) is what the target takes now.
     fn session(&self) -> server::Settings {
         let room = self.intake.runner.target.takes().map_or(u64::MAX, |takes| self.growth.room(takes));

@@ -4,7 +4,8 @@
 //! the message with its sender. What is refused is refused here, while he is there: nobody is sent a bounce later.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use sealed::identity::MessageId;
@@ -17,7 +18,7 @@ use crate::delivery::mail::Mail;
 use crate::delivery::{OnFailure, Trouble};
 use crate::forward::arrived::Kept;
 use crate::forward::checks::{self, Checks};
-use crate::forward::counts::Event;
+use crate::forward::counts::{Event, Plight};
 use crate::forward::envelope::Envelope;
 use crate::forward::evidence as proof;
 use crate::forward::obstacle::Obstacle;
@@ -50,6 +51,9 @@ pub(crate) struct Intake {
     cores: Semaphore,
     under_way: Semaphore,
     as_they_came: Arc<Semaphore>,
+    /// Mail was put off since the DNS did not answer, and nobody has looked yet.
+    unasked: AtomicBool,
+    plight: Mutex<Option<Plight>>,
 }
 
 /// Who sends a message.
@@ -89,7 +93,29 @@ impl Intake {
             cores: Semaphore::new(cores),
             under_way: Semaphore::new(UNDER_WAY),
             as_they_came: Arc::new(Semaphore::new(AS_THEY_CAME)),
+            unasked: AtomicBool::new(false),
+            plight: Mutex::default(),
         }
+    }
+
+    /// What stands in the way here, and not at the target.
+    pub(crate) fn plight(&self) -> Option<Plight> {
+        *self.plight.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks whether the DNS answers, if it did not lately: one stranger's domain that does not answer says nothing of ours.
+    pub(crate) async fn look_at_dns(&self) {
+        let Some((checks, _)) = &self.checks else { return };
+        if !self.unasked.swap(false, Ordering::Relaxed) && self.plight().is_none() {
+            return;
+        }
+        let answers = checks.can_ask().await;
+        let mut plight = self.plight.lock().unwrap_or_else(PoisonError::into_inner);
+        *plight = match (answers, *plight) {
+            (true, _) => None,
+            (false, Some(since)) => Some(since),
+            (false, None) => Some(Plight { obstacle: Obstacle::Resolver, since: UnixSeconds::now() }),
+        };
     }
 
     /// May this sender begin a message now?
@@ -306,6 +332,7 @@ impl Intake {
         let event = if code >= 500 { Event::Rejected } else { Event::Deferred };
         self.runner.counts.event(event);
         self.runner.counts.refused(refusal);
+        self.unasked.fetch_or(refusal == Refusal::Dns, Ordering::Relaxed);
         let sealer = self.runner.sealer.now();
         let flow = &sealer.flow;
         let (why, refusal) = match refusal {

@@ -15,6 +15,8 @@ pub enum Obstacle {
     Untrusted,
     /// The DNS does not say where it is, or DNSSEC finds the answer false.
     Nameless,
+    /// The DNS that incoming mail is checked with does not answer. This is not of the target: senders are told to come again.
+    Resolver,
     /// It broke off when it had the copy, before it said whether it took it.
     Unknown,
     /// It does not want it now.
@@ -47,10 +49,11 @@ pub enum Obstacle {
 
 impl Obstacle {
     /// All of them.
-    pub const ALL: [Obstacle; 17] = [
+    pub const ALL: [Obstacle; 18] = [
         Obstacle::Unreachable,
         Obstacle::Untrusted,
         Obstacle::Nameless,
+        Obstacle::Resolver,
         Obstacle::Unknown,
         Obstacle::NotNow,
         Obstacle::Throttled,
@@ -73,6 +76,7 @@ impl Obstacle {
             Obstacle::Unreachable
             | Obstacle::Untrusted
             | Obstacle::Nameless
+            | Obstacle::Resolver
             | Obstacle::Unknown
             | Obstacle::NotNow
             | Obstacle::Throttled => Fate::Retry,
@@ -101,6 +105,7 @@ impl Obstacle {
             Obstacle::Unreachable => "unreachable",
             Obstacle::Untrusted => "untrusted",
             Obstacle::Nameless => "no-address",
+            Obstacle::Resolver => "no-dns",
             Obstacle::Unknown => "unknown-end",
             Obstacle::NotNow => "not-now",
             Obstacle::Throttled => "throttled",
@@ -129,6 +134,7 @@ impl Obstacle {
             Obstacle::Unreachable => "the target cannot be reached",
             Obstacle::Untrusted => "the target does not prove that it is the right one: its certificate is not trusted",
             Obstacle::Nameless => "the DNS does not say where the target is",
+            Obstacle::Resolver => "the DNS does not answer: mail of strangers cannot be checked, and is put off",
             Obstacle::Unknown => "the target broke off without an answer",
             Obstacle::NotNow => "the target does not take it now",
             Obstacle::Throttled => "the target wants to be asked less often",
@@ -166,6 +172,8 @@ impl Obstacle {
             // Also as 5.2.2: a full mailbox is emptied one day.
             Some((_, 2, 2)) => Obstacle::Full,
             Some((5, 3, 4) | (5, 2, 3)) => Obstacle::TooLarge,
+            // The owner mistyped his address, or has it no more: whatever comes would be refused.
+            Some((5, 1, 1 | 2 | 3 | 6 | 10) | (5, 2, 1)) => Obstacle::NoMailbox,
             _ if reply.code() == 552 => Obstacle::TooLarge,
             _ if reply.is_permanent() => Obstacle::Refused,
             _ => Obstacle::NotNow,
@@ -189,6 +197,7 @@ mod tests {
             (452, (4, 2, 2), Obstacle::Full),
             (552, (5, 3, 4), Obstacle::TooLarge),
             (550, (5, 7, 26), Obstacle::Refused),
+            (550, (5, 1, 1), Obstacle::NoMailbox),
             (421, (4, 7, 0), Obstacle::NotNow),
         ] {
             assert_eq!(Obstacle::of_reply(&Reply::new(code, enhanced, "x")), means);

@@ -41,6 +41,14 @@ impl Resolver {
         &self.0
     }
 
+    /// Whether it answers at all; that there is nothing of a name is an answer.
+    pub(crate) async fn answers(&self) -> bool {
+        match self.0.resolver().ns_lookup(".").await {
+            Ok(_) => true,
+            Err(error) => error.is_no_records_found() || error.is_nx_domain(),
+        }
+    }
+
     /// Whether a domain has more than one SPF record: then it has none that could be asked (RFC 7208 §4.5). mail-auth takes the first.
     pub(crate) async fn has_two_spf_records(&self, domain: &str) -> bool {
         let fqdn = format!("{}.", domain.trim_end_matches('.'));

@@ -135,15 +135,15 @@ async fn run(mut settings: Settings, tell: Tell, controls: &Controls) -> Result<
     let _ = tokio::time::timeout(GREETING, greeting).await;
     controls.health.listens();
     let running = tokio::spawn(Arc::clone(&runner).run(stop));
-    let looking = tokio::spawn(look_again(Arc::clone(&runner)));
-    let desk = Current::new(house.desk);
+    let desk = Arc::new(Current::new(house.desk));
+    let looking = tokio::spawn(look_again(Arc::clone(&runner), Arc::clone(&desk)));
     let begin = |connection| {
         controls.sealing.session();
         let desk = desk.now();
         tokio::spawn(lead(connection, desk));
     };
     let step = || {
-        runner.counts.meets(runner.target.plight());
+        runner.counts.meets(runner.target.plight().or_else(|| desk.now().intake().plight()));
         if let Some(settings) = controls.next() {
             renew(settings, &runner, &desk, &controls.sealing);
         }
@@ -157,9 +157,11 @@ async fn run(mut settings: Settings, tell: Tell, controls: &Controls) -> Result<
 }
 
 /// Whoever mends what stands in the way need not wait for the next message to see that it is mended.
-async fn look_again(runner: Arc<Runner>) {
+async fn look_again(runner: Arc<Runner>, desk: Arc<Current<Desk>>) {
     loop {
         tokio::time::sleep(LOOK).await;
+        let intake = Arc::clone(desk.now().intake());
+        intake.look_at_dns().await;
         if runner.target.plight().is_some_and(|plight| plight.obstacle.meets_greetings()) {
             runner.target.greet().await;
         }

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,12 @@ pub(crate) struct Target {
     overcome: Mutex<BTreeSet<Obstacle>>,
     /// What was met last, and since when nothing else was.
     plight: Mutex<Option<Plight>>,
+    /// Copies that it has refused since one arrived the last time.
+    refused: AtomicU32,
 }
+
+/// Copies refused one after the other, from which on it seems to refuse all.
+const REFUSES_ALL: u32 = 3;
 
 /// What stands in the way.
 #[derive(Clone, Copy)]
@@ -88,6 +94,7 @@ impl Target {
             met: Mutex::default(),
             overcome: Mutex::default(),
             plight: Mutex::default(),
+            refused: AtomicU32::new(0),
         })
     }
 
@@ -107,8 +114,23 @@ impl Target {
             Err(met) if met.fate() == Fate::Refuse => None,
             Err(met) => Some(met.obstacle),
         };
+        if put.is_ok() {
+            self.refused.store(0, Ordering::Relaxed);
+        }
         self.learn(met, length);
+        match &put {
+            Ok(_) => {}
+            Err(met) if met.obstacle == Obstacle::Refused => self.refuses(),
+            Err(_) => {}
+        }
         put
+    }
+
+    /// One copy that is refused says nothing of others; many, and none that is taken, do.
+    fn refuses(&self) {
+        if self.refused.fetch_add(1, Ordering::Relaxed).saturating_add(1) >= REFUSES_ALL {
+            lock(&self.plight).get_or_insert(Plight { obstacle: Obstacle::Refused, since: UnixSeconds::now() });
+        }
     }
 
     /// What stood in the way and does not any more; told once.
@@ -173,7 +195,9 @@ impl Target {
             met.insert(Obstacle::Full);
         } else {
             *standing = None;
-            *lock(&self.plight) = None;
+            let mut plight = lock(&self.plight);
+            *plight = plight
+                .filter(|plight| plight.obstacle == Obstacle::Refused && self.refused.load(Ordering::Relaxed) > 0);
         }
         lock(&self.overcome).extend(gone);
     }
@@ -205,6 +229,20 @@ mod tests {
         target.learn(None, 1_000_000);
         assert_eq!(target.overcome().into_iter().collect::<Vec<_>>(), [Obstacle::Full]);
         assert_eq!(target.obstacle(2_000_000), None);
+    }
+
+    #[test]
+    fn who_refuses_all_stands_in_the_way() {
+        let target = target();
+        for count in 1..=4 {
+            target.learn(None, 1);
+            target.refuses();
+            let met = target.plight().map(|plight| plight.obstacle);
+            assert_eq!(met, (count >= REFUSES_ALL).then_some(Obstacle::Refused), "{count}");
+        }
+        target.refused.store(0, Ordering::Relaxed);
+        target.learn(None, 1);
+        assert_eq!(target.plight(), None);
     }
 
     #[test]
