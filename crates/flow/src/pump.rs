@@ -223,7 +223,7 @@ impl<P: Progress> Pump<'_, P> {
         let sealer = settings.sealer.public().octets();
         let count = u32::try_from(batch.len()).unwrap_or(u32::MAX);
         database.together(|| {
-            let numbers = Ledger::on(database).reserve(sealer, &self.account.0, count)?;
+            let numbers = Ledger::on(database).reserve(sealer, &self.account.0, &settings.name, count)?;
             for ((_, taken), number) in batch.iter_mut().zip(numbers) {
                 taken.sequence = number;
             }

@@ -40,7 +40,7 @@ mod serve;
 
 pub(crate) use depot::Depot;
 pub(crate) use flags::letters_of;
-pub use index::{Anew, Hit, IndexError, Indexed, Query, QueryError, index, search};
+pub use index::{Anew, Hit, IndexError, Indexed, Query, QueryError, Stand, index, search, stand};
 pub(crate) use original::Original;
 pub use password::{NewPassword, Password, PasswordError};
 pub use reach::ReachError;

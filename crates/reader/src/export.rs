@@ -1,12 +1,15 @@
 //! Mail written out, in clear, where its owner asked for it: mbox files, Maildirs, or a file for each message.
 //!
 //! In: mailboxes, a directory. Out: the originals, octet for octet (in mbox with `>` before lines that begin with `From `, which is what
-//! that format is: "mboxrd"). Files have mode 0600; none is overwritten.
+//! that format is: "mboxrd"). Files have mode 0600; none is overwritten, and none has its name before it is whole.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+use wire::MailboxName;
 
 use store::{Maildir, UnixSeconds};
 
@@ -44,16 +47,20 @@ pub fn export(
     to: &Path,
     progress: &mut impl Progress,
 ) -> Result<Exported, ShelfError> {
-    make(to)?;
     let mut work = Vec::new();
     for name in mailboxes {
         work.push((name, shelf.uids(name)?));
+    }
+    make(to)?;
+    for (name, _) in &work {
+        form.is_free(to, name)?;
     }
     progress.total(work.iter().map(|(_, uids)| uids.len() as u64).sum(), 0);
     let mut exported = Exported::default();
     for (name, uids) in work {
         let mut place = Place::open(form, to, name)?;
         for uid in uids {
+            shelf.go_on()?;
             let put = shelf.find(name, uid).and_then(|found| place.put(shelf, uid, &found));
             match put {
                 Ok(()) => {
@@ -63,6 +70,8 @@ pub fn export(
                 // Gone meanwhile.
                 Err(ShelfError::NoMessage) => progress.done(0),
                 Err(ShelfError::Broken | ShelfError::Unreadable) => {
+                    // A connection that ended says nothing of the message.
+                    shelf.go_on()?;
                     exported.failed = exported.failed.saturating_add(1);
                     progress.failed("damaged");
                 }
@@ -74,19 +83,51 @@ pub fn export(
     Ok(exported)
 }
 
+impl Form {
+    /// Whether a mailbox can be written there without anything of it being there twice.
+    fn is_free(self, to: &Path, name: &str) -> Result<(), ShelfError> {
+        match self {
+            Form::Mbox => {
+                let path = to.join(file_name(name) + ".mbox");
+                if path.exists() { Err(ShelfError::Exists(path)) } else { Ok(()) }
+            }
+            Form::Eml => Ok(()),
+            Form::Maildir => {
+                let Ok(maildir) = Maildir::open(to) else { return Ok(()) };
+                let there = maildir.mailbox(MailboxName::from_utf8(name).wire()).map_err(|_| no_maildir())?;
+                let occupied =
+                    there.filter(|mailbox| mailbox.messages().map_or(true, |mut messages| messages.next().is_some()));
+                occupied.map_or(Ok(()), |mailbox| Err(ShelfError::Occupied(mailbox.dir().to_path_buf())))
+            }
+        }
+    }
+}
+
+/// A mailbox's name may hold `/`; a file's may not.
+fn file_name(name: &str) -> String {
+    name.replace('/', ".")
+}
+
+fn no_maildir() -> ShelfError {
+    ShelfError::Write(io::ErrorKind::InvalidInput.into())
+}
+
 /// Where the messages of one mailbox go.
 enum Place {
-    Mbox(BufWriter<File>),
+    /// A file without a name of its own yet, and the name.
+    Mbox(BufWriter<NamedTempFile>, PathBuf),
     Maildir(store::Mailbox),
-    Eml(std::path::PathBuf),
+    Eml(PathBuf),
 }
 
 impl Place {
     fn open(form: Form, to: &Path, name: &str) -> Result<Self, ShelfError> {
-        // A mailbox's name may hold `/`; a file's may not.
-        let file = name.replace('/', ".");
+        let file = file_name(name);
         Ok(match form {
-            Form::Mbox => Place::Mbox(BufWriter::with_capacity(WRITE_BUFFER, create(&to.join(file + ".mbox"))?)),
+            Form::Mbox => {
+                let whole = NamedTempFile::new_in(to).map_err(ShelfError::Write)?;
+                Place::Mbox(BufWriter::with_capacity(WRITE_BUFFER, whole), to.join(file + ".mbox"))
+            }
             Form::Eml => {
                 let folder = to.join(file);
                 make(&folder)?;
@@ -96,11 +137,12 @@ impl Place {
                 for place in ["tmp", "new", "cur"] {
                     make(&to.join(place))?;
                 }
-                let no_maildir = || ShelfError::Write(io::ErrorKind::InvalidInput.into());
                 let maildir = Maildir::open(to).map_err(|_| no_maildir())?;
-                let mailbox = match maildir.mailbox(name).map_err(|_| no_maildir())? {
+                // As Dovecot spells it.
+                let name = MailboxName::from_utf8(name);
+                let mailbox = match maildir.mailbox(name.wire()).map_err(|_| no_maildir())? {
                     Some(mailbox) => mailbox,
-                    None => maildir.create(name).map_err(|_| no_maildir())?,
+                    None => maildir.create(name.wire()).map_err(|_| no_maildir())?,
                 };
                 Place::Maildir(mailbox)
             }
@@ -109,7 +151,7 @@ impl Place {
 
     fn put(&mut self, shelf: &mut Shelf<'_>, uid: u32, found: &Found) -> Result<(), ShelfError> {
         match self {
-            Place::Mbox(file) => {
+            Place::Mbox(file, _) => {
                 let arrived = found.arrived();
                 // Nothing of a message that fails may be in the file: it is verified before its first octet comes.
                 let mut message = Mboxrd { file, arrived, state: State::Nothing };
@@ -117,14 +159,14 @@ impl Place {
                 message.finish().map_err(ShelfError::Write)
             }
             Place::Eml(folder) => {
-                let mut file = tempfile::NamedTempFile::new_in(&*folder).map_err(ShelfError::Write)?;
+                let mut file = NamedTempFile::new_in(&*folder).map_err(ShelfError::Write)?;
                 shelf.write(found, &mut file)?;
                 let path = folder.join(format!("{uid}.eml"));
-                file.persist_noclobber(path).map(drop).map_err(|error| ShelfError::Write(error.error))
+                name_it(file, path).map(drop)
             }
             Place::Maildir(mailbox) => {
                 let mut failed = None;
-                let put = mailbox.deposit(found.flags(), found.arrived(), |mut to| {
+                let put = mailbox.lay(found.flags(), found.arrived(), |mut to| {
                     shelf.write(found, &mut to).map_err(|error| match error {
                         ShelfError::Write(error) => error,
                         other => {
@@ -144,11 +186,13 @@ impl Place {
 
     fn finish(self) -> Result<(), ShelfError> {
         match self {
-            Place::Mbox(file) => {
+            Place::Mbox(file, path) => {
                 let file = file.into_inner().map_err(|error| ShelfError::Write(error.into_error()))?;
-                file.sync_all().map_err(ShelfError::Write)
+                file.as_file().sync_all().map_err(ShelfError::Write)?;
+                name_it(file, path).map(drop)
             }
-            Place::Maildir(_) | Place::Eml(_) => Ok(()),
+            Place::Maildir(mailbox) => mailbox.sync_all().map_err(ShelfError::Write),
+            Place::Eml(_) => Ok(()),
         }
     }
 }
@@ -247,8 +291,12 @@ fn make(directory: &Path) -> Result<(), ShelfError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(ShelfError::Write)
 }
 
-fn create(path: &Path) -> Result<File, ShelfError> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(ShelfError::Write)
+/// Gives a file its name, now that it is whole.
+fn name_it(file: NamedTempFile, path: PathBuf) -> Result<File, ShelfError> {
+    file.persist_noclobber(&path).map_err(|error| match error.error.kind() {
+        io::ErrorKind::AlreadyExists => ShelfError::Exists(path),
+        _ => ShelfError::Write(error.error),
+    })
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub mod reason;
 
 mod place;
 mod opening;
+mod numbers;
 mod backup;
 
 pub mod restored;
@@ -33,7 +34,9 @@ pub mod shelf;
 pub mod export;
 
 pub use account::AccountError;
-pub use bridge::{Anew, Hit, IndexError, Indexed, Query, QueryError, ReachError, VaultError, index, search};
+pub use bridge::{
+    Anew, Hit, IndexError, Indexed, Query, QueryError, ReachError, Stand, VaultError, index, search, stand,
+};
 pub use export::{Exported, Form, export};
 pub use place::{LeftOut, Place};
 pub use progress::Progress;

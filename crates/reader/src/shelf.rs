@@ -5,8 +5,9 @@
 //! terminal.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mail::{BodyPart, HeaderSection, PartKind, decode_words, part_text, text_of_html};
 use store::{Fate, Flags, UnixSeconds};
@@ -25,6 +26,7 @@ pub struct Shelf<'s> {
     depot: Box<dyn Depot + 's>,
     names: Vec<MailboxName>,
     opened: Option<(String, Selected)>,
+    stop: Arc<AtomicBool>,
 }
 
 /// A message as a list shows it. The fields are those of the original: the sealer vouches for having seen them, not for the sender.
@@ -73,6 +75,18 @@ pub enum ShelfError {
     /// The mailbox, the message, the state cannot be read.
     #[error("the mailbox cannot be read")]
     Unreadable,
+    /// The server is not there any more.
+    #[error("the connection to the server is lost")]
+    Lost,
+    /// As the caller wished.
+    #[error("stopped, as asked")]
+    Stopped,
+    /// A file that would be overwritten.
+    #[error("cannot write {0}: there is such a file already")]
+    Exists(PathBuf),
+    /// A mailbox in which mail would be doubled.
+    #[error("cannot write to {0}: it holds mail already")]
+    Occupied(PathBuf),
     /// The output.
     #[error("cannot write")]
     Write(#[source] io::Error),
@@ -82,7 +96,8 @@ impl ShelfError {
     /// What is to be done.
     pub fn fate(&self) -> Fate {
         match self {
-            ShelfError::Write(_) | ShelfError::Unreadable => Fate::Retry,
+            ShelfError::Write(_) | ShelfError::Unreadable | ShelfError::Lost | ShelfError::Stopped => Fate::Retry,
+            ShelfError::Exists(_) | ShelfError::Occupied(_) => Fate::Retry,
             ShelfError::Reach(error) => error.fate(),
             _ => Fate::Refuse,
         }
@@ -109,7 +124,7 @@ impl<'s> Shelf<'s> {
     pub fn open(settings: &'s Settings, stop: &Arc<AtomicBool>) -> Result<Self, ShelfError> {
         let mut depot = reach(Means { mail: settings, seal: None }, stop)?;
         let names = depot.mailboxes().map_err(|_| ShelfError::Unreadable)?;
-        Ok(Self { settings, depot, names, opened: None })
+        Ok(Self { settings, depot, names, opened: None, stop: Arc::clone(stop) })
     }
 
     /// The names of its mailboxes.
@@ -122,6 +137,7 @@ impl<'s> Shelf<'s> {
         let uids = self.uids(name)?;
         self.depot.prepare(&uids);
         for uid in uids {
+            self.go_on()?;
             let look = match self.depot.look(uid) {
                 Err(Trouble::Gone) => continue,
                 other => other?,
@@ -194,6 +210,14 @@ impl<'s> Shelf<'s> {
                 })
             }
         }
+    }
+
+    /// Whether it makes sense to try the next message.
+    pub(crate) fn go_on(&self) -> Result<(), ShelfError> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(ShelfError::Stopped);
+        }
+        if self.depot.is_over() { Err(ShelfError::Lost) } else { Ok(()) }
     }
 
     fn selected(&mut self, name: &str) -> Result<&Selected, ShelfError> {

@@ -37,7 +37,7 @@ pub struct Verified {
     pub copies: Vec<Place>,
     /// Messages with the running number of another one: somebody else has the sealer's key. At most [`MAX_LISTED`].
     pub same_number: Vec<Place>,
-    /// Running numbers that no message carries, neither noted as unused. Mail that its owner deleted leaves such holes too. At
+    /// Running numbers that no message carries, neither noted as unused or put back, nor taken by another flow of this home. Mail that its owner deleted leaves such holes too. At
     /// most [`MAX_LISTED`].
     pub gaps: Vec<Gap>,
     /// Messages without our label.
@@ -83,6 +83,9 @@ pub enum VerifyError {
     /// What is in it.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// As the caller wished.
+    #[error("stopped, as asked")]
+    Stopped,
 }
 
 impl Verified {
@@ -108,6 +111,7 @@ impl VerifyError {
     pub fn fate(&self) -> Fate {
         match self {
             VerifyError::Account(error) => error.fate(),
+            VerifyError::Stopped => Fate::Retry,
             VerifyError::Maildir(OpenMaildirError::NotAMaildir)
             | VerifyError::Database(OpenDatabaseError::Newer { .. } | OpenDatabaseError::Foreign) => Fate::Refuse,
             _ => Fate::Stop,
@@ -204,7 +208,9 @@ fn gaps(settings: &Settings, counters: HashMap<Counter, HashMap<u64, MessageId>>
     for ((sealer, account), numbers) in counters {
         let mut used: Vec<Range<u64>> = numbers.into_keys().map(|number| number..number.saturating_add(1)).collect();
         if let (Some(database), Some(public)) = (&database, settings.trust.sealer(sealer)) {
-            used.extend(Ledger::on(database).gaps(public.octets(), &account.0)?);
+            let ledger = Ledger::on(database);
+            used.extend(ledger.gaps(public.octets(), &account.0)?);
+            used.extend(ledger.of_others(public.octets(), &account.0, &settings.flow)?);
         }
         for hole in holes(used) {
             let sealer = encode_id(&sealer.0);

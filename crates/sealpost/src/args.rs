@@ -344,13 +344,36 @@ pub struct MailPlace {
 #[cfg(feature = "open")]
 #[derive(Args, Debug)]
 pub struct OneMessage {
-    /// Its number, as `sealpost list` shows it
-    pub number: u32,
-    /// Its mailbox
-    #[arg(long, value_name = "NAME", default_value = "INBOX")]
-    pub mailbox: String,
+    /// Its number, as `sealpost list` shows it, or MAILBOX/NUMBER, as `sealpost search` does
+    #[arg(value_name = "[MAILBOX/]NUMBER")]
+    pub number: MessageName,
+    /// Its mailbox [default: INBOX]
+    #[arg(long, value_name = "NAME")]
+    pub mailbox: Option<String>,
     #[command(flatten)]
     pub place: MailPlace,
+}
+
+/// What names a message on the command line.
+#[cfg(feature = "open")]
+#[derive(Clone, Debug)]
+pub struct MessageName {
+    pub mailbox: Option<String>,
+    pub number: u32,
+}
+
+#[cfg(feature = "open")]
+impl std::str::FromStr for MessageName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (mailbox, number) = match text.rsplit_once('/') {
+            Some((mailbox, number)) => (Some(mailbox.to_owned()), number),
+            None => (None, text),
+        };
+        let number = number.parse().map_err(|_| "a message is named NUMBER or MAILBOX/NUMBER")?;
+        Ok(Self { mailbox, number })
+    }
 }
 
 #[cfg(feature = "open")]

@@ -50,6 +50,13 @@ impl Failure {
         Self { exit, error: error.to_string(), hint: exit.usual_hint().to_owned() }
     }
 
+    /// Somebody asked it to end.
+    #[cfg(feature = "open")]
+    pub fn stopped() -> Self {
+        Self::new(Exit::Temporary, "stopped, as asked")
+            .hint("nothing is half done; run it again, and it begins anew or goes on")
+    }
+
     /// What to do about it, where that is known better.
     pub fn hint(mut self, hint: impl ToString) -> Self {
         self.hint = hint.to_string();

@@ -63,5 +63,9 @@ fn prompt(text: &str) -> Result<Zeroizing<String>, Failure> {
         return Err(Failure::new(Exit::Config, "a passphrase is needed, and there is no terminal to ask on")
             .hint("name a file that holds it: --passphrase-file FILE"));
     }
-    rpassword::prompt_password(text).map(Zeroizing::new).doing(Exit::Config, "cannot ask for the passphrase")
+    let typed = rpassword::prompt_password(text).map(Zeroizing::new);
+    if crate::flows::is_stopped() {
+        return Err(Failure::stopped());
+    }
+    typed.doing(Exit::Config, "cannot ask for the passphrase")
 }

@@ -216,6 +216,19 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT, WITHOUT ROWID;
     CREATE UNIQUE INDEX numbered_message ON numbered (mailbox, message);
 ",
+    // Whose the numbers were that are gone already is not known; where there were several flows, none can say that one is missing.
+    "
+    CREATE TABLE spent (
+        key BLOB NOT NULL,
+        account BLOB NOT NULL,
+        first INTEGER NOT NULL,
+        after INTEGER NOT NULL,
+        flow TEXT NOT NULL,
+        PRIMARY KEY (key, account, first)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO spent (key, account, first, after, flow)
+        SELECT key, account, 1, next, '' FROM sequence WHERE next > 1 AND (SELECT count(*) FROM activity) > 1;
+",
 ];
 
 /// SQLite gives its `-wal` and `-shm` files the mode of the main file, so this one call covers all three.

@@ -1,6 +1,6 @@
 //! The ledger: what a flow must remember beyond the replacements under way.
 //!
-//! In: numbers, digests and short codes. Out: the same after a crash. Seven tables: sequence counters, gaps in them, what
+//! In: numbers, digests and short codes. Out: the same after a crash. Eight tables: sequence counters, which flow took which numbers, gaps in them, what
 //! became of each message, where copies lie, what a provider does, the stop mark of a flow, counters for `status`. Every call is one transaction, durable when it
 //! returns. Never holds content: a reason is a [`Code`], fixed in the program's text.
 
@@ -146,9 +146,9 @@ impl<'d> Ledger<'d> {
         Ledger { database }
     }
 
-    /// Takes the next `count` numbers of a key and an account, from 1 up. They are gone for good when this returns: what is
+    /// Takes the next `count` numbers of a key and an account for a flow, from 1 up. They are gone for good when this returns: what is
     /// not used is a gap, to be told with [`note_gap`](Ledger::note_gap).
-    pub fn reserve(&self, key: &[u8], account: &[u8], count: u32) -> Result<Range<u64>, LedgerError> {
+    pub fn reserve(&self, key: &[u8], account: &[u8], flow: &str, count: u32) -> Result<Range<u64>, LedgerError> {
         self.database.write(|connection| {
             let next: Option<i64> = connection
                 .prepare_cached("SELECT next FROM sequence WHERE key = ?1 AND account = ?2")?
@@ -159,11 +159,23 @@ impl<'d> Ledger<'d> {
             connection
                 .prepare_cached("INSERT OR REPLACE INTO sequence (key, account, next) VALUES (?1, ?2, ?3)")?
                 .execute(params![key, account, after])?;
+            // What one flow takes in a row is one range.
+            let longer = connection
+                .prepare_cached(
+                    "UPDATE spent SET after = ?4 WHERE key = ?1 AND account = ?2 AND flow = ?3 AND after = ?5
+                     AND first = (SELECT max(first) FROM spent WHERE key = ?1 AND account = ?2)",
+                )?
+                .execute(params![key, account, flow, after, first])?;
+            if longer == 0 && count > 0 {
+                connection
+                    .prepare_cached("INSERT INTO spent (key, account, first, after, flow) VALUES (?1, ?2, ?3, ?4, ?5)")?
+                    .execute(params![key, account, first, after, flow])?;
+            }
             Ok(unsigned(first)?..unsigned(after)?)
         })
     }
 
-    /// Notes that reserved numbers will never be used. Saying it twice is no harm.
+    /// Notes that no message carries these reserved numbers: they were never used, or what carried them was put back. Saying it twice is no harm.
     pub fn note_gap(&self, key: &[u8], account: &[u8], gap: Range<u64>) -> Result<(), LedgerError> {
         let signed = |number: u64| i64::try_from(number).map_err(|_| LedgerError::NotReserved);
         let (first, after) = (signed(gap.start)?, signed(gap.end)?);
@@ -174,14 +186,39 @@ impl<'d> Ledger<'d> {
             if gap.is_empty() || gap.start == 0 || !reserved {
                 return Err(LedgerError::NotReserved);
             }
-            connection
+            // Gaps that touch become one.
+            let range = |row: &SqlRow<'_>| Ok((row.get(0)?, row.get(1)?));
+            let before: Option<(i64, i64)> = connection
                 .prepare_cached(
-                    "INSERT INTO gap (key, account, first, after) VALUES (?1, ?2, ?3, ?4)
-                     ON CONFLICT DO UPDATE SET after = max(after, excluded.after)",
+                    "SELECT first, after FROM gap WHERE key = ?1 AND account = ?2 AND first <= ?3
+                     ORDER BY first DESC LIMIT 1",
                 )?
+                .query_row(params![key, account, first], range)
+                .optional()?
+                .filter(|(_, end)| *end >= first);
+            let (first, after) = before.map_or((first, after), |(begin, end)| (begin, end.max(after)));
+            let behind: Option<i64> = connection
+                .prepare_cached(
+                    "SELECT max(after) FROM gap WHERE key = ?1 AND account = ?2 AND first > ?3 AND first <= ?4",
+                )?
+                .query_row(params![key, account, first, after], |row| row.get(0))?;
+            connection
+                .prepare_cached("DELETE FROM gap WHERE key = ?1 AND account = ?2 AND first >= ?3 AND first <= ?4")?
                 .execute(params![key, account, first, after])?;
+            connection
+                .prepare_cached("INSERT INTO gap (key, account, first, after) VALUES (?1, ?2, ?3, ?4)")?
+                .execute(params![key, account, first, behind.unwrap_or(after).max(after)])?;
             Ok(())
         })
+    }
+
+    /// The numbers of a key and an account that other flows than this one took, lowest first.
+    pub fn of_others(&self, key: &[u8], account: &[u8], flow: &str) -> Result<Vec<Range<u64>>, LedgerError> {
+        let mut select = self.database.read().prepare_cached(
+            "SELECT first, after FROM spent WHERE key = ?1 AND account = ?2 AND flow <> ?3 ORDER BY first",
+        )?;
+        let rows = select.query_map(params![key, account, flow], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.map(|row| row.map_err(LedgerError::from).and_then(|(a, b)| Ok(unsigned(a)?..unsigned(b)?))).collect()
     }
 
     /// The gaps of a key and an account, lowest first.
@@ -443,6 +480,10 @@ mod tests {
         }
     }
 
+    fn pairs(ranges: &[Range<u64>]) -> Vec<(u64, u64)> {
+        ranges.iter().map(|range| (range.start, range.end)).collect()
+    }
+
     fn message(name: &[u8]) -> MessageRef<'_> {
         MessageRef { flow: "f", mailbox: "INBOX", message: name }
     }
@@ -450,10 +491,10 @@ mod tests {
     #[test]
     fn sequence_numbers_are_never_given_twice() {
         across_restarts(&[
-            &|ledger| assert_eq!(ledger.reserve(b"k", b"a", 3).unwrap(), 1..4),
+            &|ledger| assert_eq!(ledger.reserve(b"k", b"a", "f", 3).unwrap(), 1..4),
             &|ledger| {
-                assert_eq!(ledger.reserve(b"k", b"a", 1).unwrap(), 4..5);
-                assert_eq!(ledger.reserve(b"k", b"b", 1).unwrap(), 1..2);
+                assert_eq!(ledger.reserve(b"k", b"a", "f", 1).unwrap(), 4..5);
+                assert_eq!(ledger.reserve(b"k", b"b", "f", 1).unwrap(), 1..2);
                 ledger.note_gap(b"k", b"a", 2..4).unwrap();
                 ledger.note_gap(b"k", b"a", 2..4).unwrap();
                 for wrong in [4..6, 3..3, 0..2, 1..u64::MAX] {
@@ -465,10 +506,45 @@ mod tests {
                 assert_eq!(ledger.gaps(b"k", b"a").unwrap(), vec![Range { start: 2, end: 4 }]);
                 assert!(ledger.gaps(b"k", b"b").unwrap().is_empty());
                 ledger.database.read().execute("UPDATE sequence SET next = 9223372036854775806", []).unwrap();
-                assert!(ledger.reserve(b"k", b"a", 1).is_ok());
-                assert!(matches!(ledger.reserve(b"k", b"a", 1), Err(LedgerError::UsedUp)));
+                assert!(ledger.reserve(b"k", b"a", "f", 1).is_ok());
+                assert!(matches!(ledger.reserve(b"k", b"a", "f", 1), Err(LedgerError::UsedUp)));
             },
         ]);
+    }
+
+    #[test]
+    fn it_is_known_which_flow_took_which_numbers() {
+        across_restarts(&[
+            &|ledger| {
+                for (flow, count) in [("f", 3), ("f", 2), ("g", 4), ("f", 1), ("f", 1)] {
+                    ledger.reserve(b"k", b"a", flow, count).unwrap();
+                }
+            },
+            &|ledger| {
+                assert_eq!(pairs(&ledger.of_others(b"k", b"a", "f").unwrap()), [(6, 10)]);
+                assert_eq!(pairs(&ledger.of_others(b"k", b"a", "g").unwrap()), [(1, 6), (10, 12)]);
+                assert!(ledger.of_others(b"k", b"b", "f").unwrap().is_empty());
+            },
+        ]);
+    }
+
+    #[test]
+    fn gaps_that_touch_become_one() {
+        across_restarts(&[&|ledger| {
+            ledger.reserve(b"k", b"a", "f", 20).unwrap();
+            for (gap, all) in [
+                (9..10, vec![(9, 10)]),
+                (3..4, vec![(3, 4), (9, 10)]),
+                (5..6, vec![(3, 4), (5, 6), (9, 10)]),
+                (4..5, vec![(3, 6), (9, 10)]),
+                (3..5, vec![(3, 6), (9, 10)]),
+                (2..12, vec![(2, 12)]),
+                (11..14, vec![(2, 14)]),
+            ] {
+                ledger.note_gap(b"k", b"a", gap).unwrap();
+                assert_eq!(pairs(&ledger.gaps(b"k", b"a").unwrap()), all);
+            }
+        }]);
     }
 
     #[test]

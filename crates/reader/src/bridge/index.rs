@@ -11,5 +11,5 @@ mod find;
 pub use build::{Anew, Indexed, index};
 pub use entry::IndexError;
 pub(crate) use entry::{Holding, Index, Needles, Place};
-pub use find::{Hit, search};
+pub use find::{Hit, Stand, search, stand};
 pub use query::{Query, QueryError};

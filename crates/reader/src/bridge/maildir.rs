@@ -9,4 +9,4 @@ mod append;
 mod depot;
 
 pub(crate) use depot::MaildirDepot;
-pub(crate) use names::name_of_wire;
+pub(crate) use names::name_on_disk;

@@ -16,6 +16,7 @@ use store::imap::{Job, Key, Original, Remake, Written};
 use store::ledger::MessageRef;
 use store::{Database, Ledger};
 
+use crate::numbers::Numbers;
 use crate::opening::{Restored, Stumble, open_whole};
 use crate::reason;
 use crate::settings::Settings;
@@ -34,6 +35,8 @@ pub(crate) struct PutBack<'a> {
     pub(crate) place: NewPlace<File>,
     /// What copies get besides the flags of the sealed messages.
     pub(crate) keywords: Vec<String>,
+    /// By UID.
+    pub(crate) numbers: Numbers<u32>,
 }
 
 /// Whose copies are dealt with.
@@ -83,7 +86,7 @@ impl Remake for PutBack<'_> {
 
     fn write(
         &self,
-        _: &Job<Item>,
+        job: &Job<Item>,
         sealed: &mut Scratched<File>,
         _: &Original,
         to: &mut Scratch<File>,
@@ -92,6 +95,7 @@ impl Remake for PutBack<'_> {
         let fingerprint = self.fingerprint(sealed).map_err(unreadable)?;
         let opened = open_whole(self.settings, &mut *sealed).map_err(|error| Stumble::of(&error, sealed))?;
         let hash = *opened.hash();
+        self.numbers.learn(job.uid, &opened);
         opened.write(to).map_err(|error| Stumble::of(&error, sealed))?;
         Ok(Written { kept: hash, mark: Vec::new(), expectation: hash.to_vec(), fingerprint, twins: Vec::new() })
     }

@@ -28,6 +28,7 @@ use super::patience::Patience;
 use super::put_back::{Copies, Item, PutBack, UNSEALED, hash_of, stumble_of};
 use super::verify::{left_out, place_of};
 use crate::account::AccountError;
+use crate::numbers::Numbers;
 use crate::opening::{Restored, Stumble, open_whole};
 use crate::place::{LeftOut, shown};
 use crate::progress::Progress;
@@ -246,6 +247,7 @@ impl Run<'_> {
             copies,
             place: self.settings.spools(),
             keywords,
+            numbers: Numbers::new(),
         })
     }
 
@@ -387,8 +389,8 @@ impl Run<'_> {
         let batch = Batch::begin(self.database, &self.flow, source, target, &link.mailboxes, *validity, jobs, now)?;
         let watch = &mut |step| progress.step(step);
         let replaced = batch.run(&mut link.desk, into.as_deref_mut(), &removal, &how, watch)?;
-        drop(how);
-        let halt = self.book(group, &replaced, progress)?;
+        let PutBack { numbers, .. } = how;
+        let halt = self.book(group, &replaced, &numbers, progress)?;
         let copies = replaced.iter().filter_map(|one| match one.ending {
             Ending::Replaced { copy, .. } => Some(copy.uid),
             _ => None,
@@ -413,10 +415,12 @@ impl Run<'_> {
         &mut self,
         group: &Group,
         replaced: &[Replaced<Item, Stumble>],
+        numbers: &Numbers<u32>,
         progress: &mut impl Progress,
     ) -> Result<Option<Halt>, UndoError> {
         let over: Vec<RowId> = replaced.iter().filter(|one| one.is_over()).map(|one| one.row).collect();
         let (mut gone, mut copies, mut locked) = (Vec::new(), Vec::new(), Vec::new());
+        let mut back = Vec::new();
         let mut halt = None;
         for Replaced { job, ending, .. } in replaced {
             let key = Key { validity: group.validity, uid: job.uid };
@@ -426,6 +430,7 @@ impl Run<'_> {
                 Ending::Replaced { copy, .. } => {
                     self.undone.restored = self.undone.restored.saturating_add(1);
                     gone.push(key.to_octets());
+                    back.push(job.uid);
                     copies.push(copy.to_octets());
                     progress.done(job.item.size);
                     continue;
@@ -467,6 +472,7 @@ impl Run<'_> {
             Journal::on(self.database).advance(&over, State::Done, now)?;
             ledger.forget(&forget)?;
             ledger.note_copies(&taken)?;
+            numbers.note(self.settings, ledger, back.into_iter())?;
             ledger.note_seen(&locked, now)?;
             Ok::<(), UndoError>(())
         })?;

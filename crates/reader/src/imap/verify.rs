@@ -4,7 +4,7 @@
 //! is made anew. Changes nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use store::imap::{Key, Mailbox};
 use wire::imap::{Access, ImapError};
@@ -19,16 +19,21 @@ use crate::reason;
 use crate::settings::{Imap, Settings};
 use crate::verified::{Tally, Verified, VerifyError};
 
-pub(crate) fn verify(settings: &Settings, place: &Imap, progress: &mut impl Progress) -> Result<Verified, VerifyError> {
-    let never = Arc::<AtomicBool>::default();
+pub(crate) fn verify(
+    settings: &Settings,
+    place: &Imap,
+    progress: &mut impl Progress,
+    stop: &Arc<AtomicBool>,
+) -> Result<Verified, VerifyError> {
     let mut tally = Tally::default();
     let mut patience = Patience::default();
     loop {
         let before = tally.count();
-        match pass(settings, place, &never, &mut tally, progress) {
+        match pass(settings, place, stop, &mut tally, progress) {
             Ok(others) => return tally.finish(settings, others),
+            Err(_) if stop.load(Ordering::Relaxed) => return Err(VerifyError::Stopped),
             Err(error) if error.fate() == store::Fate::Retry => {
-                if !patience.again(tally.count() > before, &never) {
+                if !patience.again(tally.count() > before, stop) {
                     return Err(error.into());
                 }
             }
@@ -40,11 +45,11 @@ pub(crate) fn verify(settings: &Settings, place: &Imap, progress: &mut impl Prog
 fn pass(
     settings: &Settings,
     place: &Imap,
-    never: &Arc<AtomicBool>,
+    stop: &Arc<AtomicBool>,
     tally: &mut Tally,
     progress: &mut impl Progress,
 ) -> Result<Others, AccountError> {
-    let mut link = Link::new(settings, place, never)?;
+    let mut link = Link::new(settings, place, stop)?;
     let mut others = Others { left_out: std::mem::take(&mut link.missing), ..Others::default() };
     let mut found: Vec<(Mailbox, u32, Vec<Labelled>)> = Vec::new();
     let (mut count, mut octets) = (0_u64, 0_u64);

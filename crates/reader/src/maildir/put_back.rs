@@ -10,6 +10,7 @@ use store::maildir::{PublishError, ScanError, StageError};
 use store::replace::Failure;
 use store::{Flags, Job, Replace, Staging};
 
+use crate::numbers::Numbers;
 use crate::opening::{Restored, Stumble, open_whole};
 use crate::reason;
 use crate::settings::Settings;
@@ -17,6 +18,8 @@ use crate::settings::Settings;
 /// Writes originals.
 pub(crate) struct PutBack<'a> {
     pub(crate) settings: &'a Settings,
+    /// By mailbox and unique name.
+    pub(crate) numbers: Numbers<(String, Vec<u8>)>,
 }
 
 impl Replace for PutBack<'_> {
@@ -26,9 +29,10 @@ impl Replace for PutBack<'_> {
     type Proof = Restored;
     type Error = Stumble;
 
-    fn write(&self, _: &Job<u64>, _: &Flags, mut sealed: File, to: &mut Staging) -> Result<(Hash, Vec<u8>), Stumble> {
+    fn write(&self, job: &Job<u64>, _: &Flags, mut sealed: File, to: &mut Staging) -> Result<(Hash, Vec<u8>), Stumble> {
         let opened = open_whole(self.settings, &sealed).map_err(|error| Stumble::of(&error, &mut sealed))?;
         let hash = *opened.hash();
+        self.numbers.learn(name_of(job), &opened);
         opened.write(to).map_err(|error| Stumble::of(&error, &mut sealed))?;
         Ok((hash, hash.to_vec()))
     }
@@ -39,6 +43,11 @@ impl Replace for PutBack<'_> {
             _ => Err(Stumble::Fail(reason::NOT_PROVED)),
         }
     }
+}
+
+/// What a job is known by.
+pub(crate) fn name_of(job: &Job<u64>) -> (String, Vec<u8>) {
+    (job.mailbox.name().to_owned(), job.original.unique().as_bytes().to_vec())
 }
 
 pub(crate) fn stumble_of(failure: &Failure<Stumble>) -> Stumble {

@@ -20,8 +20,9 @@ use store::{
     Batch, Database, Ending, Halt, Job, Journal, Ledger, Maildir, Outcome, Replaced, Replacer, UnixSeconds, recover,
 };
 
-use super::put_back::{PutBack, stumble_of};
+use super::put_back::{PutBack, name_of, stumble_of};
 use super::walk::{Labelled, WalkError, place_of, walk};
+use crate::numbers::Numbers;
 use crate::opening::{Restored, Stumble, open_whole};
 use crate::place::Others;
 use crate::progress::Progress;
@@ -51,10 +52,14 @@ pub(crate) fn undo(
     run.settle_own()?;
 
     let (mut messages, mut octets) = (0_u64, 0_u64);
-    walk(&maildir, &settings.mailboxes, |labelled| {
+    let counted = walk(&maildir, &settings.mailboxes, stop, |labelled| {
         (messages, octets) = (messages.saturating_add(1), octets.saturating_add(labelled.length));
         Ok::<(), UndoError>(())
-    })?;
+    });
+    match counted {
+        Err(WalkError::Stopped) => run.undone.interrupted = true,
+        other => drop(other?),
+    }
     progress.total(messages, octets);
 
     run.restore_all(&maildir, progress, stop)?;
@@ -143,7 +148,7 @@ impl Run<'_> {
         stop: &AtomicBool,
     ) -> Result<(), UndoError> {
         let mut batch: Vec<Job<u64>> = Vec::new();
-        let walked = walk(maildir, &self.settings.mailboxes, |labelled| {
+        let walked = walk(maildir, &self.settings.mailboxes, stop, |labelled| {
             let Labelled { mailbox, message, length, .. } = labelled;
             let name = (mailbox.name().to_owned(), message.unique().as_bytes().to_vec());
             if !self.seen.insert(name) {
@@ -158,6 +163,7 @@ impl Run<'_> {
         });
         let walked = walked.map_err(|error| match error {
             WalkError::List(error) => UndoError::from(error).into(),
+            WalkError::Stopped => End::Interrupted,
             WalkError::Work(end) => end,
         });
         let walked = walked.map(|Others { unreadable, unread, left_out, .. }| {
@@ -188,14 +194,20 @@ impl Run<'_> {
         let now = UnixSeconds::now();
         let jobs = std::mem::take(batch);
         let batch = Batch::begin(self.replacer, self.database, &self.flow, jobs, now)?;
-        let replaced = batch.run(&PutBack { settings: self.settings }, &mut |step| progress.step(step))?;
+        let how = PutBack { settings: self.settings, numbers: Numbers::new() };
+        let replaced = batch.run(&how, &mut |step| progress.step(step))?;
         let over = replaced.iter().filter(|replaced| replaced.is_over());
         let over: Vec<RowId> = over.map(|replaced| replaced.row).collect();
         Journal::on(self.database).advance(&over, State::Done, now)?;
-        self.book(&replaced, progress)
+        self.book(&replaced, &how.numbers, progress)
     }
 
-    fn book(&mut self, replaced: &[Replaced<u64, Stumble>], progress: &mut impl Progress) -> Result<(), End> {
+    fn book(
+        &mut self,
+        replaced: &[Replaced<u64, Stumble>],
+        numbers: &Numbers<(String, Vec<u8>)>,
+        progress: &mut impl Progress,
+    ) -> Result<(), End> {
         let mut gone = Vec::new();
         let mut halt = None;
         for Replaced { job, ending, .. } in replaced {
@@ -223,11 +235,17 @@ impl Run<'_> {
             }
         }
         let flow = self.settings.flow.as_str();
+        let back: Vec<_> = gone.iter().map(|job| name_of(job)).collect();
         let gone = gone.into_iter().map(|Job { mailbox, original, .. }| {
             let message = original.unique().as_bytes();
             MessageRef { flow, mailbox: mailbox.name(), message }
         });
-        Ledger::on(self.database).forget(&gone.collect::<Vec<_>>())?;
+        let ledger = Ledger::on(self.database);
+        self.database.together(|| {
+            ledger.forget(&gone.collect::<Vec<_>>())?;
+            numbers.note(self.settings, ledger, back.into_iter())?;
+            Ok::<(), UndoError>(())
+        })?;
         match halt {
             Some(Halt::Full) => Err(UndoError::Full.into()),
             Some(Halt::Forbidden) => Err(UndoError::Forbidden.into()),
@@ -269,6 +287,8 @@ impl From<WalkError<UndoError>> for UndoError {
     fn from(error: WalkError<UndoError>) -> UndoError {
         match error {
             WalkError::List(error) => error.into(),
+            // Told apart before.
+            WalkError::Stopped => UndoError::Busy,
             WalkError::Work(error) => error,
         }
     }

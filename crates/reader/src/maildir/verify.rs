@@ -3,6 +3,7 @@
 //! In: a Maildir. Out: what was found. Changes nothing.
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use store::Maildir;
 
@@ -12,17 +13,22 @@ use crate::reason;
 use crate::settings::Settings;
 use crate::verified::{Tally, Verified, VerifyError};
 
-pub(crate) fn verify(settings: &Settings, root: &Path, progress: &mut impl Progress) -> Result<Verified, VerifyError> {
+pub(crate) fn verify(
+    settings: &Settings,
+    root: &Path,
+    progress: &mut impl Progress,
+    stop: &AtomicBool,
+) -> Result<Verified, VerifyError> {
     let maildir = Maildir::open(root)?;
     let (mut messages, mut octets) = (0_u64, 0_u64);
-    walk(&maildir, &settings.mailboxes, |labelled| {
+    walk(&maildir, &settings.mailboxes, stop, |labelled| {
         (messages, octets) = (messages.saturating_add(1), octets.saturating_add(labelled.length));
         Ok::<(), VerifyError>(())
     })?;
     progress.total(messages, octets);
 
     let mut tally = Tally::default();
-    let others = walk(&maildir, &settings.mailboxes, |labelled| {
+    let others = walk(&maildir, &settings.mailboxes, stop, |labelled| {
         take(&mut tally, settings, labelled, progress);
         Ok::<(), VerifyError>(())
     })?;
@@ -47,6 +53,7 @@ impl From<WalkError<VerifyError>> for VerifyError {
     fn from(error: WalkError<VerifyError>) -> VerifyError {
         match error {
             WalkError::List(error) => error.into(),
+            WalkError::Stopped => VerifyError::Stopped,
             WalkError::Work(error) => error,
         }
     }

@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mail::HeaderSection;
 use sealed::outer::read_header_section;
@@ -28,6 +29,8 @@ pub(crate) struct Labelled<'a> {
 #[derive(Debug)]
 pub(crate) enum WalkError<E> {
     List(ListError),
+    /// As the caller wished.
+    Stopped,
     /// From the caller's work.
     Work(E),
 }
@@ -40,6 +43,7 @@ pub(crate) fn place_of(mailbox: &Mailbox, message: &Message) -> Place {
 pub(crate) fn walk<E>(
     maildir: &Maildir,
     patterns: &[String],
+    stop: &AtomicBool,
     mut work: impl FnMut(Labelled<'_>) -> Result<(), E>,
 ) -> Result<Others, WalkError<E>> {
     let listing = maildir.list().map_err(WalkError::List)?;
@@ -64,6 +68,9 @@ pub(crate) fn walk<E>(
             }
         };
         for message in messages {
+            if stop.load(Ordering::Relaxed) {
+                return Err(WalkError::Stopped);
+            }
             let message = match message {
                 Ok(message) => message,
                 // The directory ends here, and what else it holds is not known.

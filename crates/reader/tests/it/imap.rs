@@ -65,7 +65,7 @@ fn everything_comes_back_and_stays_open() {
     account.put(&mails);
     account.sweep();
     account.check(&mails);
-    let verified = reader::verify(&settings_of(&account, account.server), &mut ()).unwrap();
+    let verified = reader::verify(&settings_of(&account, account.server), &mut (), &Default::default()).unwrap();
     assert_eq!((verified.opened, verified.is_sound(), verified.gaps.len()), (90, true, 0));
     let undone = undo(&account);
     assert_eq!((undone.restored, undone.unsettled, undone.recovered), (90, 0, 0));
@@ -144,7 +144,7 @@ fn from_a_folder_everything_goes_home() {
     }
     // The folder is meant, whatever the patterns.
     reader.mailboxes = vec!["INBOX".to_owned(), "Archive".to_owned()];
-    assert_eq!(reader::verify(&reader, &mut ()).unwrap().opened, 40);
+    assert_eq!(reader::verify(&reader, &mut (), &Default::default()).unwrap().opened, 40);
     assert_eq!(reader::undo(&reader, &mut (), &Arc::default()).unwrap().restored, 40);
     assert_back(&account.census(), &mails);
 }
@@ -322,7 +322,7 @@ fn what_is_missing_or_damaged_is_told() {
     let bad = Mail { mailbox: "INBOX", octets: damaged, flags: vec![], date: "01-Mar-2020 10:00:00 +0000".into() };
     account.put(&[bad]);
     let settings = settings_of(&account, account.server);
-    let verified = reader::verify(&settings, &mut ()).unwrap();
+    let verified = reader::verify(&settings, &mut (), &Default::default()).unwrap();
     assert_eq!((verified.opened, verified.reasons.get(reason::DAMAGED)), (6, Some(&1)));
     assert!(verified.broken.len() == 1 && verified.broken[0].0.mailbox == "INBOX" && !verified.is_sound());
     let gaps: Vec<(u64, u64)> = verified.gaps.iter().map(|gap| (gap.first, gap.last)).collect();
@@ -331,7 +331,7 @@ fn what_is_missing_or_damaged_is_told() {
     for nth in 1..=4 {
         let rule = Rule { command: "UID FETCH", which: Which::Nth(nth), action: Action::CutAnswer(900) };
         let faults = Faults::between(account.server, vec![rule]);
-        let again = reader::verify(&settings_of(&account, faults.address()), &mut ()).unwrap();
+        let again = reader::verify(&settings_of(&account, faults.address()), &mut (), &Default::default()).unwrap();
         assert_eq!(again, verified, "{nth}");
     }
     let undone = undo(&account);

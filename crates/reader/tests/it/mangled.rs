@@ -23,7 +23,7 @@ fn sealed() -> (tempfile::TempDir, Scene, Vec<PathBuf>) {
 }
 
 fn verify(scene: &Scene) -> Verified {
-    reader::verify(&settings(scene), &mut ()).unwrap()
+    reader::verify(&settings(scene), &mut (), &Default::default()).unwrap()
 }
 
 /// A message without some of its fields' beginnings, in which something else stands instead.
@@ -167,7 +167,7 @@ fn only_the_mailboxes_of_the_flow() {
         (&["inbox", "Nothing"], all - archived, 1),
     ];
     for (patterns, opened, left_out) in table {
-        let verified = reader::verify(&with(patterns), &mut ()).unwrap();
+        let verified = reader::verify(&with(patterns), &mut (), &Default::default()).unwrap();
         assert_eq!((verified.opened, verified.left_out.len()), (opened, left_out), "{patterns:?}");
     }
     let undo = |patterns| reader::undo(&with(patterns), &mut (), &Default::default()).unwrap().restored;
@@ -175,7 +175,7 @@ fn only_the_mailboxes_of_the_flow() {
     assert_eq!(verify(&scene).opened, all - archived);
     // A link elsewhere is none of its business.
     symlink(scene.mail().join(".Archive.2024"), scene.mail().join(".Link")).unwrap();
-    let verified = reader::verify(&with(&["INBOX"]), &mut ()).unwrap();
+    let verified = reader::verify(&with(&["INBOX"]), &mut (), &Default::default()).unwrap();
     assert_eq!((verified.opened, verified.is_sound()), (all - archived, true));
     assert_eq!(undo(&[]), all - archived);
 }
@@ -196,7 +196,7 @@ fn without_room_for_ciphertext_nothing_is_called_damaged() {
     scene.sweep();
     let mut nowhere = settings(&scene);
     nowhere.temporary = home.path().join("missing");
-    let verified = reader::verify(&nowhere, &mut ()).unwrap();
+    let verified = reader::verify(&nowhere, &mut (), &Default::default()).unwrap();
     let reasons: Vec<_> = verified.reasons.into_iter().collect();
     assert_eq!(reasons, [(reason::UNREADABLE, 1)]);
     let undone = reader::undo(&nowhere, &mut (), &Default::default()).unwrap();

@@ -63,7 +63,7 @@ fn what_is_whole_verifies_and_what_is_not_is_told() {
     scene.put(&mails);
     scene.sweep();
     let count = u64::try_from(mails.len()).unwrap();
-    let verified = reader::verify(&settings(&scene), &mut ()).unwrap();
+    let verified = reader::verify(&settings(&scene), &mut (), &Default::default()).unwrap();
     assert_eq!((verified.opened, verified.others, verified.is_sound()), (count, 0, true));
     assert!(verified.gaps.is_empty() && verified.copies.is_empty() && verified.broken.is_empty());
     let octets: usize = mails.iter().map(|mail| mail.original.len()).sum();
@@ -90,7 +90,7 @@ fn what_is_whole_verifies_and_what_is_not_is_told() {
     fs::write(inbox.join("number.a.host:2,S"), scene.seal_numbered(b"a: b\r\n\r\nd", &scene.sealer(), 1)).unwrap();
     fs::write(inbox.join("label.a.host:2,S"), b"Sealed-Mail: v=1\r\n\r\nplain").unwrap();
     fs::write(inbox.join("plain.a.host:2,S"), b"a: b\r\n\r\nplain").unwrap();
-    let verified = reader::verify(&settings(&scene), &mut ()).unwrap();
+    let verified = reader::verify(&settings(&scene), &mut (), &Default::default()).unwrap();
     assert_eq!((verified.opened, verified.others), (count - 3 + 2, 1));
     let reasons: Vec<(&str, u64)> = verified.reasons.iter().map(|(reason, count)| (*reason, *count)).collect();
     assert_eq!(reasons, [(reason::DAMAGED, 1), (reason::LABEL_ONLY, 1), (reason::UNKNOWN_SEALER, 1)]);
@@ -103,8 +103,43 @@ fn what_is_whole_verifies_and_what_is_not_is_told() {
     let database = Database::open(&scene.settings().state).unwrap();
     let (sealer, account) = (scene.sealer(), scene.trust().accounts[0]);
     Ledger::on(&database).note_gap(sealer.public().octets(), &account.0, 2..4).unwrap();
-    let verified = reader::verify(&settings(&scene), &mut ()).unwrap();
+    let verified = reader::verify(&settings(&scene), &mut (), &Default::default()).unwrap();
     assert_eq!(verified.gaps.len(), 1);
+}
+
+/// Asked to stop at the first message.
+struct Stopping(std::sync::Arc<std::sync::atomic::AtomicBool>);
+
+impl reader::Progress for Stopping {
+    fn done(&mut self, _: u64) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn what_is_stopped_gives_no_verdict_and_no_half_of_a_file() {
+    let home = tempfile::tempdir().unwrap();
+    let scene = Scene::new(home.path());
+    let mails = only(&scene.mails(80), Kind::Open);
+    scene.put(&mails);
+    scene.sweep();
+    let stop = || Stopping(std::sync::Arc::default());
+    let mut stopping = stop();
+    let flag = std::sync::Arc::clone(&stopping.0);
+    let error = reader::verify(&settings(&scene), &mut stopping, &flag).unwrap_err();
+    assert!(matches!(error, reader::VerifyError::Stopped), "{error}");
+    for form in [reader::Form::Mbox, reader::Form::Maildir, reader::Form::Eml] {
+        let mut stopping = stop();
+        let settings = settings(&scene);
+        let mut shelf = reader::Shelf::open(&settings, &stopping.0).unwrap();
+        let to = home.path().join(format!("{form:?}"));
+        let mailboxes = shelf.mailboxes();
+        let error = reader::export(&mut shelf, &mailboxes, form, &to, &mut stopping).unwrap_err();
+        assert!(matches!(error, reader::ShelfError::Stopped), "{error}");
+        if form == reader::Form::Mbox {
+            assert_eq!(fs::read_dir(&to).unwrap().count(), 0, "nothing has its name before it is whole");
+        }
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::{
 };
 
 use reader::{
-    Anew, Source,
+    Anew, ReachError, Source,
     bridge::{Bridge, BridgeError, NewPassword, Password, serve},
 };
 
@@ -45,6 +45,10 @@ pub fn run(home: &Home, arguments: &args::Bridge) -> Result<(), Failure> {
     let to = written.and_then(|bridge| bridge.to.as_deref());
     let user = user(home, written, to)?;
     let mail = mailboxes::settings(home, &config, &arguments.place, &stop)?;
+    if let Source::Maildir(path) = &mail.source {
+        // Said before it is said that anything is served.
+        store::Maildir::open(path).map_err(|error| Failure::from(BridgeError::from(ReachError::from(error))))?;
+    }
     let seal = mailboxes::seal_with(home, to)?;
     let listener = TcpListener::bind(listen)
         .doing(Exit::Unavailable, format_args!("cannot listen on {listen}"))

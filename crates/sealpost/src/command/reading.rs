@@ -26,9 +26,10 @@ const SHOWN: usize = 20;
 
 /// Opens everything.
 pub fn verify(home: &Home, arguments: &FlowSecret) -> Result<(), Failure> {
-    let settings = settings(home, arguments, Sealers::MayRun, &flows::asked_to_stop()?)?;
+    let stop = flows::asked_to_stop()?;
+    let settings = settings(home, arguments, Sealers::MayRun, &stop)?;
     let mut watcher = Watcher { bar: Bar::new("verifying", 0), failed: 0 };
-    let verified = reader::verify(&settings, &mut watcher);
+    let verified = reader::verify(&settings, &mut watcher, &stop);
     watcher.bar.finish();
     let verified = verified?;
     if arguments.json.json {
@@ -281,6 +282,9 @@ fn explain(reason: &str) -> &str {
 
 impl From<VerifyError> for Failure {
     fn from(error: VerifyError) -> Self {
+        if matches!(error, VerifyError::Stopped) {
+            return Self::stopped();
+        }
         let hint = match &error {
             VerifyError::Account(error) => mailboxes::of_account(error),
             _ => "`sealpost check` looks at the config and the mailbox",

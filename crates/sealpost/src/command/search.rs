@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use reader::{Anew, IndexError, Indexed, Query, QueryError, ReachError, VaultError};
+use reader::{Anew, IndexError, Indexed, Query, QueryError, ReachError, Stand, VaultError};
 
 use crate::{
     args::{IndexArguments, SearchArguments},
@@ -28,6 +28,10 @@ pub fn index(home: &Home, arguments: &IndexArguments) -> Result<(), Failure> {
     let settings = mailboxes::settings(home, &Config::read(home)?, &arguments.place, &stop)?;
     let anew = if arguments.rebuild { Anew::Yes } else { Anew::No };
     let indexed = update(home, &settings, anew, &stop)?;
+    if stop.load(Ordering::Relaxed) {
+        let Indexed { added, .. } = indexed;
+        return Err(Failure::stopped().hint(format!("{added} messages were indexed; `sealpost index` goes on")));
+    }
     if arguments.json.json {
         print_json(&indexed)?;
     } else {
@@ -51,7 +55,12 @@ pub fn search(home: &Home, arguments: &SearchArguments) -> Result<(), Failure> {
     let query = Query::parse(&typed(&arguments.query))?;
     let stop = flows::asked_to_stop()?;
     let settings = mailboxes::settings(home, &Config::read(home)?, &arguments.place, &stop)?;
-    if !arguments.as_it_is {
+    if arguments.as_it_is {
+        // Nobody may take silence for an answer.
+        let Stand { messages, incomplete } = reader::stand(&settings)?;
+        let lacks = if incomplete > 0 { format!("; {incomplete} mailboxes are not complete") } else { String::new() };
+        tell(format_args!("sealpost: the index holds {messages} messages{lacks}"));
+    } else {
         bring_up_to_date(home, &settings, &stop)?;
     }
     let hits = reader::search(&settings, &query)?;
@@ -117,6 +126,9 @@ fn update(home: &Home, settings: &reader::Settings, anew: Anew, stop: &Arc<Atomi
 impl From<IndexError> for Failure {
     fn from(error: IndexError) -> Self {
         const AS_IT_IS: &str = "`sealpost search --as-it-is` answers from what was indexed before";
+        if flows::is_stopped() && matches!(error, IndexError::Reach(_) | IndexError::Mail) {
+            return Self::stopped();
+        }
         let (exit, hint) = match &error {
             IndexError::Reach(reach @ ReachError::Account(_)) => {
                 let (exit, hint) = mailboxes::of_reaching(reach);

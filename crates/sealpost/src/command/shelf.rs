@@ -2,10 +2,10 @@
 
 use std::io::{self, BufWriter, Write};
 
-use reader::{Form, Progress, Shelf, ShelfError};
+use reader::{Fate, Form, Progress, Shelf, ShelfError};
 
 use crate::{
-    args::{ExportFormat, ExportMail, ListArguments, OneMessage},
+    args::{ExportFormat, ExportMail, ListArguments, MessageName, OneMessage},
     command::{print, print_json},
     config::Config,
     failure::{DoingWhat, Exit, Failure, with_causes},
@@ -48,7 +48,8 @@ pub fn show(home: &Home, arguments: &OneMessage) -> Result<(), Failure> {
     let stop = flows::asked_to_stop()?;
     let settings = mailboxes::settings(home, &Config::read(home)?, &arguments.place, &stop)?;
     let mut shelf = Shelf::open(&settings, &stop)?;
-    let found = shelf.find(&arguments.mailbox, arguments.number)?;
+    let (mailbox, number) = named(arguments)?;
+    let found = shelf.find(mailbox, number)?;
     print(&shelf.text(&found)?)
 }
 
@@ -57,10 +58,22 @@ pub fn cat(home: &Home, arguments: &OneMessage) -> Result<(), Failure> {
     let stop = flows::asked_to_stop()?;
     let settings = mailboxes::settings(home, &Config::read(home)?, &arguments.place, &stop)?;
     let mut shelf = Shelf::open(&settings, &stop)?;
-    let found = shelf.find(&arguments.mailbox, arguments.number)?;
+    let (mailbox, number) = named(arguments)?;
+    let found = shelf.find(mailbox, number)?;
     let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
     shelf.write(&found, &mut out)?;
     out.flush().doing(Exit::Temporary, "cannot write to standard output")
+}
+
+/// `MAILBOX/NUMBER`, as `search` prints it, or a number and `--mailbox`.
+fn named(arguments: &OneMessage) -> Result<(&str, u32), Failure> {
+    let MessageName { mailbox, number } = &arguments.number;
+    match (mailbox, &arguments.mailbox) {
+        (Some(_), Some(_)) => Err(Failure::new(Exit::Usage, "two mailboxes are named")
+            .hint("name one: `sealpost show MAILBOX/NUMBER`, or `sealpost show NUMBER --mailbox NAME`")),
+        (Some(name), None) | (None, Some(name)) => Ok((name, *number)),
+        (None, None) => Ok(("INBOX", *number)),
+    }
 }
 
 /// Writes mail out.
@@ -105,14 +118,20 @@ impl Progress for Watcher {
 
 impl From<ShelfError> for Failure {
     fn from(error: ShelfError) -> Self {
+        // What a server or a disk did not answer any more is no fault of theirs then.
+        if matches!(error, ShelfError::Stopped) || (flows::is_stopped() && error.fate() == Fate::Retry) {
+            return Self::stopped();
+        }
         let (exit, hint) = match &error {
             ShelfError::NoMailbox => (Exit::Usage, "mailboxes are named as folders from the root: `Archive/2024`"),
             ShelfError::NoMessage => (Exit::Usage, "`sealpost list MAILBOX` shows the numbers"),
             ShelfError::Broken => (Exit::Data, "look for it in a backup of the mailbox; `sealpost inspect` says more"),
             ShelfError::Reach(error) => mailboxes::of_reaching(error),
-            ShelfError::Write(_) => {
-                (Exit::Temporary, "is there room, and is there no such file yet? none is overwritten")
+            ShelfError::Exists(_) | ShelfError::Occupied(_) => {
+                (Exit::Temporary, "nothing is overwritten or doubled: name another directory, or remove what is there")
             }
+            ShelfError::Lost => (Exit::Temporary, "try again when the server is there"),
+            ShelfError::Write(_) => (Exit::Temporary, "is there room, and may you write there?"),
             other => (other.fate().into(), "`sealpost check` looks at config, keys and mailboxes"),
         };
         Self::new(exit, with_causes(&error)).hint(hint)

@@ -10,6 +10,7 @@ mod programs;
 mod differential;
 mod terminal;
 mod searching;
+mod newcomer;
 mod account;
 mod extensions;
 mod upstream;

@@ -80,7 +80,7 @@ impl Mailbox {
     pub fn copy_to(&self, message: &mut Message, to: &Mailbox) -> Result<Option<Unique>, ScanError> {
         let Some(mut file) = self.open(message)? else { return Ok(None) };
         let modified = file.metadata()?.modified()?;
-        let copied = to.put(&message.flags(), modified, |out| io::copy(&mut file, out).map(drop));
+        let copied = to.put(&message.flags(), modified, Lasting::AtOnce, |out| io::copy(&mut file, out).map(drop));
         Ok(Some(copied?))
     }
 
@@ -91,15 +91,31 @@ impl Mailbox {
         arrived: UnixSeconds,
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<Unique> {
-        let distance = Duration::from_secs(arrived.0.unsigned_abs());
-        let arrived = if arrived.0 < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) };
-        self.put(flags, arrived.ok_or(ErrorKind::InvalidInput)?, |out| write(out))
+        let arrived = moment(arrived).ok_or(ErrorKind::InvalidInput)?;
+        self.put(flags, arrived, Lasting::AtOnce, |out| write(out))
+    }
+
+    /// The same, durable only after [`sync_all`](Mailbox::sync_all): for many messages.
+    pub fn lay(
+        &self,
+        flags: &Flags,
+        arrived: UnixSeconds,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<Unique> {
+        let arrived = moment(arrived).ok_or(ErrorKind::InvalidInput)?;
+        self.put(flags, arrived, Lasting::Later, |out| write(out))
+    }
+
+    /// Makes everything durable that was written to its file system.
+    pub fn sync_all(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(File::open(self.dir())?)?)
     }
 
     fn put(
         &self,
         flags: &Flags,
         modified: SystemTime,
+        lasting: Lasting,
         write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
     ) -> io::Result<Unique> {
         let unique = new_unique();
@@ -109,10 +125,14 @@ impl Mailbox {
         write(&mut writer)?;
         let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.set_modified(modified)?;
-        file.sync_all()?;
+        if lasting == Lasting::AtOnce {
+            file.sync_all()?;
+        }
         let message = Message::named(Place::Cur, FileName::flagged(unique.clone(), flags.clone()));
         rename_to_free(&litter.0, &self.path(&message))?;
-        sync_directory(&self.place(Place::Cur))?;
+        if lasting == Lasting::AtOnce {
+            sync_directory(&self.place(Place::Cur))?;
+        }
         Ok(unique)
     }
 
@@ -124,6 +144,19 @@ impl Mailbox {
         }
         sync_directory(&self.place(Place::Cur))
     }
+}
+
+/// When a file is durable.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lasting {
+    AtOnce,
+    /// When everything is made so.
+    Later,
+}
+
+fn moment(of: UnixSeconds) -> Option<SystemTime> {
+    let distance = Duration::from_secs(of.0.unsigned_abs());
+    if of.0 < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) }
 }
 
 /// A file in `tmp/` that is removed unless it was renamed.

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::entry::{Index, IndexError};
 use super::record::record_of;
 use crate::bridge::depot::Depot;
-use crate::bridge::reach::reach;
+use crate::bridge::reach::Way;
 use crate::bridge::selected::Access;
 use crate::bridge::settings::{Means, SealWith};
 use crate::bridge::vault::{VaultError, make_key, read_key, remove_files};
@@ -43,6 +43,8 @@ pub enum Anew {
     No,
 }
 
+/// The mark of a mailbox of which everything was put in, but that is looked into again.
+const RESTLESS: &[u8] = b"?";
 /// Messages of one transaction.
 const BATCH: usize = 128;
 /// Messages that are taken at once, and their octets.
@@ -57,17 +59,22 @@ pub fn index(
     progress: &mut impl Progress,
     stop: &Arc<AtomicBool>,
 ) -> Result<Indexed, IndexError> {
+    // Where there is no mail, nothing is made for it.
+    let way = Way::find(settings)?;
     if anew == Anew::Yes || read_key(settings).is_none() {
         let with = with.ok_or(IndexError::NoSealer)?;
         remove_files(settings)?;
         make_key(settings, with).map_err(|_| VaultError::Unavailable)?;
     }
     let index = Index::open(settings)?;
-    let depot = reach(Means { mail: settings, seal: with }, stop)?;
+    let depot = way.reach(Means { mail: settings, seal: with }, stop)?;
     let mut builder = Builder { index, settings, depot, indexed: Indexed::default(), stop };
     let work = builder.survey()?;
     progress.total(work.iter().map(|mailbox| mailbox.missing.len() as u64).sum(), 0);
     for mailbox in work {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
         builder.fill(mailbox, progress)?;
     }
     Ok(builder.indexed)
@@ -98,8 +105,16 @@ impl Builder<'_> {
         for gone in self.index.vault.mailboxes()?.into_iter().filter(|name| !present.contains(name.as_str())) {
             let removed = self.index.tidy(&gone, |_| false)?;
             self.indexed.removed = self.indexed.removed.saturating_add(removed);
-            self.index.vault.note_complete(&gone, None)?;
+            self.index.vault.forget_mailbox(&gone)?;
         }
+        for (seen, _) in self.index.vault.seen()?.into_iter().filter(|(name, _)| !present.contains(name.as_str())) {
+            self.index.vault.forget_mailbox(&seen)?;
+        }
+        let batch = self.index.vault.batch()?;
+        for name in &names {
+            self.index.vault.note_mailbox(name.wire())?;
+        }
+        batch.commit()?;
         let mut work = Vec::new();
         let marks = self.depot.marks(&names);
         for (name, mark) in names.into_iter().zip(marks) {
@@ -159,13 +174,14 @@ impl Builder<'_> {
         // What failed is tried again; what another process took out meanwhile is put in again.
         let batch = self.index.vault.batch()?;
         let whole = self.index.vault.messages(lacking.name.wire())?.len() == lacking.present;
-        self.index.vault.note_complete(lacking.name.wire(), lacking.mark.as_deref().filter(|_| whole))?;
+        let mark = lacking.mark.as_deref().unwrap_or(RESTLESS);
+        self.index.vault.note_complete(lacking.name.wire(), whole.then_some(mark))?;
         Ok(batch.commit()?)
     }
 
     fn transaction(&mut self, ahead: &mut VecDeque<u32>, progress: &mut impl Progress) -> Result<(), IndexError> {
         let mut records = Vec::new();
-        while records.len() < BATCH && !ahead.is_empty() {
+        while records.len() < BATCH && !ahead.is_empty() && !self.stop.load(Ordering::Relaxed) {
             for (uid, record) in self.together(ahead) {
                 match record {
                     Ok(record) => {

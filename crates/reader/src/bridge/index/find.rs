@@ -10,7 +10,7 @@ use super::entry::{Index, IndexError};
 use super::query::Query;
 use super::record::Record;
 use crate::bridge::account::uid_of;
-use crate::bridge::maildir::name_of_wire;
+use crate::bridge::maildir::name_on_disk;
 use crate::bridge::reach::ReachError;
 use crate::bridge::vault::VaultError;
 use crate::settings::{Settings, Source};
@@ -32,8 +32,8 @@ pub struct Hit {
 
 /// The messages that a query means.
 pub fn search(settings: &Settings, query: &Query) -> Result<Vec<Hit>, IndexError> {
-    let index = Index::open(settings)?;
     let numbers = Numbers::of(settings)?;
+    let index = Index::open(settings)?;
     let mut hits = Vec::new();
     let mut damaged = false;
     for mailbox in index.vault.mailboxes()? {
@@ -65,6 +65,41 @@ pub fn search(settings: &Settings, query: &Query) -> Result<Vec<Hit>, IndexError
     Ok(hits)
 }
 
+/// What the index holds, as far as it is known without a look at the mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stand {
+    /// Messages in it.
+    pub messages: u64,
+    /// Mailboxes of which messages are missing, or may be.
+    pub incomplete: u64,
+}
+
+/// How the index stands; an error where there is none.
+pub fn stand(settings: &Settings) -> Result<Stand, IndexError> {
+    let numbers = Numbers::of(settings)?;
+    let index = Index::open(settings)?;
+    let seen = index.vault.seen()?;
+    let mut stand = Stand { messages: 0, incomplete: 0 };
+    let mut names = index.vault.mailboxes()?;
+    names.extend(seen.iter().map(|(name, _)| name.clone()));
+    names.sort_unstable();
+    names.dedup();
+    // A file that holds nothing was made just now.
+    if names.is_empty() {
+        return Err(VaultError::None.into());
+    }
+    for name in names {
+        let messages = index.vault.messages(&name)?;
+        stand.messages = stand.messages.saturating_add(messages.len() as u64);
+        let whole = match numbers.count(&name)? {
+            Some(count) => messages.len() >= count,
+            None => seen.iter().any(|(other, whole)| *other == name && *whole),
+        };
+        stand.incomplete = stand.incomplete.saturating_add(u64::from(!whole));
+    }
+    Ok(stand)
+}
+
 /// Where the numbers of messages come from.
 enum Numbers {
     /// The state database.
@@ -80,17 +115,26 @@ impl Numbers {
     fn of(settings: &Settings) -> Result<Numbers, IndexError> {
         Ok(match &settings.source {
             Source::Maildir(root) => {
+                let maildir = Maildir::open(root).map_err(ReachError::from)?;
                 let database = Database::open(&settings.state).map_err(ReachError::from)?;
-                Numbers::State(Box::new(database), Maildir::open(root).map_err(ReachError::from)?)
+                Numbers::State(Box::new(database), maildir)
             }
             Source::Imap(_) => Numbers::Records,
         })
     }
 
+    /// How many messages of a mailbox have a number; `None`: that is not known here.
+    fn count(&self, mailbox: &str) -> Result<Option<usize>, IndexError> {
+        let Numbers::State(database, maildir) = self else { return Ok(None) };
+        let name = name_on_disk(maildir, mailbox).map_err(|_| IndexError::Mail)?;
+        let known = Uids::new(database).known(maildir.root(), &name).map_err(|_| IndexError::State)?;
+        Ok(known.map(|known| known.messages.len()))
+    }
+
     fn within(&self, mailbox: &str) -> Result<Number, IndexError> {
         Ok(match self {
             Numbers::State(database, maildir) => {
-                let name = name_of_wire(mailbox);
+                let name = name_on_disk(maildir, mailbox).map_err(|_| IndexError::Mail)?;
                 let known = Uids::new(database).known(maildir.root(), &name).map_err(|_| IndexError::State)?;
                 let messages = known.into_iter().flat_map(|known| known.messages);
                 let numbers: HashMap<Vec<u8>, u32> = messages.map(|entry| (entry.message, entry.uid)).collect();

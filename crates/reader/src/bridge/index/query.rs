@@ -28,6 +28,9 @@ pub enum QueryError {
     /// There is nothing in it.
     #[error("the query is empty")]
     Empty,
+    /// `from:` and nothing behind, or `""`.
+    #[error("the query asks for nothing somewhere: a value is missing")]
+    Value,
     /// A quotation mark without its second one.
     #[error("a quotation mark is missing in the query")]
     Quote,
@@ -49,16 +52,20 @@ impl Query {
         let mut rest = text.trim_start();
         while !rest.is_empty() {
             let (operator, after) = operator(rest);
+            let operator = operator.map(str::to_ascii_lowercase);
             let (value, after) = value(after)?;
             rest = after.trim_start();
-            conditions.push(match operator {
+            if value.is_empty() {
+                return Err(QueryError::Value);
+            }
+            conditions.push(match operator.as_deref() {
                 None => Condition::Anywhere(fold(value)),
                 Some("from") => Condition::From(fold(value)),
                 Some("to") => Condition::To(fold(value)),
                 Some("subject") => Condition::Subject(fold(value)),
                 Some("before") => Condition::Before(day(value)?),
                 Some("after") => Condition::After(day(value)?),
-                Some("has") if value == "attachment" => Condition::Attachment,
+                Some("has") if value.eq_ignore_ascii_case("attachment") => Condition::Attachment,
                 Some("has") => return Err(QueryError::Has),
                 Some(_) => return Err(QueryError::Operator),
             });
@@ -85,12 +92,16 @@ impl Query {
     }
 }
 
+/// Words that are operators whatever comes behind.
+const OPERATORS: [&str; 6] = ["from", "to", "subject", "before", "after", "has"];
+
 /// Letters and a colon at the beginning of a word, with something behind.
 fn operator(text: &str) -> (Option<&str>, &str) {
     match text.split_once(':') {
-        Some((word, after)) if !word.is_empty() && word.bytes().all(|octet| octet.is_ascii_lowercase()) => {
+        Some((word, after)) if !word.is_empty() && word.bytes().all(|octet| octet.is_ascii_alphabetic()) => {
+            let known = OPERATORS.iter().any(|known| known.eq_ignore_ascii_case(word));
             let something = after.chars().next().is_some_and(|next| !next.is_whitespace() && next != '/');
-            if something { (Some(word), after) } else { (None, text) }
+            if known || something { (Some(word), after) } else { (None, text) }
         }
         _ => (None, text),
     }
@@ -143,6 +154,8 @@ mod tests {
             ("before:2000-03-01 after:2000-02-29", true),
             ("has:attachment plan.pdf", true),
             ("http://x", false),
+            ("Subject:blue FROM:bob", true),
+            ("note: bob", false),
         ] {
             assert_eq!(Query::parse(text).map(|query| query.means(&record)), Ok(expected), "{text}");
         }
@@ -150,6 +163,11 @@ mod tests {
             (" ", QueryError::Empty),
             ("\"x", QueryError::Quote),
             ("form:bob", QueryError::Operator),
+            ("Form:bob", QueryError::Operator),
+            ("from:", QueryError::Value),
+            ("to: bob", QueryError::Value),
+            ("subject:\"\"", QueryError::Value),
+            ("\"\"", QueryError::Value),
             ("before:yesterday", QueryError::Day),
             ("has:cake", QueryError::Has),
         ] {

@@ -18,10 +18,10 @@ pub(crate) fn wire_name(mailbox: &Mailbox) -> String {
     if name.is_ascii() { name.to_owned() } else { MailboxName::from_utf8(name).wire().to_owned() }
 }
 
-/// The name on disk of a mailbox that has this one on the wire.
-pub(crate) fn name_of_wire(wire: &str) -> String {
-    let name = MailboxName::from_wire(wire).utf8();
-    if name.is_ascii() { wire.to_owned() } else { name }
+/// The name on disk of a mailbox that has this one on the wire: folders are spelled in UTF-8, or as Dovecot does it, in modified UTF-7.
+pub(crate) fn name_on_disk(maildir: &Maildir, wire: &str) -> Result<String, ListError> {
+    let there = find(maildir, &MailboxName::from_wire(wire))?;
+    Ok(there.map_or_else(|| wire.to_owned(), |mailbox| mailbox.name().to_owned()))
 }
 
 /// The mailbox of that name.

@@ -73,6 +73,8 @@ impl From<rusqlite::Error> for VaultError {
 /// How long a writer waits for another.
 const BUSY: Duration = Duration::from_secs(10);
 const VERSION: i64 = 3;
+/// The mark of a mailbox of which something is missing, or may be.
+const MISSING: &[u8] = b"";
 /// Octets of a page: most records lie in one, and a search reads them in long strides.
 const PAGE: u32 = 32 << 10;
 /// Octets of the file that are read where they lie, and count as this program's memory.
@@ -247,16 +249,33 @@ impl Vault {
 
     /// Notes that; `None`: something is missing.
     pub(crate) fn note_complete(&self, mailbox: &str, mark: Option<&[u8]>) -> Result<(), VaultError> {
-        match mark {
-            Some(mark) => self.connection.execute(
-                "INSERT OR REPLACE INTO complete (place, mailbox, mark) VALUES (?1, ?2, ?3)",
-                params![self.place, mailbox, mark],
-            )?,
-            None => self
-                .connection
-                .execute("DELETE FROM complete WHERE place = ?1 AND mailbox = ?2", params![self.place, mailbox])?,
-        };
+        self.connection
+            .prepare_cached("INSERT OR REPLACE INTO complete (place, mailbox, mark) VALUES (?1, ?2, ?3)")?
+            .execute(params![self.place, mailbox, mark.unwrap_or(MISSING)])?;
         Ok(())
+    }
+
+    /// A mailbox that was seen; what is known of it stays.
+    pub(crate) fn note_mailbox(&self, mailbox: &str) -> Result<(), VaultError> {
+        self.connection
+            .prepare_cached("INSERT OR IGNORE INTO complete (place, mailbox, mark) VALUES (?1, ?2, ?3)")?
+            .execute(params![self.place, mailbox, MISSING])?;
+        Ok(())
+    }
+
+    /// A mailbox that is gone.
+    pub(crate) fn forget_mailbox(&self, mailbox: &str) -> Result<(), VaultError> {
+        let sql = "DELETE FROM complete WHERE place = ?1 AND mailbox = ?2";
+        self.connection.execute(sql, params![self.place, mailbox])?;
+        Ok(())
+    }
+
+    /// The mailboxes that were seen, and whether something of each of their messages was kept then.
+    pub(crate) fn seen(&self) -> Result<Vec<(String, bool)>, VaultError> {
+        let sql = "SELECT mailbox, length(mark) > 0 FROM complete WHERE place = ?1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let seen = statement.query_map([&self.place], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(seen.collect::<rusqlite::Result<_>>()?)
     }
 
     fn sql(&self, text: &str) -> String {
