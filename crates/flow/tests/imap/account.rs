@@ -118,7 +118,15 @@ impl Account {
             if mailbox.attributes.iter().any(is_bar) {
                 continue;
             }
-            if session.select(&mailbox.name, Access::Read).unwrap().exists == 0 {
+            // Two sessions that look at a new mailbox at once are in each other's way, for Dovecot.
+            let selected = (0..20).find_map(|_| {
+                let selected = session.select(&mailbox.name, Access::Read).ok();
+                if selected.is_none() {
+                    std::thread::sleep(std::time::Duration::from_millis(50));
+                }
+                selected
+            });
+            if selected.unwrap().exists == 0 {
                 continue;
             }
             let mut all = UidSet::new();
