@@ -29,7 +29,9 @@ pub fn mend(obstacle: Obstacle) -> &'static str {
         Obstacle::Throttled => {
             "mail is kept, and handed on more slowly; if it stays so, ask the provider for its limits"
         }
-        Obstacle::Login => "renew the password or token that the account's `password` or `token-command` gives",
+        Obstacle::Login => {
+            "`sealpost check` says which: renew the password or token, or let this user read the file that it is in"
+        }
         Obstacle::Full => "make room in the mailbox, or ask the provider for more; then `sealpost queue retry --all`",
         Obstacle::NoMailbox => {
             "is the name right (`mailbox`, `to`, `mx`), is it there, and may this account write to it? `sealpost check` looks"

@@ -138,7 +138,7 @@ impl Obstacle {
             Obstacle::Unknown => "the target broke off without an answer",
             Obstacle::NotNow => "the target does not take it now",
             Obstacle::Throttled => "the target wants to be asked less often",
-            Obstacle::Login => "the target refuses our login",
+            Obstacle::Login => "there is no login at the target: it refuses ours, or our password cannot be read",
             Obstacle::Full => "the mailbox is full",
             Obstacle::NoMailbox => "the mailbox is not there, or may not be written to",
             Obstacle::Unwritable => "it cannot be written: no space, or no permission",

@@ -93,8 +93,19 @@ pub fn run(home: &Home, arguments: &Check) -> Result<(), Failure> {
 
 fn keys(home: &Home, findings: &mut Vec<Finding>) {
     if !home.is_initialised() {
-        let failure = Failure::new(Exit::Config, format_args!("there is no home in {}", home.root().display()))
-            .hint("make one: `sealpost init --address YOU@EXAMPLE`");
+        let place = home.root().display();
+        let looked = std::fs::read_dir(home.root());
+        let failure = match looked {
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                Failure::new(Exit::Config, format_args!("this user may not read {place}"))
+                    .hint("run it as the user whose home it is: sudo -u sealpost sealpost check")
+            }
+            Ok(_) if home.config().exists() => Failure::new(Exit::Config, format_args!("the keys in {place} are gone"))
+                .hint("bring `keys/` back from a backup: new ones open no mail that was sealed before"),
+            _ => Failure::new(Exit::Config, format_args!("there is no home in {place}")).hint(
+                "make one: `sealpost init --address YOU@EXAMPLE`; on a server that only seals: `sealpost init --sealer`",
+            ),
+        };
         findings.push(wrong("home", failure));
         return;
     }

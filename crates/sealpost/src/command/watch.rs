@@ -98,8 +98,12 @@ pub fn run(home: &Home) -> Result<(), Failure> {
     let config = Config::read(home)?;
     let names: Vec<String> = config.flow.keys().cloned().collect();
     if names.is_empty() {
-        return Err(Failure::new(Exit::Config, "config.toml has no flows yet")
-            .hint("write a [flow.NAME] with `source`, `seal` and `sink`; docs/config.md shows some"));
+        let hint = if home.is_initialised() {
+            "write a [flow.NAME] with `source`, `seal` and `sink`; docs/config.md shows some"
+        } else {
+            "there is no home here: name it with --home DIR or SEALPOST_HOME, or make one with `sealpost init`"
+        };
+        return Err(Failure::new(Exit::Config, format_args!("{} has no flows", home.config().display())).hint(hint));
     }
     all(home, &config, &names, Undone::IsLeftOut)
 }

@@ -314,5 +314,5 @@ fn what_keeps_it_from_an_account_is_said() {
     stage.bad("watch inbox", b"", 78, "there is no mailbox \"Nowhere\"");
     stage.bad("watch inbox other", b"", 78, "no flow named other");
     stage.write("home/config.toml", "");
-    stage.bad("run", b"", 78, "has no flows yet");
+    stage.bad("run", b"", 78, "has no flows");
 }
