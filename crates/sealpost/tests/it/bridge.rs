@@ -14,3 +14,4 @@ mod account;
 mod extensions;
 mod upstream;
 mod rates;
+mod shielded;
