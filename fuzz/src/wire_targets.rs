@@ -2,12 +2,16 @@
 
 use std::io::Read;
 
-use wire::imap::server::{Connection, Incoming, MAX_BAD};
+use wire::imap::server::{Connection, Incoming, MAX_BAD, Names};
 
 /// Commands as a mail program may send them: each octet is read once, however they come; nothing panics, and nothing goes on for ever.
 pub fn imap_commands(octets: &[u8]) {
     let told = |source: &mut dyn Read| -> Vec<String> {
         let mut connection = Connection::new(source, Vec::new());
+        // Half of them after ENABLE UTF8=ACCEPT.
+        if octets.len() % 2 == 1 {
+            connection.speak(Names::Utf8);
+        }
         let mut told = Vec::new();
         loop {
             let incoming = connection.incoming().expect("octets can be read");

@@ -6,6 +6,7 @@
 
 mod settings;
 mod password;
+mod certificate;
 mod link;
 mod original;
 mod selected;
@@ -33,11 +34,13 @@ mod telling;
 mod session;
 mod resync;
 mod login;
+mod shield;
 mod selecting;
 mod orders;
 mod finding;
 mod serve;
 
+pub use certificate::{Certificate, CertificateError};
 pub(crate) use depot::Depot;
 pub(crate) use flags::letters_of;
 pub use index::{Anew, Hit, IndexError, Indexed, Query, QueryError, Stand, index, search, stand};
@@ -48,7 +51,7 @@ pub(crate) use reach::reach;
 pub(crate) use selected::{Access, Selected};
 pub use serve::{BridgeError, MAX_SESSIONS, serve};
 pub(crate) use settings::Means;
-pub use settings::{Bridge, SealWith};
+pub use settings::{Bridge, SealWith, Shield};
 pub use vault::VaultError;
 pub(crate) use view::{Look, Trouble, View, whole};
 pub(crate) use words::attachment_name;

@@ -25,6 +25,7 @@ pub fn account(home: &Home, config: &Account, stop: &Arc<AtomicBool>) -> Result<
         endpoint: config.endpoint.clone(),
         trust,
         timeouts: Timeouts::default(),
+        compress: config.compress,
         credentials: Box::new(move || credentials(&home, &user, &password, &stop).map_err(CredentialsError)),
     })
 }

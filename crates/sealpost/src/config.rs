@@ -55,6 +55,8 @@ pub struct Bridge {
     pub user: Option<String>,
     /// What the search index holds.
     pub index: Option<Indexing>,
+    /// How the way to mail programs is protected.
+    pub tls: Option<delivery::HopTls>,
 }
 
 /// `[bridge] index = "all"` or `"opened"`

@@ -33,6 +33,10 @@ const STATE: &str = "state.db";
 const BACKUP: &str = "backup";
 #[cfg(feature = "open")]
 const BRIDGE_PASSWORD: &str = "keys/bridge.password";
+#[cfg(feature = "open")]
+const BRIDGE_KEY: &str = "keys/bridge.key.pem";
+#[cfg(feature = "open")]
+const BRIDGE_CERTIFICATE: &str = "keys/bridge.certificate.pem";
 const KEYS: &str = "keys";
 /// OpenPGP, and X.509: there is one of them.
 const MAILBOX_SECRETS: [(Scheme, &str); 2] =
@@ -97,6 +101,18 @@ impl Home {
     #[cfg(feature = "open")]
     pub fn bridge_password(&self) -> PathBuf {
         self.root.join(BRIDGE_PASSWORD)
+    }
+
+    /// The bridge's certificate with its key.
+    #[cfg(feature = "open")]
+    pub fn bridge_key(&self) -> PathBuf {
+        self.root.join(BRIDGE_KEY)
+    }
+
+    /// The same certificate without the key, for mail programs.
+    #[cfg(feature = "open")]
+    pub fn bridge_certificate(&self) -> PathBuf {
+        self.root.join(BRIDGE_CERTIFICATE)
     }
 
     /// A path of the config: one that is relative begins in the home.

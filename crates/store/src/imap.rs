@@ -29,7 +29,7 @@ mod recover;
 
 mod follow;
 
-pub use account::{Account, ConnectError, CredentialsError, FlowLock};
+pub use account::{Account, Compress, ConnectError, CredentialsError, FlowLock};
 pub use desk::{Desk, DeskError};
 pub use find::{Found, elsewhere, marks};
 pub use flags::{Changes, is_lockable, parse_date};

@@ -10,6 +10,7 @@
 pub mod limit;
 pub mod mailbox_name;
 mod uid_set;
+mod deflate;
 mod stream;
 mod dane;
 pub mod tls;

@@ -1,4 +1,4 @@
-//! A connection's octets, plain or within TLS.
+//! A connection's octets, plain or within TLS, deflated or not.
 //!
 //! In: a connected socket, octets to send. Out: octets received, as [`BufRead`]. Waits in short steps, so that a stop
 //! flag is seen; counts the time without an octet. A write that finds no room reads aside meanwhile, so that two sides
@@ -14,6 +14,7 @@ use rustls::{CertificateError, ClientConnection};
 use thiserror::Error;
 use zeroize::Zeroize;
 
+use crate::deflate::{Deflate, Inflate};
 use crate::limit;
 
 /// How long to wait.
@@ -49,6 +50,8 @@ pub(crate) enum Fault {
     Certificate(&'static str),
     #[error("{0}")]
     Limit(&'static str),
+    #[error("octets that are not deflated as they should be")]
+    Deflate,
 }
 
 impl From<Fault> for io::Error {
@@ -80,6 +83,13 @@ pub(crate) struct Stream {
     consumed: usize,
     /// Octets to send.
     waiting: Vec<u8>,
+    packing: Option<Box<Packing>>,
+}
+
+/// Octets deflated both ways (RFC 4978).
+struct Packing {
+    inflate: Inflate,
+    deflate: Deflate,
 }
 
 /// Octets of one read from the socket, and of waiting octets before they are sent unasked.
@@ -101,6 +111,7 @@ impl Stream {
             consumed: 0,
             // Room for a login, so that growing leaves no copy of it behind.
             waiting: Vec::with_capacity(2 * limit::AUTH_LINE),
+            packing: None,
         })
     }
 
@@ -125,10 +136,34 @@ impl Stream {
         self.flush_tls()
     }
 
+    /// From now on all is deflated; so is what was received and not consumed.
+    pub(crate) fn pack(&mut self) -> io::Result<()> {
+        self.flush()?;
+        let mut inflate = Inflate::new();
+        inflate.feed(self.received.get(self.consumed..).unwrap_or_default());
+        self.received.clear();
+        self.consumed = 0;
+        self.packing = Some(Box::new(Packing { inflate, deflate: Deflate::new() }));
+        Ok(())
+    }
+
+    /// Unpacks a piece of what was received, where all that was unpacked before is consumed. Whether there is something to consume.
+    fn unpack(&mut self) -> io::Result<bool> {
+        if self.consumed < self.received.len() {
+            return Ok(true);
+        }
+        let Some(packing) = &mut self.packing else { return Ok(false) };
+        self.received.resize(CHUNK, 0);
+        self.consumed = 0;
+        let made = packing.inflate.give(&mut self.received);
+        self.received.truncate(*made.as_ref().unwrap_or(&0));
+        made.map(|made| made > 0).map_err(|_| Fault::Deflate.into())
+    }
+
     /// Waits until something can be read, until `until` at most.
     pub(crate) fn readable(&mut self, until: Instant) -> io::Result<Readiness> {
         let mut idle = Instant::now();
-        while self.consumed >= self.received.len() {
+        while !self.unpack()? {
             if self.stopped() {
                 return Ok(Readiness::Stopped);
             }
@@ -143,8 +178,11 @@ impl Stream {
 
     /// Whether something can be read now; that the other side has closed is an error. Waits for nothing.
     pub(crate) fn glance(&mut self) -> io::Result<Readiness> {
+        if self.unpack()? {
+            return Ok(Readiness::Octets);
+        }
         self.read_aside()?;
-        Ok(if self.consumed < self.received.len() { Readiness::Octets } else { Readiness::Nothing })
+        Ok(if self.unpack()? { Readiness::Octets } else { Readiness::Nothing })
     }
 
     /// Puts the caller's stop flag aside, and ends everything at `deadline`: for the last words of a session.
@@ -217,7 +255,10 @@ impl Stream {
         self.consumed = 0;
         let mut raw = self.raw.get(..length).unwrap_or_default();
         let Some(tls) = &mut self.tls else {
-            self.received.extend_from_slice(raw);
+            match &mut self.packing {
+                Some(packing) => packing.inflate.feed(raw),
+                None => self.received.extend_from_slice(raw),
+            }
             return Ok(());
         };
         while !raw.is_empty() {
@@ -234,10 +275,17 @@ impl Stream {
                 }
             };
             let new = state.plaintext_bytes_to_read();
-            let held = self.received.len();
-            self.received.resize(held.saturating_add(new), 0);
-            tls.reader().read_exact(self.received.get_mut(held..).unwrap_or_default())?;
-            if state.peer_has_closed() && self.received.is_empty() {
+            if let Some(packing) = &mut self.packing {
+                let mut fresh = vec![0; new];
+                tls.reader().read_exact(&mut fresh)?;
+                packing.inflate.feed(&fresh);
+            } else {
+                let held = self.received.len();
+                self.received.resize(held.saturating_add(new), 0);
+                tls.reader().read_exact(self.received.get_mut(held..).unwrap_or_default())?;
+            }
+            let is_packed = self.packing.as_ref().is_some_and(|packing| packing.inflate.waiting() > 0);
+            if state.peer_has_closed() && self.received.is_empty() && !is_packed {
                 return Err(Fault::Closed.into());
             }
         }
@@ -247,7 +295,15 @@ impl Stream {
     /// Sends what waits, through TLS or not.
     fn send(&mut self) -> io::Result<()> {
         let waiting = std::mem::take(&mut self.waiting);
-        let mut rest = waiting.as_slice();
+        let packed = match &mut self.packing {
+            Some(packing) if !waiting.is_empty() => {
+                let mut packed = packing.deflate.pack(&waiting)?.to_vec();
+                packed.extend_from_slice(packing.deflate.finish_piece()?);
+                Some(packed)
+            }
+            _ => None,
+        };
+        let mut rest = packed.as_deref().unwrap_or(&waiting);
         while !rest.is_empty() {
             if let Some(tls) = &mut self.tls {
                 let taken = tls.writer().write(rest)?;
@@ -301,7 +357,8 @@ impl Stream {
             return Ok(());
         }
         loop {
-            if self.received.len().saturating_sub(self.consumed) >= limit::READ_ASIDE {
+            let packed = self.packing.as_ref().map_or(0, |packing| packing.inflate.waiting());
+            if self.received.len().saturating_sub(self.consumed).saturating_add(packed) >= limit::READ_ASIDE {
                 return Err(Fault::Limit("octets received while sending").into());
             }
             self.socket.set_nonblocking(true)?;
@@ -333,7 +390,7 @@ impl BufRead for Stream {
     /// Never empty: the end is [`Fault::Closed`].
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         let mut since = Instant::now();
-        while self.consumed >= self.received.len() {
+        while !self.unpack()? {
             self.pull(&mut since)?;
         }
         Ok(self.received.get(self.consumed..).unwrap_or_default())

@@ -32,6 +32,14 @@ pub struct Trust {
     pub peer: Option<Arc<Peer>>,
 }
 
+/// How a server speaks TLS: its certificate and key. Made by [`crate::smtp::server::tls`].
+pub type ServerTls = Arc<rustls::ServerConfig>;
+
+/// The first certificate of a PEM text, DER.
+pub fn first_certificate(pem: &[u8]) -> Option<Vec<u8>> {
+    CertificateDer::from_pem_slice(pem).ok().map(|certificate| certificate.to_vec())
+}
+
 /// Why TLS cannot even be begun.
 #[derive(Debug, Error)]
 pub(crate) enum TlsError {

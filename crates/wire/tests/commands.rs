@@ -7,7 +7,7 @@ mod wire_targets;
 
 const INPUTS: usize = 5_000;
 
-const SEEDS: [&[u8]; 10] = [
+const SEEDS: [&[u8]; 12] = [
     b"a LOGIN alice {4+}\r\nword\r\nb SELECT INBOX\r\nc UID FETCH 1:*,7 (UID FLAGS BODY.PEEK[1.2.HEADER.FIELDS (A B)]<0.9>)\r\n",
     b"a APPEND INBOX (\\Seen $x) \" 7-Feb-1994 21:52:25 -0800\" {5+}\r\nabcde\r\nb NOOP\r\n",
     b"a UID SEARCH CHARSET UTF-8 OR (SUBJECT {2+}\r\nxy NOT SEEN) SENTSINCE 1-Feb-1994 HEADER X \"\"\r\n",
@@ -17,6 +17,8 @@ const SEEDS: [&[u8]; 10] = [
     b"a STORE 1 (UNCHANGEDSINCE 320162338) +FLAGS x\r\nb UID SORT RETURN (MIN ALL) (REVERSE DATE SUBJECT) UTF-8 OLDER 9 MODSEQ \"/x\" all 7\r\n",
     b"a LIST (SUBSCRIBED RECURSIVEMATCH) \"\" (INBOX \"a/%\") RETURN (CHILDREN STATUS (MESSAGES HIGHESTMODSEQ))\r\nb THREAD REFERENCES UTF-8 ALL\r\n",
     b"a FETCH 1 (PREVIEW (LAZY) BINARY.PEEK[1.2]<0.9> BINARY.SIZE[1])\r\nb APPEND x ~{3+}\r\na\0b\r\nc NOOP\r\n",
+    b"a STARTTLS\r\nb COMPRESS DEFLATE\r\nc ENABLE UTF8=ACCEPT QRESYNC\r\nd LSUB \"\" \xc3\xa9%\r\n",
+    b"a APPEND \"\xc3\xa9\" (\\Seen) UTF8 (~{5+}\r\nabcde)\r\nb LIST \"\" (\"\xc3\xa9*\")\r\nc SEARCH TEXT \"\xc3\xa9 & x\"\r\n",
     b"a AUTHENTICATE PLAIN AGEAYg==\r\nb {99999999999}\r\n( ) ((((\r\n",
 ];
 

@@ -30,6 +30,7 @@ pub(crate) fn settings(home: &std::path::Path, server: SocketAddr) -> flow::Sett
     let account = store::imap::Account {
         endpoint: endpoint(server),
         trust: wire::imap::Trust::default(),
+        compress: store::imap::Compress::Never,
         timeouts: Timeouts::default(),
         credentials: Box::new(|| Ok(credentials())),
     };

@@ -64,6 +64,7 @@ pub(crate) fn account(server: SocketAddr, user: &str, password: &str) -> Sink {
     let account = store::imap::Account {
         endpoint,
         trust: wire::Trust::default(),
+        compress: store::imap::Compress::Never,
         timeouts: Timeouts { response: Duration::from_secs(5), ..Timeouts::default() },
         credentials: Box::new(move || {
             Ok(Credentials::Password { user: user.clone(), password: password.clone().into() })

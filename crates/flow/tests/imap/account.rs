@@ -69,6 +69,7 @@ impl Account {
         let account = store::imap::Account {
             endpoint: Endpoint { host: server.ip().to_string(), port: server.port(), security: Security::Plain },
             trust: Trust::default(),
+            compress: store::imap::Compress::Never,
             timeouts: Timeouts { connect: Duration::from_secs(10), response: Duration::from_secs(20) },
             credentials: Box::new(|| Ok(credentials())),
         };

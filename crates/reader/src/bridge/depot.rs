@@ -10,7 +10,7 @@ use std::time::Duration;
 use sealed::scratch::Scratched;
 use wire::MailboxName;
 use wire::imap::Listed;
-use wire::imap::server::{AppendOrder, Flag, StatusItem, StoreKind};
+use wire::imap::server::{AppendOrder, Flag, Names, StatusItem, StoreKind};
 
 use super::link::Answer;
 use super::selected::{Access, Changes, Selected};
@@ -46,7 +46,13 @@ pub(crate) trait Depot {
     fn list(&mut self, listing: Listing, pattern: &str) -> Result<Vec<Listed>, Answer>;
 
     /// Answers STATUS.
-    fn status(&mut self, name: &MailboxName, items: &[StatusItem], out: &mut dyn Write) -> io::Result<Answer>;
+    fn status(
+        &mut self,
+        name: &MailboxName,
+        items: &[StatusItem],
+        names: Names,
+        out: &mut dyn Write,
+    ) -> io::Result<Answer>;
 
     /// The names of all mailboxes that can be opened.
     fn mailboxes(&mut self) -> Result<Vec<MailboxName>, Answer>;

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use mail::{HeaderSection, MAX_PREVIEW_INPUT, body, body_structure, envelope, preview};
 use sealed::index::Index as ListView;
-use wire::imap::server::{FetchItem, Flag, Haste, Part, Section, SequenceSet, StoreKind, Which, push_string};
+use wire::imap::server::{FetchItem, Flag, Haste, Names, Part, Section, SequenceSet, StoreKind, Which, push_string};
 
 use super::bodies::Bodies;
 use super::depot::{Arrived, Depot, Filed};
@@ -50,6 +50,8 @@ pub(crate) struct Wishes {
     pub(crate) changes: bool,
     /// UIDs of what is gone, and not numbers.
     pub(crate) vanished: bool,
+    /// Names of mailboxes in UTF-8, and no charset in SEARCH (RFC 6855).
+    pub(crate) names: Names,
 }
 
 /// Originals that are kept open: programs fetch one in many pieces.

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use wire::imap::server::{Algorithm, Asked, FetchItem, ReturnItem, SearchKey, SortKey, Which, number_set};
+use wire::imap::server::{Algorithm, Asked, FetchItem, Names, ReturnItem, SearchKey, SortKey, Which, number_set};
 
 use super::depot::Pace;
 use super::fetch::Desk;
@@ -27,6 +27,10 @@ struct Found {
 impl Session<'_> {
     pub(crate) fn search(&mut self, tag: &str, which: Which, asked: Asked) -> io::Result<Answer> {
         let Asked { returns, charset, key } = asked;
+        let is_utf8 = self.desk.as_ref().is_some_and(|desk| desk.wishes.names == Names::Utf8);
+        if charset.is_some() && is_utf8 {
+            return Ok(Answer::Bad("after ENABLE UTF8=ACCEPT no charset is named"));
+        }
         let found = match self.find(which, charset.as_deref(), key, &[]) {
             Ok(found) => found,
             Err(answer) => return Ok(answer),

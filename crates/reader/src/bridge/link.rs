@@ -1,12 +1,11 @@
 //! The connection to a mail program, and how answers look (RFC 3501 §7). In: texts. Out: lines. Never content but what a handler writes itself.
 
 use std::io::{self, BufWriter, Write};
-use std::net::TcpStream;
 
-use wire::imap::server::Connection;
+use wire::imap::server::{Connection, Leg};
 
 /// A connection.
-pub(crate) type Link = Connection<TcpStream, BufWriter<TcpStream>>;
+pub(crate) type Link = Connection<Leg, BufWriter<Leg>>;
 
 /// How a command ended.
 #[derive(Clone, Debug, PartialEq, Eq)]

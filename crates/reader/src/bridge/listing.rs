@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use wire::MailboxName;
 use wire::imap::Listed;
-use wire::imap::server::{Form, ListOrder, Return, Selection, push_astring, push_string};
+use wire::imap::server::{Form, ListOrder, Names, Return, Selection, push_mailbox, push_string};
 
 use super::depot::{Depot, Listing};
 use super::link::Answer;
@@ -15,11 +15,11 @@ use super::link::Answer;
 const USES: [&str; 8] = ["\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Important", "\\Junk", "\\Sent", "\\Trash"];
 
 /// Answers LSUB.
-pub(crate) fn lsub(depot: &mut dyn Depot, pattern: &str, out: &mut dyn Write) -> io::Result<Answer> {
+pub(crate) fn lsub(depot: &mut dyn Depot, pattern: &str, names: Names, out: &mut dyn Write) -> io::Result<Answer> {
     match depot.list(Listing::Subscribed, pattern) {
         Ok(all) => {
             for listed in &all {
-                write_listed("LSUB", listed, "", out)?;
+                write_listed("LSUB", (listed, names), "", out)?;
             }
             Ok(Answer::ok("done"))
         }
@@ -28,7 +28,7 @@ pub(crate) fn lsub(depot: &mut dyn Depot, pattern: &str, out: &mut dyn Write) ->
 }
 
 /// Answers LIST.
-pub(crate) fn list(depot: &mut dyn Depot, order: &ListOrder, out: &mut dyn Write) -> io::Result<Answer> {
+pub(crate) fn list(depot: &mut dyn Depot, order: &ListOrder, names: Names, out: &mut dyn Write) -> io::Result<Answer> {
     let chosen = match choose(depot, order) {
         Ok(chosen) => chosen,
         Err(answer) => return Ok(answer),
@@ -39,14 +39,14 @@ pub(crate) fn list(depot: &mut dyn Depot, order: &ListOrder, out: &mut dyn Write
     });
     for (listed, children) in &chosen {
         let below = if *children == Below::Subscribed { " (\"CHILDINFO\" (\"SUBSCRIBED\"))" } else { "" };
-        write_listed("LIST", listed, below, out)?;
+        write_listed("LIST", (listed, names), below, out)?;
         let can_be_opened = !listed
             .attributes
             .iter()
             .any(|attribute| ["\\Noselect", "\\NonExistent"].iter().any(|other| attribute.eq_ignore_ascii_case(other)));
         if let Some(items) = asked.filter(|_| can_be_opened) {
             // One that cannot be told of is not (RFC 5819 §2).
-            if let bad @ Answer::Bad(_) = depot.status(&listed.name, items, out)? {
+            if let bad @ Answer::Bad(_) = depot.status(&listed.name, items, names, out)? {
                 return Ok(bad);
             }
         }
@@ -124,11 +124,11 @@ fn has(listed: &Listed, attribute: &str) -> bool {
     listed.attributes.iter().any(|other| other.eq_ignore_ascii_case(attribute))
 }
 
-fn write_listed(verb: &str, listed: &Listed, more: &str, out: &mut dyn Write) -> io::Result<()> {
+fn write_listed(verb: &str, (listed, names): (&Listed, Names), more: &str, out: &mut dyn Write) -> io::Result<()> {
     let mut line = format!("* {verb} ({}) ", listed.attributes.join(" ")).into_bytes();
     push_delimiter(&mut line, listed.delimiter);
     line.push(b' ');
-    push_astring(&mut line, listed.name.wire().as_bytes());
+    push_mailbox(&mut line, &listed.name, names);
     line.extend_from_slice(more.as_bytes());
     line.extend_from_slice(b"\r\n");
     out.write_all(&line)

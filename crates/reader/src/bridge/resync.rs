@@ -1,9 +1,9 @@
-//! Change numbers, for mail programs that come back (RFC 7162). In: what a program knows from before. Out: what is gone since, and what changed. What a program never
+//! ENABLE (RFC 5161, RFC 6855), and change numbers, for mail programs that come back (RFC 7162). In: what a program knows from before. Out: what is gone since, and what changed. What a program never
 //! saw may be named among what is gone; nothing that is there is.
 
 use std::io::{self, Write};
 
-use wire::imap::server::{FetchItem, Resume, SequenceSet, Which, number_set};
+use wire::imap::server::{FetchItem, Names, Resume, SequenceSet, Which, number_set};
 
 use super::depot::Pace;
 use super::fetch::Desk;
@@ -14,17 +14,22 @@ impl Session<'_> {
     /// ENABLE (RFC 5161): only what is offered, and changes something.
     pub(crate) fn enable(&mut self, names: &[String]) -> io::Result<Answer> {
         let mut enabled = String::from("ENABLED");
-        if let Some(desk) = self.desk.as_mut().filter(|desk| desk.depot.counts_changes()) {
+        if let Some(desk) = self.desk.as_mut() {
+            let counts = desk.depot.counts_changes();
             for name in names {
                 match name.as_str() {
-                    "CONDSTORE" => {}
-                    "QRESYNC" => {
+                    "UTF8=ACCEPT" => {
+                        desk.wishes.names = Names::Utf8;
+                        self.link.speak(Names::Utf8);
+                    }
+                    "CONDSTORE" if counts => desk.wishes.changes = true,
+                    "QRESYNC" if counts => {
+                        desk.wishes.changes = true;
                         desk.wishes.vanished = true;
                         desk.depot.keep_order();
                     }
                     _ => continue,
                 }
-                desk.wishes.changes = true;
                 enabled.push(' ');
                 enabled.push_str(name);
             }

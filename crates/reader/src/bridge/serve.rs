@@ -7,16 +7,16 @@ use std::net::{TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use store::database::OpenDatabaseError;
 use store::{Database, Fate};
-use wire::imap::server::Connection;
+use wire::imap::server::{Connection, Leg};
 
 use super::depot::TICK;
 use super::reach::{ReachError, Way};
-use super::session::Session;
-use super::settings::Bridge;
+use super::session::{IMPATIENT, Session};
+use super::settings::{Bridge, Shield};
 use super::vault::{make_key, read_key};
 
 /// Connections at once: mail programs open a handful each.
@@ -90,7 +90,9 @@ pub fn serve(bridge: &Bridge, listener: &TcpListener, stop: &Arc<AtomicBool>) ->
             };
             if sessions.fetch_add(1, Ordering::SeqCst) >= most {
                 let mut stream = stream;
-                let _ = stream.write_all(b"* BYE too many connections\r\n");
+                if !matches!(bridge.shield, Shield::Tls(_)) {
+                    let _ = stream.write_all(b"* BYE too many connections\r\n");
+                }
                 sessions.fetch_sub(1, Ordering::SeqCst);
                 continue;
             }
@@ -120,8 +122,12 @@ fn attend(bridge: &Bridge, way: &Way, stream: TcpStream, stop: &Arc<AtomicBool>)
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(TICK))?;
     stream.set_write_timeout(Some(DEAF))?;
-    let sink = BufWriter::with_capacity(WRITE_BUFFER, stream.try_clone()?);
-    let link = Connection::new(stream, sink);
+    let leg = Leg::new(stream);
+    if let Shield::Tls(tls) = &bridge.shield {
+        let began = Instant::now();
+        leg.secure(tls, &mut || !stop.load(Ordering::Relaxed) && began.elapsed() < IMPATIENT)?;
+    }
+    let link = Connection::new(leg.clone(), BufWriter::with_capacity(WRITE_BUFFER, leg));
     let door = || way.reach(bridge.means(), stop);
     Session::new(bridge, &door, link, stop).run()
 }

@@ -35,8 +35,10 @@ pub(crate) type Door<'b> = dyn Fn() -> Result<Box<dyn Depot + 'b>, ReachError> +
 
 /// Before the client has logged in; afterwards it is told the rest, and what hangs on where the mail lies.
 const BEFORE: &str = "IMAP4rev1 LITERAL+ SASL-IR ID AUTH=PLAIN";
+/// Before that, where a password may only come within TLS (RFC 2595 §3.2).
+const IN_CLEAR: &str = "IMAP4rev1 LITERAL+ ID STARTTLS LOGINDISABLED";
 const AFTER: &str = "IMAP4rev1 LITERAL+ ID ENABLE IDLE NAMESPACE UNSELECT ESEARCH SORT ESORT THREAD=ORDEREDSUBJECT \
-                     THREAD=REFERENCES WITHIN LIST-EXTENDED LIST-STATUS BINARY PREVIEW";
+                     THREAD=REFERENCES WITHIN LIST-EXTENDED LIST-STATUS BINARY PREVIEW UTF8=ACCEPT";
 /// A session in which nothing is said so long ends (RFC 3501 §5.4).
 pub(crate) const SILENT: Duration = Duration::from_secs(35 * 60);
 /// The same before the client has logged in, and in the middle of a message.
@@ -53,8 +55,10 @@ fn lost_for_a_moment() -> Answer {
 }
 
 /// What follows a command.
-enum Then {
+pub(crate) enum Then {
     Answer(Answer),
+    /// It was answered.
+    GoOn,
     Leave,
 }
 
@@ -65,7 +69,8 @@ impl<'b> Session<'b> {
 
     /// Leads the session to its end.
     pub(crate) fn run(&mut self) -> io::Result<()> {
-        untagged(self.link.sink(), &format!("OK [CAPABILITY {BEFORE}] Sealpost"))?;
+        let names = self.capabilities();
+        untagged(self.link.sink(), &format!("OK [CAPABILITY {names}] Sealpost"))?;
         self.link.sink().flush()?;
         loop {
             match self.link.incoming()? {
@@ -90,6 +95,7 @@ impl<'b> Session<'b> {
                                 return self.bye(UNREACHABLE);
                             }
                         }
+                        Then::GoOn => {}
                         Then::Leave => return Ok(()),
                     }
                 }
@@ -138,6 +144,11 @@ impl<'b> Session<'b> {
                 tagged(self.link.sink(), tag, &Answer::ok("done"))?;
                 return Ok(Then::Leave);
             }
+            Command::StartTls => return self.start_tls(tag),
+            Command::Compress => return self.compress(tag),
+            Command::Login(..) | Command::Authenticate(..) if !self.may_log_in() => {
+                Answer::no("[PRIVACYREQUIRED] STARTTLS first")
+            }
             Command::Login(user, password) => self.log_in(&user, &password),
             Command::Authenticate(mechanism, initial) => self.authenticate(&mechanism, initial)?,
             Command::Idle => self.idle()?,
@@ -155,12 +166,15 @@ impl<'b> Session<'b> {
     }
 
     /// What the client is told that it may use.
-    pub(crate) fn capabilities(&self) -> String {
+    pub(crate) fn capabilities(&mut self) -> String {
+        let (may_log_in, may_compress) = (self.may_log_in(), self.may_compress());
         match &self.desk {
-            None => BEFORE.to_owned(),
+            None if may_log_in => BEFORE.to_owned(),
+            None => IN_CLEAR.to_owned(),
             Some(desk) => {
                 let (offers, limit) = (desk.depot.offers(), desk.depot.append_limit());
-                format!("{AFTER} APPENDLIMIT={limit} {offers}").trim_end().to_owned()
+                let packs = if may_compress { " COMPRESS=DEFLATE" } else { "" };
+                format!("{AFTER}{packs} APPENDLIMIT={limit} {offers}").trim_end().to_owned()
             }
         }
     }
@@ -206,6 +220,7 @@ impl<'b> Session<'b> {
     /// Commands about mailboxes by name.
     fn of_mailboxes(&mut self, command: Command) -> io::Result<Option<Answer>> {
         let Some(desk) = &mut self.desk else { return Ok(None) };
+        let names = desk.wishes.names;
         let (depot, out) = (&mut desk.depot, self.link.sink());
         Ok(Some(match command {
             Command::Create(name) => depot.arrange(&Arrangement::Create(name)),
@@ -213,8 +228,8 @@ impl<'b> Session<'b> {
             Command::Rename(from, to) => depot.arrange(&Arrangement::Rename(from, to)),
             Command::Subscribe(name) => depot.arrange(&Arrangement::Subscribe(name)),
             Command::Unsubscribe(name) => depot.arrange(&Arrangement::Unsubscribe(name)),
-            Command::List(order) => listing::list(depot.as_mut(), &order, out)?,
-            Command::Lsub(pattern) => listing::lsub(depot.as_mut(), &pattern, out)?,
+            Command::List(order) => listing::list(depot.as_mut(), &order, names, out)?,
+            Command::Lsub(pattern) => listing::lsub(depot.as_mut(), &pattern, names, out)?,
             Command::Namespace => match depot.namespaces() {
                 Ok(namespaces) => {
                     untagged(out, &format!("NAMESPACE {namespaces}"))?;
@@ -224,7 +239,7 @@ impl<'b> Session<'b> {
             },
             Command::Status(name, items) => {
                 desk.wishes.changes |= items.contains(&StatusItem::HighestModSeq) && depot.counts_changes();
-                depot.status(&name, &items, out)?
+                depot.status(&name, &items, names, out)?
             }
             _ => return Ok(None),
         }))

@@ -3,6 +3,7 @@
 use seal::{Compression, Policy, RecipientKey};
 use sealed::identity::{AccountId, Profile};
 use sealed::signature::SealerKey;
+use wire::tls::ServerTls;
 
 use super::password::Password;
 use crate::settings::Settings;
@@ -17,6 +18,19 @@ pub struct Bridge {
     pub password: Password,
     /// With what they store is sealed; `None`: they cannot store.
     pub seal: Option<SealWith>,
+    /// How the way to mail programs is protected.
+    pub shield: Shield,
+}
+
+/// How the way to mail programs is protected.
+#[derive(Clone)]
+pub enum Shield {
+    /// Not at all: it stays on this machine.
+    Off,
+    /// By STARTTLS, before anybody logs in (RFC 2595 §3).
+    StartTls(ServerTls),
+    /// From the first octet (RFC 8314 §3.2).
+    Tls(ServerTls),
 }
 
 /// What a depot works with.

@@ -12,12 +12,12 @@ use std::{
 
 use reader::{
     Anew, ReachError, Source,
-    bridge::{Bridge, BridgeError, NewPassword, Password, serve},
+    bridge::{Bridge, BridgeError, Certificate, NewPassword, Password, Shield, serve},
 };
 
 use crate::{
-    args,
-    config::{self, Config, Indexing},
+    args, clock,
+    config::{self, Config, Indexing, delivery::HopTls},
     failure::{DoingWhat, Exit, Failure, with_causes},
     flows,
     home::{self, Home},
@@ -55,14 +55,31 @@ pub fn run(home: &Home, arguments: &args::Bridge) -> Result<(), Failure> {
         .map_err(|failure| failure.hint("is another bridge running? name another port: --listen 127.0.0.1:1144"))?;
     let address = listener.local_addr().doing(Exit::Unavailable, "cannot listen")?;
     let (password, new) = password(home, arguments.new_password)?;
-    tell(format_args!("sealpost: bridge: IMAP on {address}, user {user}, no TLS (it stays on this machine)"));
+    let certificate = match written.and_then(|bridge| bridge.tls).unwrap_or(HopTls::Off) {
+        HopTls::Off => None,
+        spoken => Some((spoken, certificate(home)?)),
+    };
+    let protected = match &certificate {
+        None => "no TLS (it stays on this machine)",
+        Some((HopTls::Tls, _)) => "TLS",
+        Some(_) => "STARTTLS",
+    };
+    tell(format_args!("sealpost: bridge: IMAP on {address}, user {user}, {protected}"));
+    if let Some((_, certificate)) = &certificate {
+        tell(format_args!("sealpost: bridge: certificate SHA-256 {}", certificate.fingerprint()));
+    }
     if let Some(text) = new {
         tell(format_args!("sealpost: bridge: password {} (shown this once)", *text));
     }
     if seal.is_none() {
         tell("sealpost: bridge: no sealer key or owner here: mail programs can read and file, not store");
     }
-    let bridge = Bridge { mail, user, password, seal };
+    let shield = match certificate {
+        None => Shield::Off,
+        Some((HopTls::Tls, certificate)) => Shield::Tls(certificate.tls()),
+        Some((_, certificate)) => Shield::StartTls(certificate.tls()),
+    };
+    let bridge = Bridge { mail, user, password, seal, shield };
     // Of mail on this machine everything is indexed; of an account, what is opened: its owner decides whether all of it is fetched.
     let usual = if matches!(bridge.mail.source, Source::Maildir(_)) { Indexing::All } else { Indexing::Opened };
     let all = written.and_then(|bridge| bridge.index).unwrap_or(usual) == Indexing::All && bridge.seal.is_some();
@@ -132,6 +149,28 @@ fn password(home: &Home, anew: bool) -> Result<(Password, Option<zeroize::Zeroiz
     let NewPassword { text, password } = NewPassword::generate();
     home::replace(&path, password.write().as_bytes(), 0o600)?;
     Ok((password, Some(text)))
+}
+
+/// The bridge's certificate, made at the first use; beside it lies a copy without the key, for mail programs.
+fn certificate(home: &Home) -> Result<Certificate, Failure> {
+    let path = home.bridge_key();
+    let pem = match std::fs::read(&path) {
+        Ok(pem) => zeroize::Zeroizing::new(pem),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let pem = Certificate::generate(clock::now()).doing(Exit::Unavailable, "no TLS")?;
+            home::replace(&path, pem.as_bytes(), 0o600)?;
+            zeroize::Zeroizing::new(pem.as_bytes().to_vec())
+        }
+        Err(error) => return Err(Failure::new(Exit::Config, format_args!("cannot read {}: {error}", path.display()))),
+    };
+    let certificate = Certificate::parse(&pem).map_err(|error| {
+        Failure::new(Exit::Config, error).hint(format_args!("remove {}: another one is made", path.display()))
+    })?;
+    let public = home.bridge_certificate();
+    if std::fs::read(&public).ok().as_deref() != Some(certificate.pem().as_bytes()) {
+        home::replace(&public, certificate.pem().as_bytes(), 0o644)?;
+    }
+    Ok(certificate)
 }
 
 impl From<BridgeError> for Failure {

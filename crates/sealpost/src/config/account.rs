@@ -8,6 +8,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{Error, MapAccess, Visitor, value::MapAccessDeserializer},
 };
+use store::imap::Compress;
 use wire::imap::{Endpoint, Security};
 
 /// An IMAP account.
@@ -24,6 +25,8 @@ pub struct Account {
     pub ca_file: Option<PathBuf>,
     /// SHA-256 of the only certificate that is trusted.
     pub pin: Option<[u8; 32]>,
+    /// Whether connections are compressed.
+    pub compress: Compress,
 }
 
 /// Where a secret comes from.
@@ -50,6 +53,16 @@ struct Written {
     pin: Option<String>,
     #[serde(default)]
     tls: Tls,
+    #[serde(default)]
+    compress: WrittenCompress,
+}
+
+#[derive(Deserialize, Clone, Copy, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum WrittenCompress {
+    Auto,
+    #[default]
+    Never,
 }
 
 #[derive(Deserialize, Clone, Copy, Default, PartialEq, Eq)]
@@ -77,13 +90,17 @@ impl TryFrom<Written> for Account {
     type Error = &'static str;
 
     fn try_from(written: Written) -> Result<Self, Self::Error> {
-        let Written { address, imap, user, password, ca_file, pin, tls } = written;
+        let Written { address, imap, user, password, ca_file, pin, tls, compress } = written;
         let user = user.unwrap_or(address);
         if user.is_empty() {
             return Err("the user is empty");
         }
         let pin = pin.map(|pin| parse_pin(&pin).ok_or("a pin is written \"sha256:\" and 64 hexadecimal digits"));
-        Ok(Self { endpoint: endpoint(&imap, tls)?, pin: pin.transpose()?, user, password, ca_file })
+        let compress = match compress {
+            WrittenCompress::Auto => Compress::Auto,
+            WrittenCompress::Never => Compress::Never,
+        };
+        Ok(Self { endpoint: endpoint(&imap, tls)?, pin: pin.transpose()?, user, password, ca_file, compress })
     }
 }
 

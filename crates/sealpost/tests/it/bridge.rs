@@ -15,3 +15,4 @@ mod account;
 mod extensions;
 mod upstream;
 mod rates;
+mod shielded;

@@ -22,8 +22,20 @@ pub struct Account {
     pub trust: Trust,
     /// How long anything may take.
     pub timeouts: Timeouts,
+    /// Whether what goes both ways is compressed.
+    pub compress: Compress,
     /// Gives user and password or token, each time anew.
     pub credentials: Box<dyn Fn() -> Result<Credentials, CredentialsError> + Send + Sync>,
+}
+
+/// Whether a connection is compressed (RFC 4978). What is compressed together tells by its length what it has in common, also through TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compress {
+    /// It is not.
+    #[default]
+    Never,
+    /// It is where the server offers it.
+    Auto,
 }
 
 /// Why there are no credentials.
@@ -50,7 +62,12 @@ impl Account {
     /// A new authenticated session. It obeys `stop` in every call.
     pub fn connect(&self, stop: &Arc<AtomicBool>) -> Result<Session, ConnectError> {
         let credentials = (self.credentials)()?;
-        Ok(Session::connect(&self.endpoint, &self.trust, &credentials, &self.timeouts, Arc::clone(stop))?)
+        let mut session =
+            Session::connect(&self.endpoint, &self.trust, &credentials, &self.timeouts, Arc::clone(stop))?;
+        if self.compress == Compress::Auto {
+            session.compress()?;
+        }
+        Ok(session)
     }
 }
 

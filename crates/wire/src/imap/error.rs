@@ -92,6 +92,7 @@ impl From<io::Error> for ImapError {
             Some(Fault::Tls(why)) => Self::Tls(why),
             Some(Fault::Certificate(why)) => Self::Certificate(why),
             Some(Fault::Limit(what)) => Self::Limit(what),
+            Some(Fault::Deflate) => Self::Protocol("octets that are not deflated as they should be"),
             None => match error.kind() {
                 Kind::UnexpectedEof | Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe => {
                     Self::Closed

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use sealed::scratch::{Scratch, Scratched};
 use store::imap::{Account, ConnectError};
-use wire::imap::server::{AppendOrder, DateTime, Flag, MAX_APPEND, StatusItem, StoreKind};
+use wire::imap::server::{AppendOrder, DateTime, Flag, MAX_APPEND, Names, StatusItem, StoreKind};
 use wire::imap::{Access as Way, ImapError, Listed, Session, Status};
 use wire::{MailboxName, UidSet};
 
@@ -191,13 +191,19 @@ impl Depot for AccountDepot<'_> {
         listed.map_err(|error| answer_of(&error))
     }
 
-    fn status(&mut self, name: &MailboxName, items: &[StatusItem], out: &mut dyn Write) -> io::Result<Answer> {
+    fn status(
+        &mut self,
+        name: &MailboxName,
+        items: &[StatusItem],
+        names: Names,
+        out: &mut dyn Write,
+    ) -> io::Result<Answer> {
         if items.contains(&StatusItem::HighestModSeq) && !self.counts_changes() {
             return Ok(Answer::Bad("changes are not counted here"));
         }
         let limit = self.append_limit();
         match self.upstream.ask(|session| session.status_of(name, &names::asked(items))) {
-            Ok(status) => match names::status_line(name, items, &status, limit) {
+            Ok(status) => match names::status_line((name, names), items, &status, limit) {
                 Some(line) => {
                     out.write_all(&line)?;
                     Ok(Answer::ok("done"))

@@ -1,7 +1,7 @@
 //! Mailboxes of an account by name, as the server has them (RFC 3501 §6.3, RFC 2342, RFC 6154). In: what it tells. Out: the same, written for the mail program.
 
 use wire::MailboxName;
-use wire::imap::server::{StatusItem, push_astring, push_string};
+use wire::imap::server::{Names, StatusItem, push_mailbox, push_string};
 use wire::imap::{Namespace, Namespaces, Status};
 
 use crate::bridge::listing::push_delimiter;
@@ -23,7 +23,12 @@ pub(crate) fn asked(items: &[StatusItem]) -> String {
 }
 
 /// The line of STATUS; `None`: the server did not tell all that was asked.
-pub(crate) fn status_line(name: &MailboxName, items: &[StatusItem], status: &Status, limit: u64) -> Option<Vec<u8>> {
+pub(crate) fn status_line(
+    (name, names): (&MailboxName, Names),
+    items: &[StatusItem],
+    status: &Status,
+    limit: u64,
+) -> Option<Vec<u8>> {
     let told = items.iter().map(|item| {
         Some(match item {
             StatusItem::Messages => format!("MESSAGES {}", status.messages?),
@@ -38,7 +43,7 @@ pub(crate) fn status_line(name: &MailboxName, items: &[StatusItem], status: &Sta
     });
     let told: Vec<String> = told.collect::<Option<_>>()?;
     let mut line = b"* STATUS ".to_vec();
-    push_astring(&mut line, name.wire().as_bytes());
+    push_mailbox(&mut line, name, names);
     line.extend_from_slice(format!(" ({})\r\n", told.join(" ")).as_bytes());
     Some(line)
 }

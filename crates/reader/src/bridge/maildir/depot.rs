@@ -7,7 +7,7 @@ use sealed::scratch::Scratched;
 use store::{Database, Mailbox, Maildir, Uids};
 use wire::MailboxName;
 use wire::imap::Listed;
-use wire::imap::server::{AppendOrder, DateTime, Flag, MAX_APPEND, StatusItem, StoreKind};
+use wire::imap::server::{AppendOrder, DateTime, Flag, MAX_APPEND, Names, StatusItem, StoreKind};
 
 use super::census::LookError;
 use super::look::{body_of_file, look_at_file};
@@ -93,8 +93,14 @@ impl Depot for MaildirDepot<'_> {
         names::list(&self.maildir, pattern)
     }
 
-    fn status(&mut self, name: &MailboxName, items: &[StatusItem], out: &mut dyn Write) -> io::Result<Answer> {
-        names::status(&self.database, &self.maildir, name, items, out)
+    fn status(
+        &mut self,
+        name: &MailboxName,
+        items: &[StatusItem],
+        names: Names,
+        out: &mut dyn Write,
+    ) -> io::Result<Answer> {
+        names::status(&self.database, &self.maildir, (name, names), items, out)
     }
 
     fn mailboxes(&mut self) -> Result<Vec<MailboxName>, Answer> {

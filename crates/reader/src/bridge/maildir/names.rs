@@ -7,7 +7,7 @@ use store::maildir::{CreateError, ListError};
 use store::{Database, Flags, Mailbox, Maildir, Place, SpecialUse};
 use wire::MailboxName;
 use wire::imap::Listed;
-use wire::imap::server::{MAX_APPEND, StatusItem, push_astring};
+use wire::imap::server::{MAX_APPEND, Names, StatusItem, push_mailbox};
 
 use super::census::{LookError, census};
 use crate::bridge::link::Answer;
@@ -64,7 +64,7 @@ pub(crate) fn list(maildir: &Maildir, pattern: &str) -> Result<Vec<Listed>, Answ
 pub(crate) fn status(
     database: &Database,
     maildir: &Maildir,
-    name: &MailboxName,
+    (name, names): (&MailboxName, Names),
     items: &[StatusItem],
     out: &mut dyn Write,
 ) -> io::Result<Answer> {
@@ -101,7 +101,7 @@ pub(crate) fn status(
     });
     let told: Vec<String> = told.collect();
     let mut line = b"* STATUS ".to_vec();
-    push_astring(&mut line, wire_name(&mailbox).as_bytes());
+    push_mailbox(&mut line, &MailboxName::from_wire(&wire_name(&mailbox)), names);
     line.extend_from_slice(format!(" ({})\r\n", told.join(" ")).as_bytes());
     out.write_all(&line)?;
     Ok(Answer::ok("done"))

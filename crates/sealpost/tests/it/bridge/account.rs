@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use testbed::{Dovecot, Format};
+use testbed::{Dovecot, Format, Options};
 
 use super::{
     client::{Answer, Client, Value},
@@ -26,7 +26,12 @@ pub struct Scene {
 
 impl Scene {
     pub fn new() -> Scene {
-        let server = Dovecot::start(Format::Maildir);
+        Scene::with(Options::default())
+    }
+
+    /// On a server of one's own choice.
+    pub fn with(options: Options) -> Scene {
+        let server = Dovecot::with(options);
         let stage = Stage::with_owner();
         configure(&stage, server.imap());
         let mut client = Client::logged_in(server.imap(), "alice", "alice-pw");

@@ -24,6 +24,8 @@ pub struct Bridge {
     pub address: SocketAddr,
     pub user: String,
     pub password: String,
+    /// What it said.
+    pub told: String,
 }
 
 impl Scene {
@@ -98,7 +100,7 @@ impl Bridge {
         let mut process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(process.stderr.take().unwrap());
         let mut told = String::new();
-        while told.matches('\n').count() < 2 {
+        while !told.contains(": password ") {
             assert!(lines.read_line(&mut told).unwrap() > 0, "it ended: {told}");
         }
         // Whatever else it says must not stop it.
@@ -112,6 +114,7 @@ impl Bridge {
             address: after("IMAP on ").parse().unwrap(),
             user: after("user "),
             password: after("password "),
+            told,
         }
     }
 

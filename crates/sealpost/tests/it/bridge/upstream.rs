@@ -56,8 +56,16 @@ fn serve(mut stream: TcpStream, script: &[(&str, &str)]) {
 
 /// Says these commands; what is answered to the last of them, up to the end of the connection.
 fn said(script: Script, commands: &[&str]) -> String {
+    said_by(server(script), commands)
+}
+
+fn said_by(server: SocketAddr, commands: &[&str]) -> String {
     let stage = Stage::with_owner();
-    configure(&stage, server(script));
+    configure(&stage, server);
+    // Only where it is offered.
+    let path = stage.path("home/config.toml");
+    let config = fs::read_to_string(&path).unwrap();
+    fs::write(&path, config.replace("tls = \"off\"", "tls = \"off\"\ncompress = \"auto\"")).unwrap();
     let bridge = Bridge::start(&stage);
     let mut client = bridge.client();
     let mut told = String::new();
@@ -141,6 +149,107 @@ fn garbage_wrong_numbers_and_absurd_lengths() {
         let told = said(script, commands);
         assert!(told.contains(expected), "{script:?}: {told}");
         assert!(!told.contains("abcd"), "{told}");
+    }
+}
+
+#[test]
+fn change_numbers_that_cannot_be() {
+    const COUNTS: (&str, &str) = ("CAPABILITY", "* CAPABILITY IMAP4rev1 IDLE UIDPLUS ENABLE CONDSTORE QRESYNC\r\n");
+    let select = "SELECT INBOX";
+    let chosen = |highest: &str| -> &'static str {
+        let text = format!(
+            "* 2 EXISTS\r\n* OK [UIDVALIDITY 7] x\r\n* OK [UIDNEXT 9] x\r\n* OK [HIGHESTMODSEQ {highest}] x\r\n"
+        );
+        text.leak()
+    };
+    let known = "SELECT INBOX (QRESYNC (7 3 1:9))";
+    type Case = (Vec<(&'static str, &'static str)>, Vec<&'static str>, &'static str);
+    let cases: Vec<Case> = vec![
+        // What has more than 63 bits cannot be given back: changes are not counted.
+        (vec![("SELECT", chosen("18446744073709551615"))], vec![select], "t2 OK"),
+        (vec![("SELECT", chosen("0"))], vec![select], "t2 OK"),
+        (vec![("SELECT", chosen("-4"))], vec![select], "t2 OK"),
+        (
+            vec![
+                ("SELECT", chosen("9")),
+                ("UID FLAGS", "* 1 FETCH (UID 3 FLAGS () MODSEQ (99999999999999999999999))\r\n"),
+            ],
+            vec![select],
+            "BYE",
+        ),
+        (vec![("SELECT", chosen("9")), ("UID FLAGS", "* 1 FETCH (UID 3 FLAGS () MODSEQ 7)\r\n")], vec![select], "BYE"),
+        (vec![("SELECT", chosen("9")), ("NOOP", "* VANISHED 1:4294967295\r\n")], vec![select, "NOOP"], "t3 "),
+        (vec![("SELECT", chosen("9")), ("NOOP", "* VANISHED (EARLIER) 1:*,0\r\n")], vec![select, "NOOP"], "BYE"),
+        (vec![("SELECT", chosen("9"))], vec!["ENABLE QRESYNC", known], "t3 OK"),
+        (
+            vec![("SELECT", chosen("9")), ("NOOP", "* 1 FETCH (UID 3 FLAGS () MODSEQ (2))\r\n")],
+            vec!["ENABLE QRESYNC", known, "NOOP"],
+            "t4 OK",
+        ),
+    ];
+    for (mut script, commands, expected) in cases {
+        script.push(COUNTS);
+        let told = said(script.clone().leak(), &commands);
+        assert!(told.contains(expected), "{script:?}: {told}");
+    }
+}
+
+/// A server that offers to deflate, and then says these octets, whatever it is asked.
+fn deflating(octets: Vec<u8>) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let octets = octets.clone();
+            thread::spawn(move || {
+                let _ = stream.write_all(b"* OK [CAPABILITY IMAP4rev1 IDLE UIDPLUS COMPRESS=DEFLATE] ready\r\n");
+                let mut lines = BufReader::new(stream.try_clone().unwrap());
+                let mut line = String::new();
+                while lines.read_line(&mut line).unwrap_or_default() > 0 {
+                    let offered = "* CAPABILITY IMAP4rev1 IDLE UIDPLUS COMPRESS=DEFLATE\r\n";
+                    let said = if line.contains("CAPABILITY") { offered } else { "" };
+                    let tag = line.split(' ').next().unwrap();
+                    let _ = stream.write_all(format!("{said}{tag} OK done\r\n").as_bytes());
+                    if line.contains("COMPRESS") {
+                        let _ = stream.write_all(&octets);
+                        let _ = std::io::copy(&mut lines, &mut std::io::sink());
+                        return;
+                    }
+                    line.clear();
+                }
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn what_is_not_deflated_as_it_should_be_and_what_swells() {
+    use flate2::{Compression, write::DeflateEncoder};
+    let deflated = |octet: &[u8], times: usize| {
+        let mut packed = DeflateEncoder::new(Vec::new(), Compression::default());
+        for _ in 0..times {
+            packed.write_all(octet).unwrap();
+        }
+        packed.flush().unwrap();
+        packed.get_ref().clone()
+    };
+    let ended = {
+        let mut packed = DeflateEncoder::new(Vec::new(), Compression::default());
+        packed.write_all(b"* 2 EXISTS\r\n").unwrap();
+        packed.finish().unwrap()
+    };
+    for octets in [
+        b"* 2 EXISTS\r\nx OK not deflated\r\n".repeat(20),
+        vec![0xff; 4096],
+        // A gigabyte in one line.
+        deflated(&[b'x'; 1 << 20], 1024),
+        // A hundred million responses that nobody asked for.
+        deflated(&b"* 2 EXISTS\r\n".repeat(1 << 16), 1600),
+        ended,
+    ] {
+        let told = said_by(deflating(octets), &["SELECT INBOX"]);
+        assert!(told.contains("BYE"), "{told}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! From nothing to an authenticated session.
 //!
 //! In: an endpoint, trust, credentials. Out: a session. RFC 3501 §6.1, §6.2; RFC 8314; RFC 2595 §2.4 (STARTTLS); RFC
-//! 4959 (SASL-IR); RFC 2971 (ID); RFC 5161 (ENABLE). Never: credentials or mail over an unencrypted connection to another
+//! 4959 (SASL-IR); RFC 2971 (ID); RFC 5161 (ENABLE); RFC 4978 (COMPRESS). Never: credentials or mail over an unencrypted connection to another
 //! machine; anything believed that came before the handshake of STARTTLS.
 
 use std::io;
@@ -90,6 +90,19 @@ impl Session {
             Event::Status(Reply { kind: Kind::PreAuth, .. }) => Ok(true),
             _ => self.protocol("no greeting"),
         }
+    }
+
+    /// Has everything deflated from here on, both ways (RFC 4978), where the server offers it. Whether it is.
+    pub fn compress(&mut self) -> Result<bool, ImapError> {
+        if !self.has("COMPRESS=DEFLATE") {
+            return Ok(false);
+        }
+        match self.run(vec![text("COMPRESS DEFLATE")], |_| Ok(())) {
+            Err(error) if error.is_refusal() => return Ok(false),
+            ended => drop(ended?),
+        }
+        self.step(|session| Ok(session.frame.source().pack()?))?;
+        Ok(true)
     }
 
     fn start_tls(&mut self, host: &str, trust: &Trust) -> Result<(), ImapError> {

@@ -18,6 +18,10 @@ pub enum Command {
     Capability,
     /// `NOOP`
     Noop,
+    /// `STARTTLS`
+    StartTls,
+    /// `COMPRESS DEFLATE` (RFC 4978)
+    Compress,
     /// `LOGOUT`
     Logout,
     /// `ID`: what the client says of itself is not kept.
@@ -163,6 +167,17 @@ pub struct AppendOrder {
     pub date: Option<DateTime>,
     /// Octets of the message.
     pub length: u64,
+    /// What follows the message.
+    pub closing: Closing,
+}
+
+/// What follows the message of an APPEND.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// The end of the line.
+    Line,
+    /// A parenthesis, and that (RFC 6855 §4).
+    Parenthesis,
 }
 
 /// When a command may be given (RFC 3501 §3).
@@ -183,7 +198,7 @@ impl Command {
     pub fn stage(&self) -> Stage {
         match self {
             Command::Capability | Command::Noop | Command::Logout | Command::Id => Stage::Any,
-            Command::Authenticate(..) | Command::Login(..) => Stage::Before,
+            Command::StartTls | Command::Authenticate(..) | Command::Login(..) => Stage::Before,
             Command::Check
             | Command::Close
             | Command::Unselect

@@ -7,7 +7,8 @@ use std::io::{self, ErrorKind, Read, Write};
 
 use zeroize::{Zeroize, Zeroizing};
 
-use super::command::{AppendOrder, Command};
+use super::command::{AppendOrder, Closing, Command};
+use super::cursor::Names;
 use super::limit::{MAX_APPEND, MAX_BAD, MAX_COMMAND, MAX_LINE};
 use super::parse::{Parsed, parse, parse_append};
 
@@ -22,6 +23,7 @@ pub struct Connection<R, W> {
     /// Octets of a literal that are to come.
     literal: usize,
     bad: u32,
+    names: Names,
 }
 
 /// What a mail program has sent.
@@ -54,7 +56,7 @@ impl<R: Read, W: Write> Connection<R, W> {
     /// A connection over a stream.
     pub fn new(source: R, sink: W) -> Self {
         let (ahead, gathered) = (Zeroizing::new(Vec::new()), Zeroizing::new(Vec::new()));
-        Self { source, sink, ahead, gathered, literal: 0, bad: 0 }
+        Self { source, sink, ahead, gathered, literal: 0, bad: 0, names: Names::Utf7 }
     }
 
     /// What comes next. After a time-out of the stream: [`Incoming::Nothing`]; the next call goes on.
@@ -95,7 +97,7 @@ impl<R: Read, W: Write> Connection<R, W> {
 
     /// A command is whole.
     fn whole(&mut self) -> Incoming {
-        let Parsed { tag, command } = parse(&self.gathered);
+        let Parsed { tag, command } = parse(&self.gathered, self.names);
         self.gathered.zeroize();
         match (tag, command) {
             (Some(tag), Ok(command)) => {
@@ -114,7 +116,7 @@ impl<R: Read, W: Write> Connection<R, W> {
 
     /// A literal is announced: it is asked for, or the command ends here.
     fn literal_follows(&mut self, length: u64, literal: Literal) -> io::Result<Option<Incoming>> {
-        if let Some((tag, order)) = parse_append(&self.gathered) {
+        if let Some((tag, order)) = parse_append(&self.gathered, self.names) {
             self.gathered.zeroize();
             return Ok(Some(match order {
                 Ok(order) => Incoming::Append(tag, order, literal),
@@ -137,7 +139,7 @@ impl<R: Read, W: Write> Connection<R, W> {
             }
             (None, Literal::Comes) => Ok(Some(Incoming::Gone)),
             (None, Literal::Waits) => {
-                let tag = parse(&self.gathered).tag;
+                let tag = parse(&self.gathered, self.names).tag;
                 self.gathered.zeroize();
                 Ok(Some(self.is_bad(tag, "a literal is too long")))
             }
@@ -175,9 +177,10 @@ impl<R: Read, W: Write> Connection<R, W> {
             left = left.saturating_sub(count as u64);
         }
         // The command ends with its line.
+        let closing: &[u8] = if order.closing == Closing::Parenthesis { b")" } else { b"" };
         loop {
             match self.take_line()? {
-                Line::Whole(line) if line.is_empty() => return Ok(taken),
+                Line::Whole(line) if line.as_slice() == closing => return Ok(taken),
                 Line::Whole(_) => return Ok(taken.and(Err(ErrorKind::Unsupported.into()))),
                 Line::Later if patience() => {}
                 Line::Later | Line::Gone | Line::TooLong => return Err(ErrorKind::UnexpectedEof.into()),
@@ -207,6 +210,21 @@ impl<R: Read, W: Write> Connection<R, W> {
             Line::Later => Ok(None),
             Line::Gone | Line::TooLong => Err(ErrorKind::UnexpectedEof.into()),
         }
+    }
+
+    /// From now on names of mailboxes are written so.
+    pub fn speak(&mut self, names: Names) {
+        self.names = names;
+    }
+
+    /// The stream that is read.
+    pub fn source(&mut self) -> &mut R {
+        &mut self.source
+    }
+
+    /// Whether more was read than the command before: what was sent before the stream changes may be another's (RFC 2595 §3.1).
+    pub fn is_ahead(&self) -> bool {
+        !self.ahead.is_empty()
     }
 
     /// The stream for answers.

@@ -6,11 +6,36 @@ pub(crate) type Why = &'static str;
 
 pub(crate) struct Cursor<'a> {
     rest: &'a [u8],
+    names: Names,
+}
+
+/// How names of mailboxes are written on a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Names {
+    /// In modified UTF-7 (RFC 3501 §5.1.3).
+    #[default]
+    Utf7,
+    /// In UTF-8 (RFC 6855 §3).
+    Utf8,
 }
 
 impl<'a> Cursor<'a> {
     pub(crate) fn new(octets: &'a [u8]) -> Self {
-        Self { rest: octets }
+        Self { rest: octets, names: Names::Utf7 }
+    }
+
+    /// The same, where names are written so.
+    pub(crate) fn speaking(octets: &'a [u8], names: Names) -> Self {
+        Self { rest: octets, names }
+    }
+
+    pub(crate) fn names(&self) -> Names {
+        self.names
+    }
+
+    /// Goes back to what [`Cursor::rest`] was.
+    pub(crate) fn back_to(&mut self, rest: &'a [u8]) {
+        self.rest = rest;
     }
 
     pub(crate) fn rest(&self) -> &'a [u8] {

@@ -1,6 +1,7 @@
 //! What LIST and STATUS ask for (RFC 3501 §6.3.8, §6.3.10, RFC 5258, RFC 5819, RFC 6154). In: text. Out: patterns and options. Never knows which mailboxes there are.
 
-use super::cursor::{Cursor, Why, is_atom};
+use super::cursor::{Cursor, Names, Why, is_atom};
+use crate::mailbox_name::encode;
 
 /// A LIST.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +81,7 @@ impl ListOrder {
             order.select = selection(from)?;
             from.space()?;
         }
-        let reference = text(from.astring()?)?;
+        let reference = reference(from)?;
         from.space()?;
         if from.eat(b'(') {
             order.form = Form::Extended;
@@ -135,14 +136,22 @@ pub(crate) fn status_items(from: &mut Cursor<'_>) -> Result<Vec<StatusItem>, Why
 
 /// A pattern (RFC 3501 §9 `list-mailbox`).
 pub(crate) fn pattern(from: &mut Cursor<'_>) -> Result<String, Why> {
-    text(match from.peek() {
+    let octets = match from.peek() {
         Some(b'"' | b'{') => from.string()?,
         _ => from.run(|octet| is_atom(octet) || matches!(octet, b'%' | b'*' | b']'))?.to_vec(),
-    })
+    };
+    text(octets, from.names())
 }
 
-fn text(octets: Vec<u8>) -> Result<String, Why> {
-    String::from_utf8(octets).map_err(|_| "a mailbox name is not text")
+/// What a pattern begins with.
+pub(crate) fn reference(from: &mut Cursor<'_>) -> Result<String, Why> {
+    text(from.astring()?, from.names())
+}
+
+/// In modified UTF-7, which leaves `%` and `*` as they are.
+fn text(octets: Vec<u8>, names: Names) -> Result<String, Why> {
+    let text = String::from_utf8(octets).map_err(|_| "a mailbox name is not text")?;
+    Ok(if names == Names::Utf8 { encode(&text) } else { text })
 }
 
 fn selection(from: &mut Cursor<'_>) -> Result<Vec<Selection>, Why> {

@@ -3,11 +3,11 @@
 
 use zeroize::Zeroizing;
 
-use super::command::{AppendOrder, Asked, Command, Resume, Silence, Since, StoreKind, Vanished, Which};
-use super::cursor::{Cursor, Why, is_atom};
+use super::command::{AppendOrder, Asked, Closing, Command, Resume, Silence, Since, StoreKind, Vanished, Which};
+use super::cursor::{Cursor, Names, Why, is_atom};
 use super::date::DateTime;
 use super::flag::Flag;
-use super::list::{ListOrder, pattern, status_items};
+use super::list::{ListOrder, pattern, reference, status_items};
 use super::search::SearchKey;
 use super::section::FetchItem;
 use super::set::SequenceSet;
@@ -20,8 +20,8 @@ pub(crate) struct Parsed {
     pub(crate) command: Result<Command, Why>,
 }
 
-pub(crate) fn parse(octets: &[u8]) -> Parsed {
-    let mut from = Cursor::new(octets);
+pub(crate) fn parse(octets: &[u8], names: Names) -> Parsed {
+    let mut from = Cursor::speaking(octets, names);
     match tag(&mut from) {
         Ok(tag) => Parsed { tag: Some(tag), command: command(&mut from) },
         Err(why) => Parsed { tag: None, command: Err(why) },
@@ -29,8 +29,8 @@ pub(crate) fn parse(octets: &[u8]) -> Parsed {
 }
 
 /// The order of an APPEND whose message follows as a literal: `octets` end with `{123}` or `{123+}`.
-pub(crate) fn parse_append(octets: &[u8]) -> Option<(String, Result<AppendOrder, Why>)> {
-    let mut from = Cursor::new(octets);
+pub(crate) fn parse_append(octets: &[u8], names: Names) -> Option<(String, Result<AppendOrder, Why>)> {
+    let mut from = Cursor::speaking(octets, names);
     let tag = tag(&mut from).ok()?;
     from.space().ok()?;
     if from.word().ok()? != "APPEND" || !from.eat(b' ') {
@@ -56,6 +56,16 @@ fn append(from: &mut Cursor<'_>) -> Result<AppendOrder, Why> {
         date = Some(DateTime::parse(from)?);
         from.space()?;
     }
+    // `UTF8 (~{…}` (RFC 6855 §4): the message's header section may hold UTF-8, as any may.
+    let mut closing = Closing::Line;
+    if from.names() == Names::Utf8 && matches!(from.peek(), Some(b'U' | b'u')) {
+        if from.word()? != "UTF8" {
+            return Err("a message comes as a literal");
+        }
+        from.space()?;
+        from.expect(b'(')?;
+        closing = Closing::Parenthesis;
+    }
     // RFC 3516 §4.4: with a tilde it may hold NULs; without one we take them too.
     from.eat(b'~');
     from.expect(b'{').map_err(|_| "a message comes as a literal")?;
@@ -64,7 +74,7 @@ fn append(from: &mut Cursor<'_>) -> Result<AppendOrder, Why> {
     from.eat(b'+');
     from.expect(b'}')?;
     from.end()?;
-    Ok(AppendOrder { mailbox, flags, date, length })
+    Ok(AppendOrder { mailbox, flags, date, length, closing })
 }
 
 fn tag(from: &mut Cursor<'_>) -> Result<String, Why> {
@@ -72,7 +82,7 @@ fn tag(from: &mut Cursor<'_>) -> Result<String, Why> {
     if tag.len() > 100 { Err("a tag is too long") } else { Ok(String::from_utf8_lossy(tag).into_owned()) }
 }
 
-const WITH_ARGUMENTS: [&str; 23] = [
+const WITH_ARGUMENTS: [&str; 24] = [
     "LOGIN",
     "AUTHENTICATE",
     "ID",
@@ -96,6 +106,7 @@ const WITH_ARGUMENTS: [&str; 23] = [
     "COPY",
     "MOVE",
     "APPEND",
+    "COMPRESS",
 ];
 
 fn command(from: &mut Cursor<'_>) -> Result<Command, Why> {
@@ -114,6 +125,7 @@ fn command(from: &mut Cursor<'_>) -> Result<Command, Why> {
         "CAPABILITY" => Command::Capability,
         "NOOP" => Command::Noop,
         "LOGOUT" => Command::Logout,
+        "STARTTLS" => Command::StartTls,
         "NAMESPACE" => Command::Namespace,
         "IDLE" => Command::Idle,
         "CHECK" => Command::Check,
@@ -189,6 +201,10 @@ fn with_arguments(word: &str, which: Which, from: &mut Cursor<'_>) -> Result<Com
             Command::Fetch(which, set, items, since(which, from)?)
         }
         "STORE" => store(which, from)?,
+        "COMPRESS" => match from.word()?.as_str() {
+            "DEFLATE" => Command::Compress,
+            _ => return Err("no such compression"),
+        },
         "COPY" | "MOVE" => {
             let set = SequenceSet::parse(from)?;
             from.space()?;
@@ -202,13 +218,14 @@ fn with_arguments(word: &str, which: Which, from: &mut Cursor<'_>) -> Result<Com
 
 fn mailbox(from: &mut Cursor<'_>) -> Result<MailboxName, Why> {
     let name = String::from_utf8(from.astring()?).map_err(|_| "a mailbox name is not text")?;
-    // quirk: programs that speak UTF-8 here are understood; the answer is in modified UTF-7 all the same.
-    if name.is_ascii() { Ok(MailboxName::from_wire(&name)) } else { Ok(MailboxName::from_utf8(&name)) }
+    // quirk: programs that speak UTF-8 here unasked are understood; the answer is in modified UTF-7 all the same.
+    let is_utf7 = from.names() == Names::Utf7 && name.is_ascii();
+    Ok(if is_utf7 { MailboxName::from_wire(&name) } else { MailboxName::from_utf8(&name) })
 }
 
 /// Reference and pattern (RFC 3501 §6.3.9); the hierarchy is `/`.
 fn joined_pattern(from: &mut Cursor<'_>) -> Result<String, Why> {
-    let reference = String::from_utf8(from.astring()?).map_err(|_| "a mailbox name is not text")?;
+    let reference = reference(from)?;
     from.space()?;
     Ok(reference + &pattern(from)?)
 }
@@ -303,7 +320,7 @@ fn search(which: Which, from: &mut Cursor<'_>) -> Result<Command, Why> {
         charset = Some(String::from_utf8_lossy(&from.astring()?).to_ascii_uppercase());
         from.space()?;
     } else {
-        *from = Cursor::new(before);
+        from.back_to(before);
     }
     Ok(Command::Search(which, Asked { returns, charset, key: SearchKey::parse_all(from, 0)? }))
 }
@@ -380,13 +397,13 @@ mod tests {
             rest in prop::collection::vec(any::<u8>(), 0..8),
         ) {
             let octets = [b"a ", verb.as_bytes(), &pieces.concat(), &rest].concat();
-            let _ = parse(&octets);
-            let _ = parse_append(&octets);
+            let _ = parse(&octets, Names::Utf8);
+            let _ = parse_append(&octets, Names::Utf8);
         }
     }
 
     fn is_read(text: &str) -> Result<(), Why> {
-        parse(text.as_bytes()).command.map(drop)
+        parse(text.as_bytes(), Names::Utf7).command.map(drop)
     }
 
     #[test]
@@ -531,7 +548,7 @@ mod tests {
             ("BODY[HEADER.FIELDS (Date \"X A\")]", "BODY[HEADER.FIELDS (Date \"X A\")]"),
             ("RFC822.TEXT", "RFC822.TEXT"),
         ] {
-            let parsed = parse(format!("a FETCH 1 {asked}").as_bytes());
+            let parsed = parse(format!("a FETCH 1 {asked}").as_bytes(), Names::Utf7);
             let Ok(Command::Fetch(_, _, items, _)) = parsed.command else { panic!("{asked}") };
             let [FetchItem::Section(section)] = items.as_slice() else { panic!("{asked}") };
             assert_eq!(section.name, name);
@@ -540,7 +557,7 @@ mod tests {
 
     #[test]
     fn appends_are_known_before_their_message() {
-        let order = |text: &str| parse_append(text.as_bytes());
+        let order = |text: &str| parse_append(text.as_bytes(), Names::Utf7);
         let (tag, read) = order("A3 APPEND saved (\\Seen \\Draft) \" 7-Feb-1994 21:52:25 -0800\" {310}").expect("one");
         let read = read.expect("well-formed");
         assert_eq!((tag.as_str(), read.length, read.flags.len(), read.date.is_some()), ("A3", 310, 2, true));

@@ -95,7 +95,7 @@ impl FetchItem {
                 b"ALL" => items.extend(fast.into_iter().chain([FetchItem::Envelope])),
                 b"FULL" => items.extend(fast.into_iter().chain([FetchItem::Envelope, FetchItem::Body])),
                 _ => {
-                    *from = Cursor::new(before);
+                    from.back_to(before);
                     items.push(Self::parse(from)?);
                 }
             }
@@ -150,7 +150,7 @@ impl Haste {
             from.expect(b')')?;
             return Ok(Haste::Lazy);
         }
-        *from = Cursor::new(before);
+        from.back_to(before);
         Ok(Haste::Patient)
     }
 }

@@ -105,7 +105,7 @@ pub(crate) fn parse_algorithm(from: &mut Cursor<'_>) -> Result<Algorithm, Why> {
 pub(crate) fn parse_returns(from: &mut Cursor<'_>) -> Result<Option<Vec<ReturnItem>>, Why> {
     let before = from.rest();
     if !from.word().is_ok_and(|word| word == "RETURN") {
-        *from = Cursor::new(before);
+        from.back_to(before);
         return Ok(None);
     }
     from.space()?;

@@ -1,7 +1,8 @@
 //! Strings and sets as a server writes them (RFC 3501 §4.3, §9). In: octets. Out: an atom, a quoted string, a literal. Never changes
 //! an octet.
 
-use super::cursor::is_atom;
+use super::cursor::{Names, is_atom};
+use crate::mailbox_name::MailboxName;
 
 /// Appends a string: quoted where quoting carries it, else a literal.
 pub fn push_string(out: &mut Vec<u8>, octets: &[u8]) {
@@ -37,6 +38,20 @@ pub fn push_astring(out: &mut Vec<u8>, octets: &[u8]) {
     } else {
         push_string(out, octets);
     }
+}
+
+/// Appends a mailbox's name.
+pub fn push_mailbox(out: &mut Vec<u8>, name: &MailboxName, names: Names) {
+    let text = name.utf8();
+    // What a quoted string cannot carry is in no name that was made here.
+    let fits = !text.contains(['\0', '\r', '\n']) && text.len() <= 1_000;
+    if names == Names::Utf7 || !fits || text.is_ascii() {
+        let octets = if names == Names::Utf7 { name.wire() } else { text.as_str() };
+        return push_astring(out, octets.as_bytes());
+    }
+    out.push(b'"');
+    out.extend_from_slice(text.replace('\\', "\\\\").replace('"', "\\\"").as_bytes());
+    out.push(b'"');
 }
 
 /// Ascending numbers as a set: `1:3,7`. The order of the numbers is kept, as COPYUID needs it (RFC 4315 §3).
