@@ -117,6 +117,8 @@ fn changes_are_counted_as_the_server_counts_them() {
     assert_eq!(direct.good("SEARCH DELETED").found(), [1, 3]);
     let told = client.good("UID STORE 1 -FLAGS (\\Deleted)").text();
     assert!(told.contains("FETCH (UID 1 FLAGS (") && told.contains(") MODSEQ ("), "{told}");
+    // Of a mailbox that it has selected, the server tells what the session has seen.
+    direct.good("NOOP");
     let status = number(&direct.good("STATUS INBOX (HIGHESTMODSEQ)"), "HIGHESTMODSEQ ");
     assert_eq!(number(&client.good("STATUS INBOX (HIGHESTMODSEQ)"), "HIGHESTMODSEQ "), status);
     let told = client.good(&format!("SEARCH MODSEQ {}", before + 1)).text();
