@@ -9,6 +9,7 @@ pub mod progress;
 pub mod settings;
 
 mod ciphertext;
+mod day;
 
 pub mod reason;
 
@@ -37,13 +38,14 @@ pub use account::AccountError;
 pub use bridge::{
     Anew, Hit, IndexError, Indexed, Query, QueryError, ReachError, Stand, VaultError, index, search, stand,
 };
+pub use day::day;
 pub use export::{Exported, Form, export};
 pub use place::{LeftOut, Place};
 pub use progress::Progress;
 pub use restore::restore;
 pub use restored::{Into, RestoreError, Restored};
 pub use settings::{Imap, Sealers, Settings, Source};
-pub use shelf::{Found, Line, Shelf, ShelfError, day};
+pub use shelf::{Found, Line, Shelf, ShelfError};
 pub use store::{Fate, Step};
 pub use undo::undo;
 pub use undone::{UndoError, Undone};

@@ -21,6 +21,9 @@ pub trait Progress {
         let _ = reason;
     }
 
+    /// The server cannot be reached; it is tried again.
+    fn lost(&mut self) {}
+
     /// A batch has come so far.
     fn step(&mut self, step: Step) {
         let _ = step;

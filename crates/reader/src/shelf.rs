@@ -65,7 +65,12 @@ pub enum ShelfError {
     Reach(#[from] ReachError),
     /// No mailbox of that name.
     #[error("there is no such mailbox")]
-    NoMailbox,
+    NoMailbox {
+        /// What was asked for.
+        asked: String,
+        /// Those that there are.
+        names: Vec<String>,
+    },
     /// No message of that number.
     #[error("there is no such message")]
     NoMessage,
@@ -225,7 +230,10 @@ impl<'s> Shelf<'s> {
         if !is_open {
             let inbox = name.eq_ignore_ascii_case("INBOX");
             let is_meant = |other: &&MailboxName| other.utf8() == name || (inbox && other.wire() == "INBOX");
-            let mailbox = self.names.iter().find(is_meant).ok_or(ShelfError::NoMailbox)?;
+            let mailbox = self.names.iter().find(is_meant).ok_or_else(|| ShelfError::NoMailbox {
+                asked: name.to_owned(),
+                names: self.names.iter().map(MailboxName::utf8).collect(),
+            })?;
             let selected = self.depot.open(mailbox, Access::Read).map_err(|_| ShelfError::Unreadable)?;
             self.opened = Some((name.to_owned(), selected));
         }
@@ -243,16 +251,6 @@ impl Found {
     pub fn arrived(&self) -> UnixSeconds {
         self.arrived
     }
-}
-
-/// The day of a moment, in UTC: `2024-02-29`.
-pub fn day(moment: i64) -> String {
-    let text = wire::imap::server::DateTime::text_of_unix(moment);
-    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let mut words = text.split([' ', '-']);
-    let (date, month, year) = (words.next(), words.next(), words.next());
-    let number = month.and_then(|month| months.iter().position(|other| *other == month)).unwrap_or_default();
-    format!("{}-{:02}-{}", year.unwrap_or_default(), number.saturating_add(1), date.unwrap_or_default())
 }
 
 fn word(view: View) -> &'static str {

@@ -301,6 +301,9 @@ pub struct Undo {
     /// Confirm that no other machine seals this account; needed where the server keeps no keywords
     #[arg(long)]
     pub no_other_sealer: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
 }
 
 #[cfg(feature = "open")]
@@ -322,6 +325,12 @@ pub struct ListArguments {
     /// The mailbox
     #[arg(default_value = "INBOX")]
     pub mailbox: String,
+    /// Show the mailboxes instead, and how many messages each holds
+    #[arg(long, conflicts_with_all = ["mailbox", "last"])]
+    pub mailboxes: bool,
+    /// Only the last N
+    #[arg(long, value_name = "N")]
+    pub last: Option<usize>,
     #[command(flatten)]
     pub place: MailPlace,
     #[command(flatten)]
@@ -422,6 +431,12 @@ pub struct SearchArguments {
     /// What to search for: all of it must be there
     #[arg(required = true, num_args = 1..)]
     pub query: Vec<String>,
+    /// Only in this mailbox
+    #[arg(long, value_name = "NAME")]
+    pub mailbox: Option<String>,
+    /// At most so many, the newest
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
     /// Answer from the index as it is, and look at no mailbox
     #[arg(long)]
     pub as_it_is: bool,

@@ -15,6 +15,8 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
+#[cfg(feature = "open")]
+pub use self::known::nearest_of;
 use self::{account::Account, delivery::Delivery, forward::Forward, known::nearest, written::WrittenFlow};
 use crate::{
     failure::{Exit, Failure},

@@ -1,9 +1,6 @@
 //! A flow of the config, wired: names become keys, paths and settings.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, OnceLock, atomic::AtomicBool};
 
 use seal::Padding;
 use store::UnixSeconds;
@@ -17,6 +14,7 @@ use crate::{
 
 /// The settings of a named flow. `stop` ends a command that is asked for a password.
 pub fn settings(home: &Home, config: &Config, name: &str, stop: &Arc<AtomicBool>) -> Result<flow::Settings, Failure> {
+    home.must_exist()?;
     let flow = config.mailboxes(name)?;
     let Mailboxes { source, seal, .. } = flow;
     let mut enrolment = home.owner(&seal.to)?;
@@ -78,7 +76,7 @@ static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 /// Whether somebody asked the program to end.
 #[cfg(feature = "open")]
 pub fn is_stopped() -> bool {
-    STOP.get().is_some_and(|stop| stop.load(Ordering::Relaxed))
+    STOP.get().is_some_and(|stop| stop.load(std::sync::atomic::Ordering::Relaxed))
 }
 
 /// Becomes true when somebody asks the program to end: what is begun is finished first. Asked twice, it ends at once, and

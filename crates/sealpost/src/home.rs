@@ -120,6 +120,15 @@ impl Home {
         self.root.join(path)
     }
 
+    /// Refuses what needs a home, where there is none.
+    pub fn must_exist(&self) -> Result<(), Failure> {
+        if self.root.is_dir() {
+            return Ok(());
+        }
+        Err(Failure::new(Exit::Config, format_args!("there is no home in {}", self.root.display()))
+            .hint("make one first: `sealpost init --address YOU@EXAMPLE`, or `sealpost init --sealer`"))
+    }
+
     /// Was a key made or imported here?
     pub fn is_initialised(&self) -> bool {
         self.root.join(SEALER).exists()

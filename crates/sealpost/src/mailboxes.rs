@@ -22,6 +22,7 @@ pub fn settings(
     place: &MailPlace,
     stop: &Arc<AtomicBool>,
 ) -> Result<reader::Settings, Failure> {
+    home.must_exist()?;
     let place_of_mail = meant(home, config, place)?;
     let reading = Reading::find(home, None, None, place.passphrase.passphrase_file.as_deref())?;
     let (flow, source) = match place_of_mail {

@@ -54,6 +54,11 @@ impl Bar {
         }
     }
 
+    /// Nothing moves for a while, and why; only where somebody watches.
+    pub fn stall(&self, why: &'static str) {
+        self.bar.set_message(why);
+    }
+
     /// A line above the bar.
     pub fn line(&self, line: &str) {
         self.bar.suspend(|| tell(line));

@@ -73,6 +73,7 @@ fn run(
                 if patience.losses() >= place.most_losses {
                     return Err(error);
                 }
+                progress.lost(&error);
                 wait(patience.next(), stop);
                 if stop.load(Ordering::Relaxed) {
                     moved.interrupted = true;

@@ -33,6 +33,7 @@ pub(crate) fn verify(
             Ok(others) => return tally.finish(settings, others),
             Err(_) if stop.load(Ordering::Relaxed) => return Err(VerifyError::Stopped),
             Err(error) if error.fate() == store::Fate::Retry => {
+                progress.lost();
                 if !patience.again(tally.count() > before, stop) {
                     return Err(error.into());
                 }

@@ -175,9 +175,12 @@ fn certificate(home: &Home) -> Result<Certificate, Failure> {
 
 impl From<BridgeError> for Failure {
     fn from(error: BridgeError) -> Self {
+        if let BridgeError::Reach(reach) = &error {
+            let (exit, hint) = mailboxes::of_reaching(reach);
+            return Self::new(exit, with_causes(&error)).hint(hint);
+        }
         let hint = match &error {
             BridgeError::NotLoopback => "mail would leave this machine in clear: --listen 127.0.0.1:1143",
-            BridgeError::Reach(error) => mailboxes::of_reaching(error).1,
             _ => "`sealpost check` looks at config, keys and mailboxes",
         };
         Self::new(error.fate().into(), with_causes(&error)).hint(hint)

@@ -163,6 +163,10 @@ impl Progress for Watcher {
         self.note();
     }
 
+    fn lost(&mut self, _: &dyn std::error::Error) {
+        self.bar.stall("the server cannot be reached, trying again");
+    }
+
     fn waiting(&mut self, seconds: u64) {
         self.bar.wait(format!("waiting {seconds} s: mail seen just now is left in peace so long (`grace`)"));
     }

@@ -63,6 +63,8 @@ pub fn run(home: &Home, arguments: &Check) -> Result<(), Failure> {
             for (name, account) in &config.account {
                 reached.insert(name.as_str(), account::check(home, name, account, &stop, &mut findings));
             }
+            #[cfg(feature = "open")]
+            bridge(home, &config, &mut findings);
             for (name, settings) in &config.flow {
                 match settings {
                     Flow::Mailboxes(_) => flow(home, &config, name, &reached, &stop, &mut findings),
@@ -184,6 +186,29 @@ fn secrets(home: &Home, passphrase_file: Option<&Path>, findings: &mut Vec<Findi
             },
         });
     }
+}
+
+/// What `[bridge]` names is there, and is one thing.
+#[cfg(feature = "open")]
+fn bridge(home: &Home, config: &Config, findings: &mut Vec<Finding>) {
+    let Some(bridge) = &config.bridge else { return };
+    let fault = match (&bridge.maildir, &bridge.account) {
+        (Some(_), Some(_)) => Some(("names a Maildir and an account", "keep one of the two in config.toml")),
+        (None, Some(name)) if !config.account.contains_key(name) => {
+            Some(("names an account that is not in config.toml", "write [account.NAME], or correct the name"))
+        }
+        (Some(path), None) if store::Maildir::open(&home.at(path)).is_err() => {
+            Some(("names no Maildir", "a Maildir has the folders cur, new and tmp; correct the path in config.toml"))
+        }
+        _ if bridge.listen.is_some_and(|listen| !listen.ip().is_loopback()) => {
+            Some(("listens on an address that others reach", "mail would leave this machine in clear: 127.0.0.1:1143"))
+        }
+        _ => None,
+    };
+    findings.push(match fault {
+        Some((fault, hint)) => wrong("bridge", Failure::new(Exit::Config, fault).hint(hint)),
+        None => good("bridge", bridge.account.clone()),
+    });
 }
 
 fn flow(

@@ -104,6 +104,17 @@ fn print(text: &str) -> Result<(), Failure> {
     print_octets(text.as_bytes())
 }
 
+/// Prints lines of which a reader may want the first ones only.
+#[cfg(feature = "open")]
+fn print_lines(text: &str) -> Result<(), Failure> {
+    use std::io::{ErrorKind, Write};
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other.doing(Exit::Temporary, "cannot write to standard output"),
+    }
+}
+
 /// The same for what is no text.
 fn print_octets(octets: &[u8]) -> Result<(), Failure> {
     use std::io::Write;

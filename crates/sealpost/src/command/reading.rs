@@ -1,6 +1,7 @@
 //! `verify`, `undo` and `restore`: a flow's sealed mail opened and judged, opened and put back, or brought back from the
 //! flow's backup.
 
+use std::io::IsTerminal;
 use std::sync::{Arc, atomic::AtomicBool};
 
 use reader::{
@@ -13,14 +14,17 @@ use crate::{
     args::{FlowSecret, Restore, Undo},
     command::{print, print_json},
     config::{self, Config},
-    failure::{Exit, Failure, with_causes},
+    failure::{DoingWhat, Exit, Failure, with_causes},
     flows,
     home::Home,
     keys::Reading,
     mailboxes,
     progress::Bar,
+    tell::tell,
 };
 
+/// Said while a connection is made anew.
+const LOST: &str = "the server cannot be reached, trying again";
 /// Lines of a list that are shown; `--json` has them all.
 const SHOWN: usize = 20;
 
@@ -50,6 +54,10 @@ pub fn verify(home: &Home, arguments: &FlowSecret) -> Result<(), Failure> {
 /// Puts everything back.
 pub fn undo(home: &Home, undo: &Undo) -> Result<(), Failure> {
     let arguments = &undo.flow;
+    let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    if terminal && !undo.yes && !is_sure(&arguments.flow)? {
+        return Err(Failure::new(Exit::Usage, "nothing was put back, as you said").hint("`--yes` does not ask"));
+    }
     let stop = flows::asked_to_stop()?;
     let sealers = if undo.no_other_sealer { Sealers::NoneRuns } else { Sealers::MayRun };
     let settings = settings(home, arguments, sealers, &stop)?;
@@ -80,6 +88,16 @@ pub fn undo(home: &Home, undo: &Undo) -> Result<(), Failure> {
         return Err(not_all_read("not everything could be read; sealed mail among it stays sealed"));
     }
     Ok(())
+}
+
+/// Before anything is done; Ctrl-C ends the program here.
+fn is_sure(flow: &str) -> Result<bool, Failure> {
+    tell(format_args!(
+        "sealpost: this puts all mail that {flow} sealed back in clear, and ends the flow; go on? [y/N]"
+    ));
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).doing(Exit::Temporary, "cannot read the answer")?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// Brings originals back from the backup.
@@ -126,6 +144,7 @@ fn settings(
     sealers: Sealers,
     stop: &Arc<AtomicBool>,
 ) -> Result<reader::Settings, Failure> {
+    home.must_exist()?;
     let config = Config::read(home)?;
     let flow = config.mailboxes(&arguments.flow)?;
     let source = match &flow.source.place {
@@ -159,10 +178,16 @@ struct Watcher {
 impl reader::Progress for Watcher {
     fn total(&mut self, messages: u64, _: u64) {
         self.bar.total(messages);
+        // It is there (again).
+        self.bar.note(String::new());
     }
 
     fn done(&mut self, _: u64) {
         self.bar.one();
+    }
+
+    fn lost(&mut self) {
+        self.bar.stall(LOST);
     }
 
     fn failed(&mut self, _: &'static str) {

@@ -9,7 +9,7 @@ use reader::{Anew, IndexError, Indexed, Query, QueryError, ReachError, Stand, Va
 
 use crate::{
     args::{IndexArguments, SearchArguments},
-    command::{print, print_json, shelf},
+    command::{print, print_json, print_lines, shelf},
     config::Config,
     failure::{Exit, Failure, with_causes},
     flows,
@@ -63,17 +63,25 @@ pub fn search(home: &Home, arguments: &SearchArguments) -> Result<(), Failure> {
     } else {
         bring_up_to_date(home, &settings, &stop)?;
     }
-    let hits = reader::search(&settings, &query)?;
+    let mut hits = reader::search(&settings, &query)?;
+    if let Some(name) = &arguments.mailbox {
+        let is_inbox = name.eq_ignore_ascii_case("INBOX");
+        hits.retain(|hit| hit.mailbox == *name || (is_inbox && hit.mailbox == "INBOX"));
+    }
+    hits.truncate(arguments.limit.unwrap_or(usize::MAX));
     if arguments.json.json {
         return print_json(&hits);
     }
+    if hits.is_empty() {
+        tell("sealpost: nothing found");
+    }
     let mut text = String::new();
     for hit in &hits {
-        let from: String = hit.from.chars().take(FROM).collect();
-        let day = reader::day(hit.arrived);
-        text.push_str(&format!("{}/{}  {day}  {from:<FROM$}  {}\n", hit.mailbox, hit.uid, hit.subject));
+        let from = shelf::sender(&hit.from, FROM);
+        let subject = shelf::squeezed(&hit.subject);
+        text.push_str(&format!("{}/{}  {}  {from:<FROM$}  {subject}\n", hit.mailbox, hit.uid, hit.date));
     }
-    print(&text)
+    print_lines(&text)
 }
 
 /// What is missing is said: nobody may take silence for an answer.

@@ -6,8 +6,8 @@ use reader::{Fate, Form, Progress, Shelf, ShelfError};
 
 use crate::{
     args::{ExportFormat, ExportMail, ListArguments, MessageName, OneMessage},
-    command::{print, print_json},
-    config::Config,
+    command::{print, print_json, print_lines},
+    config::{Config, nearest_of},
     failure::{DoingWhat, Exit, Failure, with_causes},
     flows,
     home::Home,
@@ -24,23 +24,59 @@ pub fn list(home: &Home, arguments: &ListArguments) -> Result<(), Failure> {
     let stop = flows::asked_to_stop()?;
     let settings = mailboxes::settings(home, &Config::read(home)?, &arguments.place, &stop)?;
     let mut shelf = Shelf::open(&settings, &stop)?;
+    if arguments.mailboxes {
+        return list_mailboxes(&mut shelf, arguments);
+    }
     let mut lines = Vec::new();
     shelf.list(&arguments.mailbox, |line| lines.push(line))?;
+    let more = lines.len().saturating_sub(arguments.last.unwrap_or(usize::MAX));
+    lines.drain(..more);
     if arguments.json.json {
         return print_json(&lines);
     }
     let mut text = String::new();
     for line in &lines {
         let day = reader::day(line.arrived);
-        let from: String = line.from.chars().take(FROM).collect();
+        let from = sender(&line.from, FROM);
+        let subject = squeezed(&line.subject);
         let mark = match line.state {
             "sealed" => "",
             "plain" => "  (not sealed)",
             _ => "  (sealed by nobody trusted here: as it lies)",
         };
-        text.push_str(&format!("{:>6}  {day}  {from:<FROM$}  {}{mark}\n", line.uid, line.subject));
+        text.push_str(&format!("{:>6}  {day}  {from:<FROM$}  {subject}{mark}\n", line.uid));
     }
-    print(&text)
+    print_lines(&text)
+}
+
+fn list_mailboxes(shelf: &mut Shelf<'_>, arguments: &ListArguments) -> Result<(), Failure> {
+    #[derive(serde::Serialize)]
+    struct Held {
+        mailbox: String,
+        messages: usize,
+    }
+    let mut all = Vec::new();
+    for mailbox in shelf.mailboxes() {
+        let messages = shelf.uids(&mailbox)?.len();
+        all.push(Held { mailbox, messages });
+    }
+    if arguments.json.json {
+        return print_json(&all);
+    }
+    let lines = all.iter().map(|Held { mailbox, messages }| format!("{messages:>6}  {}\n", squeezed(mailbox)));
+    print_lines(&lines.collect::<String>())
+}
+
+/// The name of a sender, or else the address.
+pub fn sender(from: &str, most: usize) -> String {
+    let from = squeezed(from);
+    let name = from.split_once('<').map(|(name, _)| name.trim().trim_matches('"'));
+    name.filter(|name| !name.is_empty()).unwrap_or(&from).chars().take(most).collect()
+}
+
+/// With one blank where there are several.
+pub fn squeezed(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Shows a message as text.
@@ -122,8 +158,15 @@ impl From<ShelfError> for Failure {
         if matches!(error, ShelfError::Stopped) || (flows::is_stopped() && error.fate() == Fate::Retry) {
             return Self::stopped();
         }
+        if let ShelfError::NoMailbox { asked, names } = &error {
+            let all = "`sealpost list --mailboxes` shows the names";
+            let hint = match nearest_of(asked, names.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean `{}`? {all}", squeezed(near)),
+                None => format!("{all}; they are folders from the root: `Archive/2024`"),
+            };
+            return Self::new(Exit::Usage, &error).hint(hint);
+        }
         let (exit, hint) = match &error {
-            ShelfError::NoMailbox => (Exit::Usage, "mailboxes are named as folders from the root: `Archive/2024`"),
             ShelfError::NoMessage => (Exit::Usage, "`sealpost list MAILBOX` shows the numbers"),
             ShelfError::Broken => (Exit::Data, "look for it in a backup of the mailbox; `sealpost inspect` says more"),
             ShelfError::Reach(error) => mailboxes::of_reaching(error),

@@ -83,8 +83,15 @@ const KNOWN: [&str; 77] = [
 
 /// The known key that differs least.
 pub(super) fn nearest(word: &str) -> Option<&'static str> {
+    nearest_of(word, KNOWN.into_iter())
+}
+
+/// The word that differs least, if it does so by two letters at most; their case counts nothing.
+pub fn nearest_of<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    let word = word.to_lowercase();
     let distance = |known: &str| {
-        let mut row: Vec<usize> = (0..=known.len()).collect();
+        let known = known.to_lowercase();
+        let mut row: Vec<usize> = (0..=known.chars().count()).collect();
         for (i, a) in word.chars().enumerate() {
             let mut diagonal = i;
             if let Some(first) = row.first_mut() {
@@ -102,12 +109,7 @@ pub(super) fn nearest(word: &str) -> Option<&'static str> {
         }
         row.last().copied().unwrap_or_default()
     };
-    KNOWN
-        .into_iter()
-        .map(|known| (distance(known), known))
-        .min()
-        .filter(|(distance, _)| *distance <= 2)
-        .map(|(_, known)| known)
+    known.map(|known| (distance(known), known)).min().filter(|(distance, _)| *distance <= 2).map(|(_, known)| known)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::bridge::account::uid_of;
 use crate::bridge::maildir::name_on_disk;
 use crate::bridge::reach::ReachError;
 use crate::bridge::vault::VaultError;
+use crate::day::day;
 use crate::settings::{Settings, Source};
 
 /// A message that was found.
@@ -22,6 +23,8 @@ pub struct Hit {
     pub mailbox: String,
     /// Its UID.
     pub uid: u32,
+    /// The day of the Date field, which `before:` and `after:` ask for; that of its arrival, if it has none.
+    pub date: String,
     /// When it arrived, Unix seconds.
     pub arrived: i64,
     /// The From field; no control characters.
@@ -50,6 +53,7 @@ pub fn search(settings: &Settings, query: &Query) -> Result<Vec<Hit>, IndexError
                 hits.push(Hit {
                     mailbox: name.clone(),
                     uid,
+                    date: date_of(&record),
                     arrived: record.arrived,
                     from: printable(record.shown_from),
                     subject: printable(record.shown_subject),
@@ -61,7 +65,7 @@ pub fn search(settings: &Settings, query: &Query) -> Result<Vec<Hit>, IndexError
     if damaged {
         return Err(VaultError::Damaged.into());
     }
-    hits.sort_by(|a, b| (b.arrived, &a.mailbox, b.uid).cmp(&(a.arrived, &b.mailbox, a.uid)));
+    hits.sort_by(|a, b| (&b.date, b.arrived, &a.mailbox, b.uid).cmp(&(&a.date, a.arrived, &b.mailbox, a.uid)));
     Ok(hits)
 }
 
@@ -143,6 +147,12 @@ impl Numbers {
             Numbers::Records => Box::new(uid_of),
         })
     }
+}
+
+/// As `2024-02-29`, in years of four digits: such texts have the order of the days.
+fn date_of(record: &Record<'_>) -> String {
+    let noted = record.sent.checked_mul(86_400).filter(|_| record.sent != 0);
+    day(noted.unwrap_or(record.arrived))
 }
 
 /// A sender must not steer the owner's terminal.

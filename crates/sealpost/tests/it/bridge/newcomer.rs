@@ -193,3 +193,43 @@ fn a_message_is_named_as_search_prints_it() {
     stage.bad("show INBOX/1 --mailbox Sent", b"", 64, "two mailboxes");
     stage.bad("show INBOX/9", b"", 64, "no such message");
 }
+
+#[test]
+fn what_is_nearly_right_gets_a_hint() {
+    let scene = Scene::sealed(&[message("one", "first"), message("two", "second")]);
+    let stage = &scene.stage;
+    let outcome = stage.bad("list sennt", b"", 64, "no such mailbox");
+    assert!(outcome.err.contains("did you mean `Sent`?"), "{outcome}");
+    let named = stage.text("list --mailboxes", b"");
+    assert_eq!(named, "     2  INBOX\n     0  Sent\n     0  Trash\n");
+    assert_eq!(stage.text("list --last 1", b"").lines().count(), 1);
+    assert!(stage.text("list", b"").contains("  Bob                         one\n"));
+    for query in ["from:", "to: bob"] {
+        stage.bad(&format!("search {query}"), b"", 64, "a value is missing");
+    }
+    assert_eq!(hits(stage, "Subject:one").len(), 1);
+    assert_eq!(hits(stage, "FROM:bob --limit 1").len(), 1);
+    assert_eq!(hits(stage, "from:bob --mailbox Sent").len(), 0);
+    let outcome = stage.run("search nowhere-to-be-found", b"");
+    assert!(outcome.out.is_empty() && outcome.err.contains("nothing found"), "{outcome}");
+    assert!(stage.text("search one", b"").starts_with("INBOX/1  2026-03-03  Bob"));
+    Stage::new().bad("list", b"", 78, "there is no home");
+}
+
+#[test]
+fn check_looks_at_the_bridge() {
+    let scene = Scene::new();
+    let stage = &scene.stage;
+    let config = fs::read_to_string(stage.path("home/config.toml")).unwrap();
+    assert!(stage.text("check", b"").contains("ok       bridge"));
+    for (from, to, says) in [
+        ("[bridge]\n", "[bridge]\naccount = \"work\"\n", "a Maildir and an account"),
+        ("127.0.0.1:0", "0.0.0.0:1143", "others reach"),
+        ("[bridge]\nmaildir", "[bridge]\naccount = \"nobody\"\n#", "not in config.toml"),
+    ] {
+        stage.write("home/config.toml", config.replace(from, to));
+        let outcome = stage.run("check", b"");
+        assert_eq!(outcome.code, 78, "{outcome}");
+        assert!(String::from_utf8(outcome.out).unwrap().contains(says), "{says}");
+    }
+}
