@@ -103,9 +103,11 @@ impl Form {
     }
 }
 
-/// A mailbox's name may hold `/`; a file's may not.
+/// A mailbox's name may hold `/`; a file's may not, nor may it be `..`, which servers may call a mailbox.
 fn file_name(name: &str) -> String {
-    name.replace('/', ".")
+    let name = name.replace(['/', '\0'], ".");
+    let bare = name.trim_start_matches('.');
+    format!("{}{bare}", "_".repeat(name.len().saturating_sub(bare.len())))
 }
 
 fn no_maildir() -> ShelfError {

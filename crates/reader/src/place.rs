@@ -49,5 +49,10 @@ impl Others {
 
 /// Whoever names mailboxes must not steer the owner's terminal.
 pub(crate) fn shown(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character }).collect()
+    text.chars().map(|character| if steers(character) { char::REPLACEMENT_CHARACTER } else { character }).collect()
+}
+
+/// Whether a character does something to a terminal, or turns the direction of writing round (Unicode, UAX #9).
+pub(crate) fn steers(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

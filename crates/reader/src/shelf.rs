@@ -18,6 +18,7 @@ use crate::bridge::{
     whole,
 };
 use crate::opening::open_whole;
+use crate::place::steers;
 use crate::settings::Settings;
 
 /// Mail, open for reading. Nothing of it is changed.
@@ -285,9 +286,7 @@ fn push_part(original: &mut Original, part: &BodyPart, text: &mut String) -> Res
             let html = part.content_type().subtype() == "html";
             let decoded = if html { text_of_html(&decoded) } else { decoded };
             text.push('\n');
-            text.extend(
-                decoded.chars().filter(|character| !character.is_control() || matches!(character, '\n' | '\t')),
-            );
+            text.extend(decoded.chars().filter(|character| !steers(*character) || matches!(character, '\n' | '\t')));
             if !text.ends_with('\n') {
                 text.push('\n');
             }
@@ -304,5 +303,5 @@ fn push_part(original: &mut Original, part: &BodyPart, text: &mut String) -> Res
 
 /// A sender must not steer the owner's terminal.
 fn printable(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
+    text.chars().map(|character| if steers(character) { ' ' } else { character }).collect()
 }

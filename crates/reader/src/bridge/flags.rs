@@ -45,6 +45,15 @@ fn state(view: Option<View>) -> Option<&'static str> {
     }
 }
 
+/// Flags as a server tells them: without `\Recent`, and without keywords that only this bridge may show.
+pub(crate) fn of_server(mut flags: Vec<String>) -> Vec<String> {
+    flags.retain(|flag| {
+        let is = |other: &str| other.eq_ignore_ascii_case(flag);
+        !is(Flag::Recent.text()) && !STATES.iter().any(|state| is(state))
+    });
+    flags
+}
+
 /// Whether a keyword tells the state of sealed mail.
 pub(crate) fn is_state(flag: &Flag) -> bool {
     STATES.iter().any(|state| state.eq_ignore_ascii_case(flag.text()))

@@ -2,12 +2,16 @@
 //! values that can be compared. No body is opened for them, but of a message whose list view left the field out.
 
 use std::cmp::Ordering;
+use std::collections::VecDeque;
 
 use mail::{AddressEntry, AddressList};
 use wire::imap::server::{Criterion, Order, SortKey};
 
 use super::criteria::sent_moment;
 use super::subject::{Answers, base, casemap};
+
+/// References of one message that are looked at.
+const MAX_REFERENCES: usize = 200;
 
 /// What a command wants to know of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +89,15 @@ impl Traits {
     /// Without a valid id in References, the first one of In-Reply-To (RFC 5256 §3).
     pub(crate) fn set_ids(&mut self, id: Option<&[u8]>, references: Option<&[u8]>, in_reply_to: Option<&[u8]>) {
         self.id = id.and_then(|value| ids(value).next());
-        self.references = ids(references.unwrap_or_default()).collect();
+        // The nearest ones say where it belongs.
+        let mut near: VecDeque<String> = VecDeque::new();
+        for id in ids(references.unwrap_or_default()) {
+            if near.len() >= MAX_REFERENCES {
+                near.pop_front();
+            }
+            near.push_back(id);
+        }
+        self.references = near.into();
         if self.references.is_empty() {
             self.references = ids(in_reply_to.unwrap_or_default()).take(1).collect();
         }

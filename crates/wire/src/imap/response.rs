@@ -138,7 +138,7 @@ pub(crate) fn fetched<R: BufRead, B: Write>(
         match name.as_str() {
             "" => return Err(FrameError::Protocol("FETCH of an item without a name")),
             "UID" => uid = Some(small(&frame.value()?)?),
-            "FLAGS" => fetched.flags = Some(texts(&frame.value()?)?),
+            "FLAGS" => fetched.flags = Some(atoms(texts(&frame.value()?)?)),
             "INTERNALDATE" => fetched.internal_date = frame.value()?.text(),
             "RFC822.SIZE" => fetched.size = frame.value()?.number(),
             "MODSEQ" => fetched.modseq = first(&frame.value()?).and_then(Value::number),
@@ -249,7 +249,7 @@ fn numbered<R: BufRead>(frame: &mut Frame<R>, number: u64) -> Result<Head, Frame
 
 /// RFC 3501 §7.2.2; RFC 5258 §4 may add to it.
 fn listed<R: BufRead>(frame: &mut Frame<R>) -> Result<Untagged, FrameError> {
-    let attributes = texts(&frame.value()?)?;
+    let attributes = atoms(texts(&frame.value()?)?);
     frame.spaces();
     let delimiter = delimiter(&frame.value()?);
     frame.spaces();
@@ -350,6 +350,19 @@ fn small(value: &Value) -> Result<u32, FrameError> {
 
 fn texts(value: &Value) -> Result<Vec<String>, FrameError> {
     value.texts().ok_or(FrameError::Protocol("a list of words that is none"))
+}
+
+/// Those that are flags or attributes of mailboxes (RFC 3501 §9 `flag`, `mbx-list-flags`): others cannot be written as one, and might be taken for more than a word.
+fn atoms(mut words: Vec<String>) -> Vec<String> {
+    words.retain(|word| is_word(word));
+    words
+}
+
+/// An atom, with a backslash before it or not; or `\*`.
+pub(crate) fn is_word(word: &str) -> bool {
+    let atom = word.strip_prefix('\\').unwrap_or(word);
+    let is_atom = |octet: u8| matches!(octet, b'!'..=b'~') && !b"(){%*\"\\".contains(&octet);
+    word == "\\*" || (!atom.is_empty() && atom.bytes().all(is_atom))
 }
 
 /// The only value of a list, or the value itself where no list stands.

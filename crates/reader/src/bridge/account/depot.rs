@@ -14,12 +14,12 @@ use wire::{MailboxName, UidSet};
 
 use super::heads::Heads;
 use super::marks::Marks;
-use super::mirror::{Mirror, Order};
+use super::mirror::{Mirror, Order, tell_too};
 use super::upstream::{Upstream, answer_of};
 use super::{append, names};
 use crate::bridge::append::no_sealer;
 use crate::bridge::depot::{Arrangement, Arrived, Carried, Depot, Filed, Leave, Listing, Pace, Stored};
-use crate::bridge::flags::stored;
+use crate::bridge::flags::{of_server, stored};
 use crate::bridge::link::Answer;
 use crate::bridge::selected::{Access, Changes, Selected};
 use crate::bridge::settings::Means;
@@ -169,12 +169,14 @@ impl Depot for AccountDepot<'_> {
         }
         let Some(selected) = selected else { return Some(Changes::default()) };
         let name = self.name.clone()?;
-        self.opened = None;
+        let untold = self.opened.take().map(|(mirror, _)| mirror.untold()).unwrap_or_default();
         match self.enter(&name, selected.access) {
             Ok(fresh) if fresh.validity == selected.validity && fresh.access == selected.access => {
                 selected.highest = fresh.highest;
                 selected.next = selected.next.max(fresh.next);
-                Some(selected.replace(fresh.items))
+                let mut changes = selected.replace(fresh.items);
+                tell_too(&mut changes, selected, &untold);
+                Some(changes)
             }
             _ => {
                 self.upstream.give_up();
@@ -373,8 +375,13 @@ impl Depot for AccountDepot<'_> {
         }
         let set: UidSet = selected.uids(places).into_iter().collect();
         let items = &mut selected.items;
+        let mut others = Vec::new();
         let done = self.upstream.ask(|session| {
             session.uid_store(&set, unchanged, item, &words, |fetched| {
+                if !set.contains(fetched.uid) {
+                    others.extend(fetched.flags.map(|flags| (fetched.uid, flags, fetched.modseq)));
+                    return;
+                }
                 let at = items.binary_search_by_key(&fetched.uid, |item| item.uid).ok();
                 // What is told without flags is told for its number (RFC 7162 §3.1.3).
                 if let (Some(item), None, Some(modseq)) =
@@ -382,14 +389,20 @@ impl Depot for AccountDepot<'_> {
                 {
                     item.modseq = Some(modseq);
                 }
-                if let (Some(item), Some(mut flags)) = (at.and_then(|at| items.get_mut(at)), fetched.flags) {
-                    flags.retain(|flag| !flag.eq_ignore_ascii_case("\\Recent"));
+                if let (Some(item), Some(flags)) = (at.and_then(|at| items.get_mut(at)), fetched.flags) {
+                    let flags = of_server(flags);
                     item.modseq = fetched.modseq.or(item.modseq.filter(|_| item.flags == flags));
                     item.flags = flags;
                 }
             })
         });
+        if let Some((mirror, _)) = &mut self.opened {
+            for (uid, flags, modseq) in others {
+                mirror.hear(selected, uid, flags, modseq);
+            }
+        }
         let modified = done.map_err(|error| answer_of(&error))?;
+        let items = &selected.items;
         let is_modified = |place: &&usize| items.get(**place).is_some_and(|item| modified.contains(item.uid));
         Ok(Stored { failed: Vec::new(), modified: places.iter().filter(is_modified).copied().collect() })
     }

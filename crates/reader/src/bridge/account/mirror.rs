@@ -10,6 +10,7 @@ use wire::imap::{Fetched, ImapError, Session, Tiding, Tidings};
 
 use super::marks::Marks;
 use super::upstream::Upstream;
+use crate::bridge::flags::of_server;
 use crate::bridge::selected::{Changes, Item, Recent, Selected};
 
 /// Messages that are there and were not told of yet.
@@ -73,6 +74,7 @@ impl Mirror {
             let (tidings, exists) = (session.tidings(), session.exists());
             let exists = usize::try_from(exists).unwrap_or(usize::MAX);
             if !self.apply(tidings, selected, &mut changes, &mut flagged) {
+                self.waiting.append(&mut flagged);
                 return self.anew(upstream, selected, changes);
             }
             let known = selected.items.len().saturating_add(self.held.len());
@@ -86,7 +88,10 @@ impl Mirror {
                     return Ok(changes);
                 }
                 Some(_) => self.fetch_new(upstream, selected)?,
-                None => return self.anew(upstream, selected, changes),
+                None => {
+                    self.waiting.append(&mut flagged);
+                    return self.anew(upstream, selected, changes);
+                }
             }
         }
         Err(ImapError::Protocol("a number of messages that does not fit"))
@@ -122,18 +127,26 @@ impl Mirror {
                     };
                     // Of one that is not known yet it is asked.
                     let Some(item) = item else { continue };
-                    let (flags, _) = apart(flags);
-                    let counted = modseq.is_some() && item.modseq.is_some() && modseq != item.modseq;
-                    if flags != item.flags || counted {
-                        item.flags = flags;
-                        item.modseq = modseq;
-                        flagged.push(item.uid);
-                    }
-                    item.modseq = item.modseq.or(modseq);
+                    flagged.extend(changed(item, flags, modseq).then_some(item.uid));
                 }
             }
         }
         true
+    }
+
+    /// What was told, beside the answer to a command, of a message that it was not about.
+    pub(crate) fn hear(&mut self, selected: &mut Selected, uid: u32, flags: Vec<String>, modseq: Option<u64>) {
+        selected.highest = selected.highest.map(|highest| highest.max(modseq.unwrap_or_default()));
+        let item = match selected.items.binary_search_by_key(&uid, |item| item.uid) {
+            Ok(at) => selected.items.get_mut(at),
+            Err(_) => self.held.iter_mut().find(|item| item.uid == uid),
+        };
+        self.waiting.extend(item.and_then(|item| changed(item, flags, modseq).then_some(uid)));
+    }
+
+    /// Messages whose changes are still to be told, when another takes its place.
+    pub(crate) fn untold(self) -> Vec<u32> {
+        self.waiting
     }
 
     fn fetch_new(&mut self, upstream: &mut Upstream, selected: &mut Selected) -> Result<(), ImapError> {
@@ -150,9 +163,13 @@ impl Mirror {
 
     /// The highest change number that may be told: nothing that is held back has a lower one.
     pub(crate) fn highest(&self, selected: &Selected) -> Option<u64> {
-        let held = self.held.iter().filter_map(|item| item.modseq).min();
+        let waiting = self.waiting.iter().filter_map(|uid| {
+            let at = selected.items.binary_search_by_key(uid, |item| item.uid).ok()?;
+            selected.items.get(at)?.modseq
+        });
+        let untold = self.held.iter().filter_map(|item| item.modseq).chain(waiting).min();
         let highest = selected.highest?;
-        Some(held.map_or(highest, |held| highest.min(held.saturating_sub(1))))
+        Some(untold.map_or(highest, |untold| highest.min(untold.saturating_sub(1))))
     }
 
     /// Lets new messages go, unless a replacement is under way.
@@ -186,9 +203,9 @@ impl Mirror {
             item.view = old.and_then(|at| selected.items.get(at)).and_then(|item| item.view);
         }
         self.held.clear();
-        self.waiting.clear();
         let mut changes = selected.replace(items);
         changes.gone.splice(0..0, before.gone);
+        tell_too(&mut changes, selected, &std::mem::take(&mut self.waiting));
         Ok(changes)
     }
 }
@@ -236,10 +253,30 @@ fn fetch(upstream: &mut Upstream, first: u32, items: &str) -> Result<Vec<(u32, I
     Ok(found)
 }
 
-fn apart(mut flags: Vec<String>) -> (Vec<String>, Recent) {
-    let before = flags.len();
-    flags.retain(|flag| !flag.eq_ignore_ascii_case("\\Recent"));
-    let recent = if flags.len() < before { Recent::Yes } else { Recent::No };
+/// Takes in what was told of a message; true: that is news.
+fn changed(item: &mut Item, flags: Vec<String>, modseq: Option<u64>) -> bool {
+    let (flags, _) = apart(flags);
+    let counted = modseq.is_some() && item.modseq.is_some() && modseq != item.modseq;
+    let is_news = flags != item.flags || counted;
+    if is_news {
+        item.flags = flags;
+        item.modseq = modseq;
+    }
+    item.modseq = item.modseq.or(modseq);
+    is_news
+}
+
+/// Changes of flags that were known and not told yet are told with the others.
+pub(crate) fn tell_too(changes: &mut Changes, selected: &Selected, uids: &[u32]) {
+    changes.flagged.extend(places(selected, uids));
+    changes.flagged.sort_unstable();
+    changes.flagged.dedup();
+}
+
+fn apart(flags: Vec<String>) -> (Vec<String>, Recent) {
+    let recent = flags.iter().any(|flag| flag.eq_ignore_ascii_case("\\Recent"));
+    let recent = if recent { Recent::Yes } else { Recent::No };
+    let mut flags = of_server(flags);
     flags.shrink_to_fit();
     (flags, recent)
 }

@@ -14,6 +14,7 @@ use crate::bridge::maildir::name_on_disk;
 use crate::bridge::reach::ReachError;
 use crate::bridge::vault::VaultError;
 use crate::day::day;
+use crate::place::steers;
 use crate::settings::{Settings, Source};
 
 /// A message that was found.
@@ -41,7 +42,7 @@ pub fn search(settings: &Settings, query: &Query) -> Result<Vec<Hit>, IndexError
     let mut damaged = false;
     for mailbox in index.vault.mailboxes()? {
         let number = numbers.within(&mailbox)?;
-        let name = MailboxName::from_wire(&mailbox).utf8();
+        let name = printable(MailboxName::from_wire(&mailbox).utf8().as_bytes());
         index.vault.each(&mailbox, |message, octets| {
             let Some(record) = octets.and_then(Record::parse) else {
                 damaged = true;
@@ -157,8 +158,5 @@ fn date_of(record: &Record<'_>) -> String {
 
 /// A sender must not steer the owner's terminal.
 fn printable(text: &[u8]) -> String {
-    String::from_utf8_lossy(text)
-        .chars()
-        .map(|character| if character.is_control() { ' ' } else { character })
-        .collect()
+    String::from_utf8_lossy(text).chars().map(|character| if steers(character) { ' ' } else { character }).collect()
 }

@@ -9,6 +9,7 @@ use super::session::{Event, Part, Session, done, no_body, quoted, string, text};
 use super::tidings::Tidings;
 use crate::imap::answer::{Listed, Namespace, Namespaces, Status};
 use crate::imap::error::ImapError;
+use crate::imap::response::is_word;
 use crate::imap::response::{Reply, Untagged, words};
 use crate::limit;
 use crate::mailbox_name::MailboxName;
@@ -147,7 +148,7 @@ impl Session {
         self.selected = true;
         let Some(uid_validity) = seen.uid_validity else { return self.protocol("a mailbox without UIDVALIDITY") };
         let new_keywords = seen.flags.iter().any(|flag| flag == "\\*");
-        seen.flags.retain(|flag| flag != "\\*");
+        seen.flags.retain(|flag| flag != "\\*" && is_word(flag));
         Ok(Selected {
             exists: self.exists,
             uid_validity,
