@@ -13,8 +13,13 @@ mod day;
 
 pub mod reason;
 
+mod answer;
 mod place;
 mod opening;
+mod means;
+mod vault;
+mod depot;
+mod index;
 mod numbers;
 mod backup;
 
@@ -30,16 +35,16 @@ pub mod restore;
 pub mod undo;
 pub mod verify;
 
-pub mod bridge;
 pub mod shelf;
 pub mod export;
+pub mod bridge;
 
 pub use account::AccountError;
-pub use bridge::{
-    Anew, Hit, IndexError, Indexed, Query, QueryError, ReachError, Stand, VaultError, index, search, stand,
-};
 pub use day::day;
+pub use depot::ReachError;
 pub use export::{Exported, Form, export};
+pub use index::{Anew, Hit, IndexError, Indexed, Query, QueryError, Stand, index, search, stand};
+pub use means::SealWith;
 pub use place::{LeftOut, Place};
 pub use progress::Progress;
 pub use restore::restore;
@@ -49,5 +54,6 @@ pub use shelf::{Found, Line, Shelf, ShelfError};
 pub use store::{Fate, Step};
 pub use undo::undo;
 pub use undone::{UndoError, Undone};
+pub use vault::VaultError;
 pub use verified::{Gap, Verified, VerifyError};
 pub use verify::verify;

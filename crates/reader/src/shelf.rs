@@ -13,10 +13,10 @@ use mail::{BodyPart, HeaderSection, PartKind, decode_words, part_text, text_of_h
 use store::{Fate, Flags, UnixSeconds};
 use wire::MailboxName;
 
-use crate::bridge::{
-    Access, Depot, Look, Means, Original, ReachError, Selected, Trouble, View, attachment_name, letters_of, reach,
-    whole,
-};
+use crate::depot::flags::letters_of;
+use crate::depot::{Access, Depot, Look, Original, ReachError, Selected, Trouble, View, reach, whole};
+use crate::index::attachment_name;
+use crate::means::Means;
 use crate::opening::open_whole;
 use crate::place::steers;
 use crate::settings::Settings;

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, atomic::AtomicBool};
 
-use reader::{AccountError, ReachError, bridge::SealWith};
+use reader::{AccountError, ReachError, SealWith};
 
 use crate::{
     accounts,

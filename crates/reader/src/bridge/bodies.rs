@@ -3,8 +3,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::depot::Depot;
-use super::view::{Body, Trouble};
+use crate::depot::Depot;
+use crate::depot::{Body, Trouble};
 
 /// Bodies, some of them at hand.
 #[derive(Default)]

@@ -11,17 +11,18 @@ use sealed::index::Index as ListView;
 use wire::imap::server::{FetchItem, Flag, Haste, Names, Part, Section, SequenceSet, StoreKind, Which, push_string};
 
 use super::bodies::Bodies;
-use super::depot::{Arrived, Depot, Filed};
-use super::flags;
 use super::headers::is_of_header;
-use super::index::{Holding, Index};
-use super::original::Original;
 use super::search::are_listed;
-use super::section::{self, Decoded, Octets};
-use super::selected::{Access, Item, Selected};
-use super::vault::{Kind, Vault};
-use super::view::{Look, Trouble, View, whole};
+use super::section;
+use super::section::{Decoded, Octets};
+use crate::depot::Original;
+use crate::depot::flags;
+use crate::depot::{Access, Item, Selected};
+use crate::depot::{Arrived, Depot, Filed};
+use crate::depot::{Look, Trouble, View, whole};
+use crate::index::{Holding, Index};
 use crate::settings::Settings;
+use crate::vault::{Kind, Vault};
 
 /// The selected mailbox and what is open of it.
 pub(crate) struct Desk<'b> {

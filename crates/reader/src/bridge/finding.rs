@@ -5,14 +5,14 @@ use std::io;
 
 use wire::imap::server::{Algorithm, Asked, FetchItem, Names, ReturnItem, SearchKey, SortKey, Which, number_set};
 
-use super::depot::Pace;
 use super::fetch::Desk;
-use super::link::{Answer, untagged};
 use super::search::{CHARSETS, Facts, counts, looks, prepare};
 use super::session::Session;
 use super::thread::{Member, TooDeep, by_references, by_subject};
 use super::traits::{Trait, Traits, wanted};
-use super::view::Trouble;
+use crate::answer::{Answer, untagged};
+use crate::depot::Pace;
+use crate::depot::Trouble;
 
 /// What was found.
 struct Found {

@@ -8,11 +8,11 @@ use sealed::identity::Hash;
 use wire::imap::server::{Part, Section};
 use zeroize::Zeroizing;
 
-use super::depot::Filed;
 use super::fetch::Desk;
 use super::search::is_listed;
 use super::section::{Octets, Rest, pick};
-use super::view::Look;
+use crate::depot::Filed;
+use crate::depot::Look;
 
 /// Octets of a header section that is kept.
 const MOST: usize = 64 << 10;

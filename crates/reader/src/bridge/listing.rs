@@ -6,10 +6,11 @@ use std::io::{self, Write};
 
 use wire::MailboxName;
 use wire::imap::Listed;
-use wire::imap::server::{Form, ListOrder, Names, Return, Selection, push_mailbox, push_string};
+use wire::imap::server::{Form, ListOrder, Names, Return, Selection, push_mailbox};
 
-use super::depot::{Depot, Listing};
-use super::link::Answer;
+use crate::answer::Answer;
+use crate::answer::push_delimiter;
+use crate::depot::{Depot, Listing};
 
 /// What the special uses are called (RFC 6154 §2, RFC 8457).
 const USES: [&str; 8] = ["\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Important", "\\Junk", "\\Sent", "\\Trash"];
@@ -132,12 +133,4 @@ fn write_listed(verb: &str, (listed, names): (&Listed, Names), more: &str, out: 
     line.extend_from_slice(more.as_bytes());
     line.extend_from_slice(b"\r\n");
     out.write_all(&line)
-}
-
-/// What stands between the levels of names.
-pub(crate) fn push_delimiter(to: &mut Vec<u8>, delimiter: Option<char>) {
-    match delimiter {
-        None => to.extend_from_slice(b"NIL"),
-        Some(delimiter) => push_string(to, delimiter.to_string().as_bytes()),
-    }
 }

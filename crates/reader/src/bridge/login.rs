@@ -9,9 +9,9 @@ use base64_simd::STANDARD;
 use zeroize::Zeroizing;
 
 use super::fetch::Desk;
-use super::link::Answer;
-use super::reach::ReachError;
 use super::session::{IMPATIENT, Session};
+use crate::answer::Answer;
+use crate::depot::ReachError;
 
 /// After a wrong password.
 const PAUSE: Duration = Duration::from_secs(1);

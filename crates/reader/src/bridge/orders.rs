@@ -11,12 +11,12 @@ use wire::imap::server::{
     AppendOrder, FetchItem, Flag, Literal, SequenceSet, Silence, Since, StoreKind, Vanished, Which,
 };
 
-use super::append;
-use super::depot::{Leave, Pace, Stored};
-use super::link::{Answer, untagged};
-use super::selected::Access;
 use super::session::{SILENT, Session};
-use super::view::Trouble;
+use crate::answer::{Answer, untagged};
+use crate::depot::Access;
+use crate::depot::Trouble;
+use crate::depot::append;
+use crate::depot::{Leave, Pace, Stored};
 
 impl Session<'_> {
     pub(crate) fn fetch(
@@ -223,7 +223,7 @@ impl Session<'_> {
                 });
             }
         }
-        let mut message = append::place(self.bridge, order);
+        let mut message = append::place(&self.bridge.mail, order);
         let mut into = |octets: &[u8]| message.write_all(octets);
         match self.link.message(order, literal, &mut into, &mut patience)? {
             Ok(()) => {}

@@ -5,10 +5,10 @@ use std::io::{self, Write};
 
 use wire::imap::server::{FetchItem, Names, Resume, SequenceSet, Which, number_set};
 
-use super::depot::Pace;
 use super::fetch::Desk;
-use super::link::{Answer, untagged};
 use super::session::Session;
+use crate::answer::{Answer, untagged};
+use crate::depot::Pace;
 
 impl Session<'_> {
     /// ENABLE (RFC 5161): only what is offered, and changes something.

@@ -9,14 +9,14 @@ use store::UnixSeconds;
 use wire::imap::server::{Date, SearchKey};
 use zeroize::Zeroizing;
 
-use super::criteria::{fold, holds, sent_day};
-use super::depot::Filed;
 use super::fetch::Desk;
-use super::flags;
-use super::index::{Holding, Needles, Place};
 use super::traits::{Trait, Traits, first_mailbox};
-use super::view::{Look, Trouble, View};
-use super::words::{Words, words_of};
+use crate::depot::Filed;
+use crate::depot::flags;
+use crate::depot::{Look, Trouble, View};
+use crate::index::{Holding, Needles, Place};
+use crate::index::{Words, words_of};
+use crate::index::{fold, holds, sent_day};
 
 /// Charsets that are told to whoever names another.
 pub(crate) const CHARSETS: &str = "US-ASCII UTF-8";

@@ -8,8 +8,8 @@ use mail::{BodyPart, ContentType, HeaderSection, PartKind, part_octets};
 use wire::imap::server::{Part, Partial, Section};
 use zeroize::Zeroizing;
 
-use super::original::{MAX_HEADER, Original};
-use super::view::Trouble;
+use crate::depot::Trouble;
+use crate::depot::{MAX_HEADER, Original};
 
 /// Octets that were asked for.
 pub(crate) enum Octets {

@@ -9,11 +9,11 @@ use std::time::Instant;
 use wire::imap::server::{FetchItem, Resume};
 use wire::{MailboxName, UidSet};
 
-use super::depot::Pace;
-use super::link::{Answer, untagged};
-use super::selected::{Access, Changes};
 use super::session::{SILENT, Session};
 use super::telling::Telling;
+use crate::answer::{Answer, untagged};
+use crate::depot::Pace;
+use crate::depot::{Access, Changes};
 
 /// System flags that any mailbox may hold.
 const FLAGS: &str = "\\Answered \\Flagged \\Deleted \\Seen \\Draft $Forwarded";

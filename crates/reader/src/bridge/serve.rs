@@ -13,11 +13,11 @@ use store::database::OpenDatabaseError;
 use store::{Database, Fate};
 use wire::imap::server::{Connection, Leg};
 
-use super::depot::TICK;
-use super::reach::{ReachError, Way};
 use super::session::{IMPATIENT, Session};
 use super::settings::{Bridge, Shield};
-use super::vault::{make_key, read_key};
+use crate::depot::TICK;
+use crate::depot::{ReachError, Way};
+use crate::vault::{make_key, read_key};
 
 /// Connections at once: mail programs open a handful each.
 pub const MAX_SESSIONS: usize = 64;

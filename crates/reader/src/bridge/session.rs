@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 
 use wire::imap::server::{Command, Incoming, Stage, StatusItem};
 
-use super::depot::{Arrangement, Depot, Leave, Pace};
 use super::fetch::Desk;
-use super::link::{Answer, Link, tagged, untagged};
+use super::link::Link;
 use super::listing;
-use super::reach::ReachError;
-use super::selected::Access;
 use super::settings::Bridge;
 use super::telling::Telling;
+use crate::answer::{Answer, tagged, untagged};
+use crate::depot::Access;
+use crate::depot::ReachError;
+use crate::depot::{Arrangement, Depot, Leave, Pace};
 
 /// A session.
 pub(crate) struct Session<'b> {

@@ -1,11 +1,9 @@
 //! What a bridge is told. In: values, from whoever reads the configuration. Out: the same. Never reads a file.
 
-use seal::{Compression, Policy, RecipientKey};
-use sealed::identity::{AccountId, Profile};
-use sealed::signature::SealerKey;
 use wire::tls::ServerTls;
 
 use super::password::Password;
+use crate::means::{Means, SealWith};
 use crate::settings::Settings;
 
 /// A bridge over a Maildir or an account. No `Debug`: it holds secrets.
@@ -33,34 +31,9 @@ pub enum Shield {
     Tls(ServerTls),
 }
 
-/// What a depot works with.
-#[derive(Clone, Copy)]
-pub(crate) struct Means<'m> {
-    /// Whose mail, where it lies, what opens it.
-    pub(crate) mail: &'m Settings,
-    /// With what is sealed that is put into it.
-    pub(crate) seal: Option<&'m SealWith>,
-}
-
 impl Bridge {
     /// What its depots work with.
     pub(crate) fn means(&self) -> Means<'_> {
         Means { mail: &self.mail, seal: self.seal.as_ref() }
     }
-}
-
-/// How mail is sealed that a mail program stores.
-pub struct SealWith {
-    /// Whose mail it is.
-    pub account: AccountId,
-    /// Keys that open it.
-    pub recipients: Vec<RecipientKey>,
-    /// Who seals.
-    pub sealer: SealerKey,
-    /// How it is encrypted.
-    pub profile: Profile,
-    /// What stays outside.
-    pub policy: Policy,
-    /// Whether large mail is compressed.
-    pub compression: Compression,
 }

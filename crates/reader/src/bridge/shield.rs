@@ -5,9 +5,9 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::link::{Answer, tagged};
 use super::session::{IMPATIENT, Session, Then};
 use super::settings::Shield;
+use crate::answer::{Answer, tagged};
 
 impl Session<'_> {
     /// Whether a password may come now.

@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 use mail::{AddressEntry, AddressList};
 use wire::imap::server::{Criterion, Order, SortKey};
 
-use super::criteria::sent_moment;
 use super::subject::{Answers, base, casemap};
+use crate::index::sent_moment;
 
 /// References of one message that are looked at.
 const MAX_REFERENCES: usize = 200;

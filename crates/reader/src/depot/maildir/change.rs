@@ -8,10 +8,10 @@ use wire::imap::server::{Flag, StoreKind, number_set};
 
 use super::census::{LookError, census};
 use super::opened::Opened;
-use crate::bridge::depot::{Carried, Leave};
-use crate::bridge::flags::{of_file, store_keywords, store_letters};
-use crate::bridge::selected::Selected;
-use crate::bridge::view::Trouble;
+use crate::depot::contract::{Carried, Leave};
+use crate::depot::flags::{of_file, store_keywords, store_letters};
+use crate::depot::selected::Selected;
+use crate::depot::view::Trouble;
 
 impl Opened {
     /// Stores flags; places that failed.

@@ -5,7 +5,7 @@ use std::io::BufReader;
 use sealed::outer::read_header_section;
 use store::{Mailbox, Message};
 
-use crate::bridge::view::{Body, Look, Trouble, look};
+use crate::depot::view::{Body, Look, Trouble, look};
 use crate::settings::Settings;
 
 /// Octets of a file that are read at first.

@@ -10,7 +10,7 @@ use wire::imap::Listed;
 use wire::imap::server::{MAX_APPEND, Names, StatusItem, push_mailbox};
 
 use super::census::{LookError, census};
-use crate::bridge::link::Answer;
+use crate::answer::Answer;
 
 /// The name that a mailbox has on the wire: as it is spelled on disk, where that is ASCII.
 pub(crate) fn wire_name(mailbox: &Mailbox) -> String {

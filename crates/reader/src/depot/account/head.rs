@@ -3,7 +3,7 @@
 use sealed::index::Index;
 use zeroize::Zeroizing;
 
-use crate::bridge::view::{Look, View};
+use crate::depot::view::{Look, View};
 
 /// A message, without its body.
 pub(crate) struct Head {

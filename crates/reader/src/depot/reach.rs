@@ -8,10 +8,10 @@ use store::maildir::OpenMaildirError;
 use store::{Database, Fate, Maildir};
 
 use super::account::AccountDepot;
-use super::depot::Depot;
+use super::contract::Depot;
 use super::maildir::MaildirDepot;
-use super::settings::Means;
 use crate::account::AccountError;
+use crate::means::Means;
 use crate::settings::{Settings, Source};
 
 /// Why mail is not reached.

@@ -2,6 +2,8 @@
 //!
 //! In: mail of a depot, opened. Out: a record for each message in the vault; hits of a query. It can be thrown away and made again.
 
+mod criteria;
+mod words;
 mod record;
 mod query;
 mod entry;
@@ -9,7 +11,9 @@ mod build;
 mod find;
 
 pub use build::{Anew, Indexed, index};
+pub(crate) use criteria::{fold, holds, sent_day, sent_moment};
 pub use entry::IndexError;
 pub(crate) use entry::{Holding, Index, Needles, Place};
 pub use find::{Hit, Stand, search, stand};
 pub use query::{Query, QueryError};
+pub(crate) use words::{Words, attachment_name, words_of};

@@ -13,16 +13,16 @@ use sealed::scratch::{Scratch, Scratched};
 use store::UnixSeconds;
 use wire::imap::server::{AppendOrder, DateTime};
 
-use super::link::Answer;
-use super::settings::{Bridge, SealWith};
+use crate::answer::Answer;
+use crate::means::SealWith;
 use crate::settings::Settings;
 
 /// Octets read at a time.
 const READ_BUFFER: usize = 64 << 10;
 
 /// A place for the message.
-pub(crate) fn place(bridge: &Bridge, order: &AppendOrder) -> Scratch<File> {
-    Scratch::new(order.length, bridge.mail.spools())
+pub(crate) fn place(mail: &Settings, order: &AppendOrder) -> Scratch<File> {
+    Scratch::new(order.length, mail.spools())
 }
 
 /// Without a sealer nothing is stored: it would lie there in clear.

@@ -2,7 +2,7 @@
 //! that is not known is an error, not a word.
 
 use super::record::Record;
-use crate::bridge::criteria::{fold, holds};
+use crate::index::criteria::{fold, holds};
 
 /// A query.
 #[derive(Clone, Debug, PartialEq, Eq)]

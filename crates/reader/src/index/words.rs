@@ -5,8 +5,8 @@ use mail::{BodyPart, ContentDisposition, HeaderSection, PartKind, decode_words, 
 use zeroize::Zeroizing;
 
 use super::criteria::fold;
-use super::original::{MAX_HEADER, Original};
-use super::view::Trouble;
+use crate::depot::Trouble;
+use crate::depot::{MAX_HEADER, Original};
 
 /// What BODY and TEXT look into, folded.
 pub(crate) struct Words {

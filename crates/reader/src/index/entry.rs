@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use wire::imap::server::SearchKey;
 
 use super::record::{Record, record_of};
-use crate::bridge::criteria::holds;
-use crate::bridge::depot::Filed;
-use crate::bridge::original::Original;
-use crate::bridge::reach::ReachError;
-use crate::bridge::vault::{Kind, Vault, VaultError};
-use crate::bridge::view::Trouble;
+use crate::depot::Filed;
+use crate::depot::Original;
+use crate::depot::ReachError;
+use crate::depot::Trouble;
+use crate::index::criteria::holds;
 use crate::settings::Settings;
+use crate::vault::{Kind, Vault, VaultError};
 
 /// The open index.
 pub(crate) struct Index {

@@ -9,10 +9,10 @@ use wire::imap::Append;
 use wire::imap::server::{AppendOrder, DateTime};
 
 use super::upstream::{Upstream, answer_of};
-use crate::bridge::append::{no_sealer, seal};
-use crate::bridge::flags::stored;
-use crate::bridge::link::Answer;
-use crate::bridge::settings::Means;
+use crate::answer::Answer;
+use crate::depot::append::{no_sealer, seal};
+use crate::depot::flags::stored;
+use crate::means::Means;
 
 /// Seals and stores a message.
 pub(crate) fn store(

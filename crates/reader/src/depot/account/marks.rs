@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::bridge::selected::Item;
+use crate::depot::selected::Item;
 
 /// The keyword that a sealer marks an original with while it is replaced.
 const SEALING: &str = "$Sealing";
@@ -29,7 +29,7 @@ impl Marks {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
     use super::*;
-    use crate::bridge::selected::Recent;
+    use crate::depot::selected::Recent;
 
     #[test]
     fn old_marks_hold_nothing_up() {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use wire::imap::{Idling, ImapError, Session};
 
-use crate::bridge::link::Answer;
+use crate::answer::Answer;
 
 /// A connection.
 pub(crate) struct Upstream {

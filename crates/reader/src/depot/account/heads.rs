@@ -9,10 +9,10 @@ use wire::imap::Fetched;
 
 use super::head::Head;
 use super::upstream::Upstream;
-use crate::bridge::depot::Filed;
-use crate::bridge::vault::{Batch, Vault};
-use crate::bridge::view::{Look, Trouble, View, look};
+use crate::depot::contract::Filed;
+use crate::depot::view::{Look, Trouble, View, look};
 use crate::settings::Settings;
+use crate::vault::{Batch, Vault};
 
 /// What is known of the messages of the open mailbox.
 pub(crate) struct Heads {

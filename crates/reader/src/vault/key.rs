@@ -13,7 +13,7 @@ use sealed::index::Way;
 use store::UnixSeconds;
 use zeroize::Zeroizing;
 
-use crate::bridge::settings::SealWith;
+use crate::means::SealWith;
 use crate::opening::open_whole;
 use crate::settings::Settings;
 

@@ -3,10 +3,10 @@
 use mail::{HeaderSection, decode_words};
 use zeroize::Zeroizing;
 
-use crate::bridge::criteria::{fold, sent_day};
-use crate::bridge::original::Original;
-use crate::bridge::view::Trouble;
-use crate::bridge::words::words_of;
+use crate::depot::Original;
+use crate::depot::Trouble;
+use crate::index::criteria::{fold, sent_day};
+use crate::index::words::words_of;
 
 /// The record of a message that arrived then, Unix seconds.
 pub(crate) fn record_of(original: &mut Original, arrived: i64) -> Result<Zeroizing<Vec<u8>>, Trouble> {

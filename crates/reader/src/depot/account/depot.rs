@@ -17,14 +17,14 @@ use super::marks::Marks;
 use super::mirror::{Mirror, Order, tell_too};
 use super::upstream::{Upstream, answer_of};
 use super::{append, names};
-use crate::bridge::append::no_sealer;
-use crate::bridge::depot::{Arrangement, Arrived, Carried, Depot, Filed, Leave, Listing, Pace, Stored};
-use crate::bridge::flags::{of_server, stored};
-use crate::bridge::link::Answer;
-use crate::bridge::selected::{Access, Changes, Selected};
-use crate::bridge::settings::Means;
-use crate::bridge::vault::{Kind, Vault};
-use crate::bridge::view::{Body, Look, Trouble, View};
+use crate::answer::Answer;
+use crate::depot::append::no_sealer;
+use crate::depot::contract::{Arrangement, Arrived, Carried, Depot, Filed, Leave, Listing, Pace, Stored};
+use crate::depot::flags::{of_server, stored};
+use crate::depot::selected::{Access, Changes, Selected};
+use crate::depot::view::{Body, Look, Trouble, View};
+use crate::means::Means;
+use crate::vault::{Kind, Vault};
 
 /// An account.
 pub(crate) struct AccountDepot<'b> {

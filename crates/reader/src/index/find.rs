@@ -9,13 +9,13 @@ use wire::MailboxName;
 use super::entry::{Index, IndexError};
 use super::query::Query;
 use super::record::Record;
-use crate::bridge::account::uid_of;
-use crate::bridge::maildir::name_on_disk;
-use crate::bridge::reach::ReachError;
-use crate::bridge::vault::VaultError;
 use crate::day::day;
+use crate::depot::ReachError;
+use crate::depot::name_on_disk;
+use crate::depot::uid_of;
 use crate::place::steers;
 use crate::settings::{Settings, Source};
+use crate::vault::VaultError;
 
 /// A message that was found.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

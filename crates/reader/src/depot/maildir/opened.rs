@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 use store::{Database, Mailbox, Message, Place};
 
 use super::census::{LookError, census};
-use crate::bridge::flags;
-use crate::bridge::selected::{Access, Changes, Item, Recent, Selected};
-use crate::bridge::view::View;
+use crate::depot::flags;
+use crate::depot::selected::{Access, Changes, Item, Recent, Selected};
+use crate::depot::view::View;
 
 /// An open mailbox.
 pub(crate) struct Opened {

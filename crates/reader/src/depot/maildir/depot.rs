@@ -13,11 +13,11 @@ use super::census::LookError;
 use super::look::{body_of_file, look_at_file};
 use super::opened::{Held, Opened, quiet_since};
 use super::{append, names};
-use crate::bridge::depot::{Arrangement, Arrived, Carried, Depot, Filed, Leave, Listing, Pace, Stored};
-use crate::bridge::link::Answer;
-use crate::bridge::selected::{Access, Changes, Selected};
-use crate::bridge::settings::Means;
-use crate::bridge::view::{Body, Look, Trouble, View};
+use crate::answer::Answer;
+use crate::depot::contract::{Arrangement, Arrived, Carried, Depot, Filed, Leave, Listing, Pace, Stored};
+use crate::depot::selected::{Access, Changes, Selected};
+use crate::depot::view::{Body, Look, Trouble, View};
+use crate::means::Means;
 
 /// A Maildir.
 pub(crate) struct MaildirDepot<'b> {

@@ -4,7 +4,7 @@ use wire::MailboxName;
 use wire::imap::server::{Names, StatusItem, push_mailbox, push_string};
 use wire::imap::{Namespace, Namespaces, Status};
 
-use crate::bridge::listing::push_delimiter;
+use crate::answer::push_delimiter;
 
 /// What is asked of the server to tell these.
 pub(crate) fn asked(items: &[StatusItem]) -> String {

@@ -10,10 +10,10 @@ use wire::imap::server::AppendOrder;
 
 use super::census::census;
 use super::change::note;
-use crate::bridge::append::{no_sealer, seal};
-use crate::bridge::flags;
-use crate::bridge::link::Answer;
-use crate::bridge::settings::Means;
+use crate::answer::Answer;
+use crate::depot::append::{no_sealer, seal};
+use crate::depot::flags;
+use crate::means::Means;
 
 /// Seals and stores a message.
 pub(crate) fn store(

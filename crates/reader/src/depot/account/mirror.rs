@@ -10,8 +10,8 @@ use wire::imap::{Fetched, ImapError, Session, Tiding, Tidings};
 
 use super::marks::Marks;
 use super::upstream::Upstream;
-use crate::bridge::flags::of_server;
-use crate::bridge::selected::{Changes, Item, Recent, Selected};
+use crate::depot::flags::of_server;
+use crate::depot::selected::{Changes, Item, Recent, Selected};
 
 /// Messages that are there and were not told of yet.
 pub(crate) struct Mirror {

@@ -12,9 +12,9 @@ use wire::MailboxName;
 use wire::imap::Listed;
 use wire::imap::server::{AppendOrder, Flag, Names, StatusItem, StoreKind};
 
-use super::link::Answer;
 use super::selected::{Access, Changes, Selected};
 use super::view::{Body, Look, Trouble, View};
+use crate::answer::Answer;
 
 /// Mailboxes, one of them open.
 pub(crate) trait Depot {

@@ -10,14 +10,14 @@ use zeroize::Zeroizing;
 
 use super::entry::{Index, IndexError};
 use super::record::record_of;
-use crate::bridge::depot::Depot;
-use crate::bridge::reach::Way;
-use crate::bridge::selected::Access;
-use crate::bridge::settings::{Means, SealWith};
-use crate::bridge::vault::{VaultError, make_key, read_key, remove_files};
-use crate::bridge::view::{Body, Look, Trouble, whole};
+use crate::depot::Access;
+use crate::depot::Depot;
+use crate::depot::Way;
+use crate::depot::{Body, Look, Trouble, whole};
+use crate::means::{Means, SealWith};
 use crate::progress::Progress;
 use crate::settings::Settings;
+use crate::vault::{VaultError, make_key, read_key, remove_files};
 
 /// What was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
