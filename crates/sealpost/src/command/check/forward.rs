@@ -37,8 +37,11 @@ pub(super) fn check(
     };
     findings.push(listener(&what, &settings.listen.place));
     let of = format!("{what}: queue");
-    findings.push(match writable(home, flow).and_then(|()| forward::status(home, name, flow)) {
-        Ok(status) => good(&of, Some(status.sentence())),
+    findings.push(match writable(home, flow).and_then(|()| forward::status(home, config, name, flow)) {
+        Ok(status) => match status.strangers() {
+            Some(strangers) => warning(of, &strangers, "name the flow as it was called when they came"),
+            None => good(&of, Some(status.sentence())),
+        },
         Err(failure) => wrong(&of, failure),
     });
     if settings.session.tls.is_none() {
