@@ -125,14 +125,15 @@ fn a_stranger_with_the_same_message_id_makes_nothing_count_as_there() {
     let server = Double::start(Character::Gmail { dedup: Dedup::Ignore });
     let station = Station::open(&scene, choice(&scene, account(server.address(), "alice", "alice-pw")));
     let named = |number: usize| encrypted(&scene, number, "Message-ID: <contract@good.test>\r\n");
-    let said = station.send(&named(1));
+    let (one, other) = (named(1), named(2));
+    let said = station.send(&one);
     assert!(said.starts_with("250"), "{said}");
-    let said = station.send(&named(2));
+    let said = station.send(&other);
     assert!(said.starts_with("554 5.3.0"), "{said}");
-    assert_eq!(stored(&server), [named(1)]);
+    assert_eq!(stored(&server), std::slice::from_ref(&one));
     assert!(station.told.lock().unwrap().join("\n").contains("NotAsSent"));
     // The one that is there is there.
-    assert!(station.send(&named(1)).contains("before"));
+    assert!(station.send(&one).contains("before"));
 }
 
 #[test]
