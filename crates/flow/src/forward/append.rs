@@ -285,6 +285,7 @@ fn put(
     for (at, result) in order.into_iter().zip(results) {
         match result {
             Some(Ok(Some(uid))) => {
+                // Of two that the server takes for one, the other one stays in doubt, and is looked for when it comes again.
                 placed.insert(uid.uid, at);
                 // Until it was seen.
                 settle(outcomes, at, Err(Obstacle::Unknown.into()));
@@ -297,8 +298,15 @@ fn put(
         }
     }
     for at in &unplaced {
-        settle(outcomes, *at, Err(Obstacle::Unknown.into()));
+        // Put again at each try, it would be there as often.
+        let nameless = parcels.get(*at).and_then(|parcel| match &parcel.evidence {
+            Evidence::AsItCame(likeness) => likeness.nameless(),
+            _ => None,
+        });
+        let word = nameless.map(|nameless| (Arrived::by_word(nameless), Way::Put));
+        settle(outcomes, *at, word.ok_or_else(|| Obstacle::Unknown.into()));
     }
+    unplaced.retain(|at| !matches!(outcomes.get(*at), Some(Some(Ok(_)))));
     if let Some(error) = lost {
         return Err(error);
     }
@@ -340,7 +348,7 @@ fn fetch_back(
                     match (shown, &parcel.evidence) {
                         (Some(shown), _) => Ok((Arrived::seen(shown), way)),
                         // It has the same Message-ID, and is another one.
-                        (None, Evidence::AsItCame(_)) => return,
+                        (None, Evidence::AsItCame(_)) if way == Way::Found => return,
                         (None, _) => Err(Obstacle::NotAsSent.into()),
                     }
                 }

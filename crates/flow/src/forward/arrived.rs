@@ -6,6 +6,7 @@
 use store::maildir::Delivered;
 use wire::smtp::Reply;
 
+use crate::forward::likeness::Nameless;
 use crate::forward::parcel::Shown;
 use crate::forward::spool::{Announced, Written};
 
@@ -27,6 +28,11 @@ impl Arrived {
 
     /// It lies in a Maildir, where it would survive power loss.
     pub(crate) fn filed(_: Delivered) -> Arrived {
+        Arrived(())
+    }
+
+    /// The account's server has taken it (the tagged OK of APPEND) and does not say where, and there is no name to look for it by.
+    pub(crate) fn by_word(_: Nameless) -> Arrived {
         Arrived(())
     }
 

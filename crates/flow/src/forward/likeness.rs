@@ -19,7 +19,13 @@ pub(crate) struct Likeness {
     /// None: it has no Message-ID.
     pub(crate) name: Option<Name>,
     lines: Hash,
+    /// Its body without white space: what servers that add header fields or break lines anew leave as it is.
+    body: Hash,
 }
+
+/// That a message has no Message-ID, nor any other name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Nameless(());
 
 impl Name {
     /// Of the message whose header section that is.
@@ -37,19 +43,40 @@ impl Likeness {
         let section = read_header_section(&mut message)?;
         let (header, rest) = section.unwrap_or_default();
         let mut lines = Lines { context: Context::new(&SHA256), ends: 0 };
+        let mut body = Context::new(&SHA256);
         lines.take(&header);
         lines.take(&rest);
+        dense(&mut body, &rest);
         loop {
             let octets = message.fill_buf()?;
             if octets.is_empty() {
                 break;
             }
             lines.take(octets);
+            dense(&mut body, octets);
             let count = octets.len();
             message.consume(count);
         }
-        Ok(Likeness { name: Name::of(&header), lines: lines.hash() })
+        Ok(Likeness { name: Name::of(&header), lines: lines.hash(), body: hash(body) })
     }
+
+    /// Whether there is no name to look for it by.
+    pub(crate) fn nameless(&self) -> Option<Nameless> {
+        self.name.is_none().then_some(Nameless(()))
+    }
+
+    /// Whether what a server shows for it has its content, in whatever form.
+    pub(crate) fn has_content_of(&self, other: &Likeness) -> bool {
+        self.body == other.body
+    }
+}
+
+fn dense(body: &mut Context, octets: &[u8]) {
+    octets.split(u8::is_ascii_whitespace).for_each(|word| body.update(word));
+}
+
+fn hash(context: Context) -> Hash {
+    context.finish().as_ref().try_into().unwrap_or_default()
 }
 
 /// Lines, whatever ends them; those that are empty at the end count for nothing.
@@ -73,7 +100,7 @@ impl Lines {
     }
 
     fn hash(self) -> Hash {
-        self.context.finish().as_ref().try_into().unwrap_or_default()
+        hash(self.context)
     }
 }
 
@@ -91,5 +118,8 @@ mod tests {
             assert_ne!(one, of(other), "{other}");
         }
         assert_eq!(of("Subject: x\n\nMessage-ID: <a@b>\n").name, None);
+        let rewrapped = of("X-Added: y\nMessage-ID: <a@b>\nSubject: x\n\none two\n");
+        assert!(rewrapped != one && rewrapped.has_content_of(&one));
+        assert!(!of("Message-ID: <a@b>\nSubject: x\n\none three\n").has_content_of(&one));
     }
 }

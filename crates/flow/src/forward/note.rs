@@ -109,10 +109,14 @@ pub fn compose(note: &Note<'_>) -> Vec<u8> {
     line(
         &mut out,
         &match note.copy {
-            Copy::Here => {
+            Copy::Here if note.what != What::Answered => {
                 format!("Whoever runs {host} finds it with `sealpost queue list`, and can have it tried again.")
             }
-            Copy::Gone => format!("It is not kept at {host} any more."),
+            Copy::Here => format!("It is kept at {host} for some days, in case a report of its failure follows."),
+            Copy::Gone => format!(
+                "It is not kept at {host} any more, or never was, since its author had encrypted it.\r\n\
+                 Whoever sent it has to send it again; it is taken then."
+            ),
         },
     );
     out.into_bytes()

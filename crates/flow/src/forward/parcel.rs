@@ -39,8 +39,8 @@ pub(crate) enum Evidence {
     Sealing(Box<Sealing>),
     /// Hashes of what was opened before it was kept, and who signed it.
     Hashes(Box<Expectation>, AccountId, SealerPublic),
-    /// Nothing: its author encrypted it. That the target took it and shows it is enough: in another form, perhaps, with line ends of its own, or as the one
-    /// that it has with that Message-ID; its author must not be told that it was refused. Where it is looked for, it must look like this.
+    /// Nothing: its author encrypted it. What the target shows for it must have its content, in another form, perhaps, with line ends and header fields of
+    /// its own: a stranger's with the same Message-ID is another one. Where it is looked for, it must look like this.
     AsItCame(Likeness),
 }
 
@@ -61,7 +61,7 @@ pub(crate) enum Shown {
 
 impl Evidence {
     /// Is this copy, read back, the one? `spool` takes ciphertext.
-    pub(crate) fn proves(&self, copy: impl Read, spool: &mut SpooledTempFile) -> Option<Shown> {
+    pub(crate) fn proves(&self, mut copy: impl Read, spool: &mut SpooledTempFile) -> Option<Shown> {
         match self {
             Evidence::Sealing(sealing) => Proved::with_key(sealing, copy, spool).ok().map(Shown::Proved),
             Evidence::Hashes(expectation, account, sealer) => {
@@ -69,7 +69,9 @@ impl Evidence {
                 let proved = Proved::after_restart(expectation, &original, copy, *account, sealer);
                 proved.ok().map(Shown::Proved)
             }
-            Evidence::AsItCame(_) => Some(Shown::AsItIs),
+            Evidence::AsItCame(likeness) => {
+                Likeness::of(&mut copy).ok()?.has_content_of(likeness).then_some(Shown::AsItIs)
+            }
         }
     }
 

@@ -60,15 +60,17 @@ impl Report {
     }
 }
 
-/// The part that programs read (RFC 3464 §2.1, RFC 6533 §6).
-fn find(part: &BodyPart, octets: &[u8]) -> Option<Vec<u8>> {
-    let kind = part.content_type();
-    if kind.is("message", "delivery-status") || kind.is("message", "global-delivery-status") {
-        let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(octets.len());
-        let body = octets.get(at(part.body_offset())..at(part.end_offset()))?;
-        return Some(part_octets(part, body).into_owned());
-    }
-    part.children().iter().find_map(|child| find(child, octets))
+/// The part that programs read (RFC 3464 §2.1, RFC 6533 §6): the message itself, or a part of it as a report. What is attached is about other mail.
+fn find(message: &BodyPart, octets: &[u8]) -> Option<Vec<u8>> {
+    let is_status = |part: &&BodyPart| {
+        let kind = part.content_type();
+        kind.is("message", "delivery-status") || kind.is("message", "global-delivery-status")
+    };
+    let parts = if message.content_type().is("multipart", "report") { message.children() } else { &[] };
+    let status = Some(message).filter(is_status).or_else(|| parts.iter().find(is_status))?;
+    let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(octets.len());
+    let body = octets.get(at(status.body_offset())..at(status.end_offset()))?;
+    Some(part_octets(status, body).into_owned())
 }
 
 fn of_status(status: &[u8]) -> Report {
@@ -142,6 +144,18 @@ mod tests {
         ));
         assert_eq!(Report::of(&report("Status: 5.0.0\r\n")), Report::Unclear);
         assert_eq!(Report::of(b"From: x@y\r\n\r\nAction: failed\r\n"), Report::Unclear);
+        // What is attached is no report, neither within one nor on its own.
+        let failed = String::from_utf8(report("Action: failed\r\nStatus: 5.0.0\r\n")).expect("ASCII");
+        let within = |kind: &str, rest: &str| {
+            format!(
+                "Content-Type: multipart/{kind}; boundary=c\r\n\r\n--c\r\nContent-Type: message/rfc822\r\n\r\n{failed}\r\n{rest}--c--\r\n"
+            )
+        };
+        assert_eq!(Report::of(within("mixed", "").as_bytes()), Report::Unclear);
+        assert_eq!(Report::of(within("report", "").as_bytes()), Report::Unclear);
+        let delivered = "--c\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; x\r\n\r\nAction: delivered\r\n\r\n";
+        assert_eq!(Report::of(within("report", delivered).as_bytes()), Report::NotFailed);
+        assert_eq!(Report::of(b"Auto-Submitted: auto-generated\r\n\r\nI am away\r\n"), Report::Unclear);
         assert_eq!(Report::of(b"Auto-Submitted: auto-replied (vacation)\r\n\r\nI am away\r\n"), Report::Answer);
     }
 

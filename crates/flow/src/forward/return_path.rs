@@ -14,6 +14,9 @@ use wire::smtp::Reply;
 /// bounce for as long again.
 pub const VALID_DAYS: u16 = 14;
 
+/// After how many days of waiting a copy has another one: as long as servers put strangers off, they must see the same.
+const RENEWED_DAYS: u16 = 5;
+
 const PREFIX: &str = "bounce+";
 const DAY: usize = 2;
 const OWNER: usize = 5;
@@ -86,7 +89,7 @@ impl ReturnPath {
     }
 
     /// The return path of one message. `address`: whose it is; `now`: Unix seconds. Made once, when the message is queued: a server
-    /// that puts strangers off must see the same one when it comes again.
+    /// that puts strangers off must see the same one when it comes again (but see [`Self::renewed`]).
     pub fn encode(&self, address: &str, id: [u8; ID], now: u64) -> String {
         let mut token = Vec::with_capacity(TOKEN);
         token.extend_from_slice(&day(now).to_be_bytes());
@@ -95,6 +98,18 @@ impl ReturnPath {
         let mac: [u8; MAC] = cut(&self.mac(b"token", &token));
         token.extend_from_slice(&mac);
         format!("{PREFIX}{}@{}", BASE32_NOPAD.encode(&token).to_ascii_lowercase(), self.domain)
+    }
+
+    /// The return path for another try. The same one, as a rule; a new one where the copy has waited so long that what comes back would come back too late.
+    /// `owner`: an address of the copy's owner.
+    pub(crate) fn renewed(&self, path: &str, owner: &str, now: u64) -> Option<String> {
+        let token = BASE32_NOPAD_NOCASE.decode(self.token(path)?.as_bytes()).ok()?;
+        let (made_on, rest) = token.split_first_chunk::<DAY>()?;
+        let (_, rest) = rest.split_first_chunk::<OWNER>()?;
+        let id = *rest.first_chunk::<ID>()?;
+        let age = day(now).wrapping_sub(u16::from_be_bytes(*made_on));
+        // A clock that was set back makes no difference.
+        (age > RENEWED_DAYS && age < u16::MAX / 2).then(|| self.encode(owner, id, now))
     }
 
     /// Whether an address has the form of a return path, so that it is for [`Self::decode`] and not for the directory.
@@ -174,6 +189,20 @@ mod tests {
             assert_eq!((back.owner, back.id), (ours().owner("alice@example.net"), [9; 16]));
             assert_ne!(back.owner, ours().owner("bob@example.net"));
         }
+    }
+
+    #[test]
+    fn what_has_waited_for_long_is_believed_for_as_long_again() {
+        let path = ours().encode("alice@example.net", [9; 16], NOW);
+        for days in [0, 1, 5] {
+            assert_eq!(ours().renewed(&path, "alice@example.net", NOW + days * ONE_DAY), None);
+        }
+        assert_eq!(ours().renewed(&path, "alice@example.net", NOW - 2 * ONE_DAY), None);
+        assert_eq!(ours().renewed("alice@example.net", "alice@example.net", NOW), None);
+        let later = NOW + 20 * ONE_DAY;
+        let renewed = ours().renewed(&path, "alice@example.net", later).expect("old");
+        let back = ours().decode("", &renewed, later + 14 * ONE_DAY).expect("ours");
+        assert_eq!((back.id, back.owner), ([9; 16], ours().owner("alice@example.net")));
     }
 
     #[test]

@@ -31,6 +31,7 @@ use crate::forward::parcel::{Evidence, Look, Parcel};
 use crate::forward::refusal::Refusal;
 use crate::forward::schedule::Schedule;
 use crate::forward::sealing::Sealer;
+use crate::forward::settings::Own;
 use crate::forward::spool::{Announced, Change, End, Kind, New, Row, Spool, SpoolError, Tenure, Turn, Which, Written};
 use crate::forward::target::Target;
 
@@ -87,6 +88,8 @@ pub(crate) struct Runner {
     under_way: Arc<Semaphore>,
     /// Held while a copy that came back is seen to, so that its owner is told once.
     coming_back: tokio::sync::Mutex<()>,
+    /// A note was refused the first time that it was tried.
+    note_refused: AtomicBool,
 }
 
 /// Ids of the copies under way.
@@ -133,6 +136,7 @@ impl Runner {
             in_hand: InHand::default(),
             under_way: Arc::new(Semaphore::new(UNDER_WAY)),
             coming_back: tokio::sync::Mutex::default(),
+            note_refused: AtomicBool::new(false),
         }
     }
 
@@ -241,7 +245,8 @@ impl Runner {
     /// A copy, as it lies in the spool; it must be what was put there.
     async fn fetch(&self, row: &Row, tenure: Tenure) -> Result<Parcel, Option<Obstacle>> {
         let damaged = Some(Obstacle::Damaged);
-        let envelope = Envelope::read(&row.envelope).ok_or(damaged)?;
+        let mut envelope = Envelope::read(&row.envelope).ok_or(damaged)?;
+        self.renew(&mut envelope);
         let expectation = Expectation::from_octets(&row.expectation).ok_or(damaged)?;
         let place = tempfile::spooled_tempfile_in(IN_MEMORY, &self.temporary);
         let octets = self.spool.read(row, place).await.map_err(|error| match error {
@@ -263,6 +268,16 @@ impl Runner {
         Ok(Parcel { id, envelope, octets, length, shape: Shape::Lines, received, evidence, look, tenure })
     }
 
+    /// What comes back of a copy that has waited for long must be believed, too.
+    fn renew(&self, envelope: &mut Envelope) {
+        let sealer = self.sealer.now();
+        let now = u64::try_from(UnixSeconds::now().0).unwrap_or_default();
+        let renew = |own: &Arc<Own>| own.return_path.renewed(&envelope.from.address, &envelope.to.address, now);
+        if let Some(renewed) = sealer.own.as_ref().and_then(renew) {
+            envelope.from.address = renewed;
+        }
+    }
+
     /// One try. `tries`: before this one; the largest number: it is the last.
     async fn attempt(self: Arc<Self>, parcel: Parcel, tries: u32, kind: Kind, hold: Hold) {
         let (id, envelope, received, look) = (parcel.id, parcel.envelope.clone(), parcel.received, parcel.look);
@@ -274,9 +289,17 @@ impl Runner {
                 self.counts.event(if way == Way::Found { Event::Found } else { Event::Arrived });
                 let change = if self.may_come_back(kind, &envelope) { Change::Relayed(id) } else { Change::Done(id) };
                 self.settle(change, Some(arrived)).await;
+                // It takes mail again: a note that it refused is tried once more.
+                if kind == Kind::Mail && self.note_refused.swap(false, Ordering::Relaxed) {
+                    let _ = self.spool.retry(Which::Notes).await;
+                }
             }
             Err(met) if met.fate() == Fate::Refuse => {
-                return self.fail(id, &envelope, received, kind, met, hold).await;
+                self.fail(id, &envelope, received, kind, met, hold).await;
+                if kind == Kind::Note && tries == 0 {
+                    self.note_refused.store(true, Ordering::Relaxed);
+                }
+                return;
             }
             Err(met) if tries == u32::MAX => {
                 let met = Met { obstacle: Obstacle::Expired, ..met };

@@ -19,9 +19,7 @@ use sealed::identity::MessageId;
 use store::UnixSeconds;
 use tempfile::SpooledTempFile;
 
-use crate::forward::said::Said;
-
-pub(crate) use self::item::{Announced, Change, End, New, Origin, Row, Tenure, Turn, Written};
+pub(crate) use self::item::{Announced, Back, Change, End, New, Origin, Row, Tenure, Turn, Written};
 pub use self::item::{Item, Kind, SpoolError, Standing, Tally, Which};
 #[cfg(feature = "postgres")]
 use self::postgres::Postgres;
@@ -104,14 +102,18 @@ impl Spool {
         at_its_place!(self, place => place.withdraw(id, end, tenure, grace).await)
     }
 
-    /// What is known of a copy that came back.
-    pub(crate) async fn origin(&self, id: MessageId) -> Result<Origin, SpoolError> {
-        at_its_place!(self, place => place.origin(id).await)
+    /// What is known of a copy that came back like this.
+    pub(crate) async fn origin(&self, id: MessageId, back: &Back) -> Result<Origin, SpoolError> {
+        at_its_place!(self, place => place.origin(id, back).await)
     }
 
-    /// A copy came back, and its owner has been told. If it is here, it has failed.
-    pub(crate) async fn give_back(&self, id: MessageId, said: Option<Said>) -> Result<(), SpoolError> {
-        at_its_place!(self, place => place.give_back(id, said).await)
+    /// A copy came back, and its owner has been told. If that was a report of its failure and it is here, it has failed; if it is not here, it has not
+    /// arrived, and is taken when it is sent again.
+    pub(crate) async fn give_back(&self, id: MessageId, back: Back) -> Result<(), SpoolError> {
+        at_its_place!(self, place => match back {
+            Back::Failed(said) => place.give_back(id, said).await,
+            Back::Unclear => place.remark(id).await,
+        })
     }
 
     /// The octets of a copy, written to `to`, which comes back.
@@ -152,6 +154,11 @@ impl Spool {
     /// The octets of a copy that [`Spool::list`] has shown, written to `to`, which comes back.
     pub async fn copy(&self, item: &Item, to: SpooledTempFile) -> Result<SpooledTempFile, SpoolError> {
         at_its_place!(self, place => place.read(item.id, item.length, to).await)
+    }
+
+    /// All flows that have copies in the same place, and how many.
+    pub async fn flows(&self) -> Result<Vec<(String, u64)>, SpoolError> {
+        at_its_place!(self, place => place.flows().await)
     }
 
     /// How much is in it.

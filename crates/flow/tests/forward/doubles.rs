@@ -116,3 +116,51 @@ fn a_limit_of_pace_is_not_told_to_senders() {
     until("the mailbox is full", || station.send(&mail(101)).starts_with("452 4.2.2"));
     assert_once(&scene, &stored(&server), sent);
 }
+
+/// With one Message-ID, Gmail has one message: a stranger's that came first is not the one that was sent.
+#[test]
+fn a_stranger_with_the_same_message_id_makes_nothing_count_as_there() {
+    let home = tempfile::tempdir().unwrap();
+    let scene = Scene::new(home.path());
+    let server = Double::start(Character::Gmail { dedup: Dedup::Ignore });
+    let station = Station::open(&scene, choice(&scene, account(server.address(), "alice", "alice-pw")));
+    let named = |number: usize| encrypted(&scene, number, "Message-ID: <contract@good.test>\r\n");
+    let (one, other) = (named(1), named(2));
+    let said = station.send(&one);
+    assert!(said.starts_with("250"), "{said}");
+    let said = station.send(&other);
+    assert!(said.starts_with("554 5.3.0"), "{said}");
+    assert_eq!(stored(&server), std::slice::from_ref(&one));
+    assert!(station.told.lock().unwrap().join("\n").contains("NotAsSent"));
+    // The one that is there is there.
+    assert!(station.send(&one).contains("before"));
+}
+
+#[test]
+fn encrypted_mail_without_a_name_is_put_once_where_nobody_says_where() {
+    let home = tempfile::tempdir().unwrap();
+    let scene = Scene::new(home.path());
+    let server = Double::start(Character::NoUidPlus);
+    let station = Station::open(&scene, choice(&scene, account(server.address(), "alice", "alice-pw")));
+    let sent: Vec<Vec<u8>> = (0..2).map(|number| encrypted(&scene, number, "")).collect();
+    for one in &sent {
+        for _ in 0..2 {
+            let said = station.send(one);
+            assert!(said.starts_with("250"), "{said}");
+        }
+    }
+    let named = encrypted(&scene, 2, "Message-ID: <a@good.test>\r\n");
+    assert!(station.send(&named).starts_with("250"));
+    assert_eq!(stored(&server), [sent, vec![named]].concat());
+}
+
+/// What an author has encrypted himself.
+fn encrypted(scene: &Scene, number: usize, name: &str) -> Vec<u8> {
+    let other = sealed::signature::SealerKey::from_seed(&[7; 32]).unwrap();
+    let sealed = scene.seal(&mail(number), &other);
+    let text = String::from_utf8(sealed).unwrap();
+    let (header, body) = text.split_once("\r\n\r\n").unwrap();
+    let begin = header.find("Content-Type: multipart/encrypted").unwrap();
+    format!("From: a@good.test\r\nSubject: x\r\nMIME-Version: 1.0\r\n{name}{}\r\n\r\n{body}", &header[begin..])
+        .into_bytes()
+}

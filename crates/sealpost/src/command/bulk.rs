@@ -82,7 +82,7 @@ pub fn status(home: &Home, name: Option<&str>, json: bool) -> Result<(), Failure
             #[cfg(not(feature = "forward"))]
             Flow::Forward(never) => match **never {},
             #[cfg(feature = "forward")]
-            Flow::Forward(flow) => Stands::Forward(forward::status(home, name, flow)?),
+            Flow::Forward(flow) => Stands::Forward(forward::status(home, &config, name, flow)?),
         };
         all.insert(name, stands);
     }

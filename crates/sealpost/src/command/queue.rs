@@ -1,6 +1,7 @@
 //! `queue`: what a forwarder has taken and not handed on yet. The addresses that are shown are those of the SMTP envelope: what is in the messages
 //! nobody here can read.
 
+use std::collections::BTreeMap;
 use std::io::{self, Seek, Write};
 
 use flow::forward::{Item, Kind, Obstacle, Spool, SpoolError, Standing, Which};
@@ -28,7 +29,14 @@ const IN_MEMORY: usize = 1024 * 1024;
 /// Runs a queue command.
 pub fn run(home: &Home, command: &QueueCommand) -> Result<(), Failure> {
     match command {
-        QueueCommand::List { flow, json } => list(&find(home, flow)?, json.json),
+        QueueCommand::List { flow, json } => {
+            let spool = find(home, flow)?;
+            list(&spool, json.json)?;
+            for (name, count) in strangers(&spool, &Config::read(home)?)? {
+                tell(stranger(&name, count));
+            }
+            Ok(())
+        }
         QueueCommand::Retry { id, all, flow } => {
             let spool = find(home, flow)?;
             let which = match (id, all) {
@@ -90,6 +98,19 @@ fn find(home: &Home, which: &QueueFlow) -> Result<Spool, Failure> {
             .hint("a flow forwards if its `source` says `for`; docs/forwarder.md shows one")),
         _ => Err(Failure::new(Exit::Usage, "several flows forward mail").hint("name one: --flow NAME")),
     }
+}
+
+/// Flows that have copies in this place and are not in config.toml, and how many: nobody hands those on.
+pub fn strangers(spool: &Spool, config: &Config) -> Result<BTreeMap<String, u64>, Failure> {
+    let flows = wait_for(spool.flows())?;
+    Ok(flows.into_iter().filter(|(name, _)| !config.flow.contains_key(name)).collect())
+}
+
+/// What must be said of one.
+pub fn stranger(name: &str, count: u64) -> String {
+    format!(
+        "{count} of a flow `{name}`, which config.toml does not know: nobody hands them on. Was it renamed? Give it its old name until they are gone"
+    )
 }
 
 #[derive(Serialize)]

@@ -167,6 +167,17 @@ fn a_queue_is_shown_tried_and_dropped() {
     assert!(stage.text("--home gate queue list", b"").contains("eve@example.com -> me@my.example"));
     let status = stage.json("--home gate status forward --json", b"");
     assert_eq!(status["forward"]["waiting"], 3, "{status}");
+    // Under another name of the flow nobody hands them on, and that is said.
+    let config = fs::read_to_string(stage.path("gate/config.toml")).unwrap();
+    stage.write("gate/config.toml", config.replace("[flow.forward]", "[flow.renamed]"));
+    let status = stage.json("--home gate status renamed --json", b"");
+    assert_eq!(status["renamed"]["other_flows"]["forward"], 3, "{status}");
+    for command in ["status renamed", "queue list", "check"] {
+        let said = stage.run(&format!("--home gate {command}"), b"");
+        let said = format!("{}{}", said.err, String::from_utf8_lossy(&said.out));
+        assert!(said.contains("3 of a flow `forward`, which config.toml does not know"), "{command}: {said}");
+    }
+    stage.write("gate/config.toml", config);
     until("the metrics tell", || get(metrics, "/metrics").contains("sealpost_queue_waiting{flow=\"forward\"} 3\n"));
     let id = list[0]["id"].as_str().unwrap().to_owned();
     // Its owner can have what waits; nobody else can read it.

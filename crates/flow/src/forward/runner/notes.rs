@@ -18,7 +18,7 @@ use crate::forward::note::{Copy, Note, What, compose};
 use crate::forward::obstacle::Obstacle;
 use crate::forward::report::{Failure, Report};
 use crate::forward::sealing::{Arrival, Found};
-use crate::forward::spool::{Kind, Origin, Written};
+use crate::forward::spool::{Back, Kind, Origin, Written};
 use crate::forward::trace;
 
 /// What a note tells.
@@ -40,15 +40,16 @@ pub(crate) enum Noted {
 }
 
 impl Runner {
-    /// Something came to the return path of a copy. If that tells of a failure, the copy has failed, and its owner is told, once. `to`: an address of his.
+    /// Something came to the return path of a copy. If that tells of a failure, the copy has failed, and its owner is told, once; so he is of what is unclear. `to`: an address of his.
     pub(crate) async fn came_back(self: &Arc<Self>, id: MessageId, report: Report, to: String) -> Noted {
-        let (what, Failure { words, said }) = match report {
-            Report::Failed(failure) => (What::Returned, failure),
-            Report::Unclear => (What::Answered, Failure::default()),
+        let (what, words, back) = match report {
+            Report::Failed(Failure { words, said }) => (What::Returned, words, Back::Failed(said)),
+            // Whatever it is: the copy is left alone, since a report may still come.
+            Report::Unclear => (What::Answered, String::new(), Back::Unclear),
             Report::NotFailed | Report::Answer => return Noted::Yes,
         };
         let _one = self.coming_back.lock().await;
-        let (received, copy) = match self.spool.origin(id).await {
+        let (received, copy) = match self.spool.origin(id, &back).await {
             Ok(Origin::Told) => return Noted::Yes,
             Ok(Origin::Here(received)) => (Some(received), Copy::Here),
             Ok(Origin::Gone) => (None, Copy::Gone),
@@ -57,10 +58,12 @@ impl Runner {
         let words = if words.is_empty() { "a reason is not told".to_owned() } else { words };
         // First the note: whoever dies between the two writes another one, rather than none.
         let news = News { what, id, received, said: words, copy };
-        if self.notify(news, to).await == Noted::No || self.spool.give_back(id, said).await.is_err() {
+        if self.notify(news, to).await == Noted::No || self.spool.give_back(id, back).await.is_err() {
             return Noted::No;
         }
-        self.note(Event::Failed, Some(Obstacle::Returned), id);
+        if what == What::Returned {
+            self.note(Event::Failed, Some(Obstacle::Returned), id);
+        }
         Noted::Yes
     }
 

@@ -12,6 +12,7 @@ use crate::forward::envelope::Envelope;
 use crate::forward::met::Met;
 use crate::forward::obstacle::Obstacle;
 use crate::forward::return_path::VALID_DAYS;
+use crate::forward::said::Said;
 use crate::sqlite::OpenError;
 
 /// Octets of one piece of a copy: what is in memory at a time.
@@ -132,6 +133,15 @@ pub(crate) enum End {
     NotThere,
 }
 
+/// What came to the return path of a copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Back {
+    /// A report that it failed, with the codes of it.
+    Failed(Option<Said>),
+    /// Something that says nothing of it for certain.
+    Unclear,
+}
+
 /// What is known of a copy that came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
@@ -226,6 +236,8 @@ pub enum Which {
     One(MessageId),
     /// Those that wait because of this.
     Behind(Obstacle),
+    /// Notes that were refused.
+    Notes,
 }
 
 /// How a copy stands, as a number.
@@ -238,6 +250,8 @@ pub(super) mod state {
     pub(in super::super) const ANNOUNCED: i64 = 3;
     /// The next server answers for it.
     pub(in super::super) const RELAYED: i64 = 4;
+    /// Its owner was told that it came back, and that is all that is left. It has not arrived: sent again, it is a new one.
+    pub(in super::super) const TOLD: i64 = 5;
 }
 
 pub(super) fn kind(number: i64) -> Kind {

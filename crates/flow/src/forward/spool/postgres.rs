@@ -38,7 +38,7 @@ pub struct Postgres {
 }
 
 /// Entry k brings schema k to k + 1. Entries are never changed, only added.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE sealpost_item (
         id BYTEA PRIMARY KEY,
@@ -73,6 +73,11 @@ const MIGRATIONS: [&str; 2] = [
     ALTER TABLE sealpost_item ADD COLUMN said TEXT;
     CREATE INDEX sealpost_item_announced ON sealpost_item (due) WHERE state = 3;
     CREATE INDEX sealpost_item_kept ON sealpost_item (flow, due, length) WHERE state = 4;
+",
+    "
+    ALTER TABLE sealpost_item ADD COLUMN remarked BOOLEAN NOT NULL DEFAULT FALSE;
+    CREATE INDEX sealpost_item_told ON sealpost_item (due) WHERE state = 5;
+    UPDATE sealpost_item SET state = 5 WHERE state = 2 AND why = 'returned';
 ",
 ];
 /// "SPsp": whoever migrates holds this lock.
@@ -125,8 +130,8 @@ impl Postgres {
             Change::Put(new) => return self.put(on, new).await,
             Change::Done(id) => {
                 let text = format!(
-                    "UPDATE sealpost_item SET state = 2, envelope = '', expectation = '', node = NULL, due = {NOW}
-                     WHERE id = $1"
+                    "UPDATE sealpost_item SET state = CASE WHEN why = 'returned' THEN 5 ELSE 2 END, envelope = '',
+                     expectation = '', node = NULL, due = {NOW} WHERE id = $1"
                 );
                 on.execute(&on.prepare_cached(&text).await?, &[&id.0.as_slice()]).await?;
                 let gone = on.prepare_cached("DELETE FROM sealpost_piece WHERE id = $1").await?;
@@ -160,6 +165,13 @@ impl Postgres {
                 let said = why.said.as_ref().map(Said::text);
                 let code = why.obstacle.code();
                 on.execute(&statement, &[&id.0.as_slice(), &code.as_str(), &self.node(), &said]).await?;
+                // Where notes are refused, too, one of them tells enough.
+                let text = "WITH gone AS (
+                                DELETE FROM sealpost_item AS other USING sealpost_item AS item
+                                WHERE item.id = $1 AND item.kind = 1 AND other.flow = item.flow AND other.state = 1
+                                AND other.kind = 1 AND other.id <> item.id RETURNING other.id)
+                            DELETE FROM sealpost_piece USING gone WHERE sealpost_piece.id = gone.id";
+                on.execute(&on.prepare_cached(text).await?, &[&id.0.as_slice()]).await?;
             }
         }
         Ok(Written::Now)
@@ -170,10 +182,15 @@ impl Postgres {
             Turn::Ours(tenure) => (Some(tenure.0.to_vec()), 0),
             Turn::Later(wait) => (None, millis(wait)),
         };
+        // That its owner was told of one that is gone does not make this one known.
         let text = format!(
-            "INSERT INTO sealpost_item
+            "INSERT INTO sealpost_item AS item
              (id, flow, state, kind, envelope, expectation, length, received, due, tries, look, node)
-             VALUES ($1, $2, 0, $3, $4, $5, $6, $7, {NOW} + $8, 0, FALSE, $9) ON CONFLICT (id) DO NOTHING"
+             VALUES ($1, $2, 0, $3, $4, $5, $6, $7, {NOW} + $8, 0, FALSE, $9)
+             ON CONFLICT (id) DO UPDATE SET state = 0, kind = excluded.kind, envelope = excluded.envelope,
+             expectation = excluded.expectation, length = excluded.length, received = excluded.received,
+             due = excluded.due, tries = 0, look = FALSE, node = excluded.node, why = NULL, said = NULL,
+             remarked = FALSE WHERE item.state = 5"
         );
         let statement = on.prepare_cached(&text).await?;
         let length = signed(new.length);
@@ -287,6 +304,13 @@ impl Postgres {
             .collect()
     }
 
+    pub(super) async fn flows(&self) -> Result<Vec<(String, u64)>, SpoolError> {
+        let client = self.client().await?;
+        let text = "SELECT flow, count(*) FROM sealpost_item WHERE state < 2 GROUP BY flow ORDER BY flow";
+        let rows = client.query(text, &[]).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, unsigned(row.try_get(1)?)))).collect()
+    }
+
     pub(super) async fn tally(&self) -> Result<Tally, SpoolError> {
         let client = self.client().await?;
         let text = "SELECT count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 1),
@@ -308,6 +332,7 @@ impl Postgres {
         Ok(match which {
             Which::All => client.execute(&set, &[&self.flow]).await?,
             Which::One(id) => client.execute(&format!("{set} AND id = $2"), &[&self.flow, &id.0.as_slice()]).await?,
+            Which::Notes => client.execute(&format!("{set} AND state = 1 AND kind = 1"), &[&self.flow]).await?,
             Which::Behind(why) => {
                 let text = format!("{set} AND state = 0 AND (why = $2 OR why IS NULL)");
                 client.execute(&text, &[&self.flow, &why.code().as_str()]).await?

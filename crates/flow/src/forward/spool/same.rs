@@ -7,7 +7,7 @@ use std::time::Duration;
 use sealed::identity::MessageId;
 use store::UnixSeconds;
 
-use super::{Announced, Change, End, Kind, New, Origin, Spool, Standing, Turn, Which, Written};
+use super::{Announced, Back, Change, End, Kind, New, Origin, Spool, Standing, Turn, Which, Written};
 use crate::delivery::sealing::Octets;
 use crate::forward::met::Met;
 use crate::forward::obstacle::Obstacle;
@@ -45,12 +45,12 @@ async fn check(one: &Spool, other: &Spool) {
 
     // What the next server has is out of the list, and comes back into it.
     assert_eq!(write(one, new(one, 1)).await, Written::Now);
-    assert_eq!(one.origin(copy(1)).await.unwrap(), Origin::Here(UnixSeconds(7)));
+    assert_eq!(one.origin(copy(1), &Back::Failed(None)).await.unwrap(), Origin::Here(UnixSeconds(7)));
     write(one, Change::Relayed(copy(1))).await;
     assert!(one.list(9).await.unwrap().is_empty());
     assert_eq!(write(one, new(one, 1)).await, Written::Before);
-    one.give_back(copy(1), said("552 5.2.2 full")).await.unwrap();
-    assert_eq!(one.origin(copy(1)).await.unwrap(), Origin::Told);
+    one.give_back(copy(1), Back::Failed(said("552 5.2.2 full"))).await.unwrap();
+    assert_eq!(one.origin(copy(1), &Back::Failed(None)).await.unwrap(), Origin::Told);
     let item = one.list(9).await.unwrap().remove(0);
     assert_eq!((item.standing, item.why.as_deref()), (Standing::Failed, Some("returned")));
     assert_eq!((item.said.as_deref(), item.tries), (Some("552 5.2.2"), 1));
@@ -62,7 +62,7 @@ async fn check(one: &Spool, other: &Spool) {
 
     // It comes back before it is known that it went.
     write(one, new(one, 2)).await;
-    one.give_back(copy(2), None).await.unwrap();
+    one.give_back(copy(2), Back::Failed(None)).await.unwrap();
     assert_eq!(one.list(9).await.unwrap()[0].standing, Standing::UnderWay);
     write(one, Change::Relayed(copy(2))).await;
     assert_eq!(one.list(9).await.unwrap()[0].standing, Standing::Failed);
@@ -73,17 +73,17 @@ async fn check(one: &Spool, other: &Spool) {
     let why = Met { obstacle: Obstacle::Unknown, said: said("451 4.3.0 x") };
     write(one, Change::Later { id: copy(3), wait: LONG, why, look: true }).await;
     assert_eq!(one.list(9).await.unwrap()[0].said.as_deref(), Some("451 4.3.0"));
-    one.give_back(copy(3), None).await.unwrap();
+    one.give_back(copy(3), Back::Failed(None)).await.unwrap();
     assert_eq!(one.list(9).await.unwrap()[0].standing, Standing::Failed);
     assert!(one.discard(copy(3)).await.unwrap());
 
     // Once it is over, what came back is still known to have.
-    assert_eq!(one.origin(copy(4)).await.unwrap(), Origin::Gone);
-    one.give_back(copy(4), None).await.unwrap();
+    assert_eq!(one.origin(copy(4), &Back::Failed(None)).await.unwrap(), Origin::Gone);
+    one.give_back(copy(4), Back::Failed(None)).await.unwrap();
     tokio::time::sleep(Duration::from_millis(5)).await;
     one.forget(Duration::ZERO).await.unwrap();
-    assert_eq!(one.origin(copy(4)).await.unwrap(), Origin::Told);
-    assert_eq!(one.origin(copy(1)).await.unwrap(), Origin::Gone, "it was kept for no time");
+    assert_eq!(one.origin(copy(4), &Back::Failed(None)).await.unwrap(), Origin::Told);
+    assert_eq!(one.origin(copy(1), &Back::Failed(None)).await.unwrap(), Origin::Gone, "it was kept for no time");
     assert_eq!(write(one, new(one, 1)).await, Written::Before);
 
     // What is not kept is one node's at a time, and known when it comes again.
@@ -108,6 +108,36 @@ async fn check(one: &Spool, other: &Spool) {
     assert!(one.list(9).await.unwrap().is_empty() && one.take(9).await.unwrap().is_empty());
     write(other, Change::Done(copy(5))).await;
     assert_eq!(announce(one).await, Announced::Before);
+
+    // What came back has not arrived: sent again, it is a new one. Its owner was told once nevertheless.
+    one.give_back(copy(5), Back::Failed(None)).await.unwrap();
+    assert_eq!(one.origin(copy(5), &Back::Failed(None)).await.unwrap(), Origin::Told);
+    assert_eq!(announce(one).await, Announced::New);
+    write(one, Change::Done(copy(5))).await;
+    assert_eq!(announce(one).await, Announced::Before);
+    assert_eq!(write(one, new(one, 4)).await, Written::Now, "it is only known that its owner was told");
+    assert_eq!(one.origin(copy(4), &Back::Failed(None)).await.unwrap(), Origin::Here(UnixSeconds(7)));
+    one.give_back(copy(4), Back::Failed(None)).await.unwrap();
+    write(one, Change::Relayed(copy(4))).await;
+    assert!(one.discard(copy(4)).await.unwrap());
+    one.give_back(copy(4), Back::Failed(None)).await.unwrap();
+    assert_eq!(write(one, new(one, 4)).await, Written::Now, "it was dropped, and its report came again");
+    write(one, Change::Done(copy(4))).await;
+    assert_eq!(write(one, new(one, 4)).await, Written::Before);
+
+    // What is unclear is told once, and changes nothing; a report after it does.
+    write(one, new(one, 6)).await;
+    write(one, Change::Relayed(copy(6))).await;
+    one.give_back(copy(6), Back::Unclear).await.unwrap();
+    assert_eq!(one.origin(copy(6), &Back::Unclear).await.unwrap(), Origin::Told);
+    assert!(one.list(9).await.unwrap().is_empty());
+    assert_eq!(one.origin(copy(6), &Back::Failed(None)).await.unwrap(), Origin::Here(UnixSeconds(7)));
+    one.give_back(copy(6), Back::Failed(None)).await.unwrap();
+    assert_eq!(one.list(9).await.unwrap()[0].standing, Standing::Failed);
+    one.give_back(copy(7), Back::Unclear).await.unwrap();
+    assert_eq!(one.origin(copy(7), &Back::Unclear).await.unwrap(), Origin::Told);
+    assert_eq!(one.origin(copy(7), &Back::Failed(None)).await.unwrap(), Origin::Gone);
+    assert_eq!(write(one, new(one, 7)).await, Written::Now);
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ pub struct Sqlite {
 /// "SPsp": tells this database from others.
 const APPLICATION_ID: i64 = 0x5350_7370;
 /// Entry k brings schema k to k + 1. Entries are never changed, only added.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE item (
         id BLOB NOT NULL PRIMARY KEY,
@@ -68,6 +68,11 @@ const MIGRATIONS: [&str; 2] = [
     ALTER TABLE item ADD COLUMN said TEXT;
     CREATE INDEX item_announced ON item (due) WHERE state = 3;
     CREATE INDEX item_kept ON item (flow, due, length) WHERE state = 4;
+",
+    "
+    ALTER TABLE item ADD COLUMN remarked INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX item_told ON item (due) WHERE state = 5;
+    UPDATE item SET state = 5 WHERE state = 2 AND why IS 'returned';
 ",
 ];
 
@@ -212,6 +217,16 @@ impl Sqlite {
         .await
     }
 
+    pub(super) async fn flows(&self) -> Result<Vec<(String, u64)>, SpoolError> {
+        self.with(move |connection| {
+            let mut flows =
+                connection.prepare("SELECT flow, count(*) FROM item WHERE state < 2 GROUP BY flow ORDER BY flow")?;
+            let flows = flows.query_map([], |row| Ok((row.get(0)?, unsigned(row.get(1)?))))?;
+            Ok(flows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
     pub(super) async fn tally(&self) -> Result<Tally, SpoolError> {
         let flow = self.flow.clone();
         self.with(move |connection| {
@@ -243,6 +258,9 @@ impl Sqlite {
                 Which::Behind(why) => {
                     let text = format!("{set} AND state = 0 AND (why = ?3 OR why IS NULL)");
                     connection.execute(&text, params![flow, now(), why.code().as_str()])?
+                }
+                Which::Notes => {
+                    connection.execute(&format!("{set} AND state = 1 AND kind = 1"), params![flow, now()])?
                 }
             };
             Ok(u64::try_from(changed).unwrap_or(u64::MAX))
@@ -304,7 +322,8 @@ fn apply(
         Change::Put(new) => return put(connection, flow, node, now, new),
         Change::Done(id) => {
             let text =
-                "UPDATE item SET state = 2, envelope = '', expectation = x'', node = NULL, due = ?2 WHERE id = ?1";
+                "UPDATE item SET state = CASE WHEN why IS 'returned' THEN 5 ELSE 2 END, envelope = '', expectation = x'',
+                 node = NULL, due = ?2 WHERE id = ?1";
             connection.prepare_cached(text)?.execute(params![id.0, now])?;
             connection.prepare_cached("DELETE FROM piece WHERE id = ?1")?.execute([id.0])?;
         }
@@ -328,6 +347,12 @@ fn apply(
                         WHERE id = ?1 AND state = 0";
             let said = why.said.as_ref().map(Said::text);
             connection.prepare_cached(text)?.execute(params![id.0, why.obstacle.code().as_str(), said])?;
+            // Where notes are refused, too, one of them tells enough.
+            let others = "SELECT other.id FROM item JOIN item AS other ON other.flow = item.flow AND other.state = 1
+                          AND other.kind = 1 AND other.id <> item.id WHERE item.id = ?1 AND item.kind = 1";
+            for table in ["DELETE FROM piece", "DELETE FROM item"] {
+                connection.prepare_cached(&format!("{table} WHERE id IN ({others})"))?.execute([id.0])?;
+            }
         }
     }
     Ok(Written::Now)
@@ -338,9 +363,14 @@ fn put(connection: &Connection, flow: &str, node: &[u8; 16], now: i64, new: &mut
         Turn::Ours(_) => (Some(node), now),
         Turn::Later(wait) => (None, now.saturating_add(millis(wait))),
     };
-    let text = "INSERT OR IGNORE INTO item
+    // That its owner was told of one that is gone does not make this one known.
+    let text = "INSERT INTO item
                 (id, flow, state, kind, envelope, expectation, length, received, due, tries, look, node)
-                VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, ?9)";
+                VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, ?9)
+                ON CONFLICT (id) DO UPDATE SET state = 0, kind = excluded.kind, envelope = excluded.envelope,
+                expectation = excluded.expectation, length = excluded.length, received = excluded.received,
+                due = excluded.due, tries = 0, look = 0, node = excluded.node, why = NULL, said = NULL, remarked = 0
+                WHERE state = 5";
     let (kind, received) = (number(new.kind), new.received.0);
     let row = params![new.id.0, flow, kind, new.envelope, new.expectation, signed(new.length), received, due, node];
     if connection.prepare_cached(text)?.execute(row)? == 0 {

@@ -39,9 +39,13 @@ pub(super) fn check(
     let of = format!("{what}: queue");
     // One that is not there yet is made by whoever runs the flow, and not by whoever looks.
     let is_new = forwards::spool_file(home, &flow.queue).is_some_and(|file| !file.exists());
-    let looked = || if is_new { Ok(None) } else { forward::status(home, name, flow).map(Some) };
+    let looked = || if is_new { Ok(None) } else { forward::status(home, config, name, flow).map(Some) };
     findings.push(match writable(home, flow).and_then(|()| looked()) {
-        Ok(status) => good(&of, Some(status.map_or_else(|| "none yet".to_owned(), |status| status.sentence()))),
+        Ok(None) => good(&of, Some("none yet".to_owned())),
+        Ok(Some(status)) => match status.strangers() {
+            Some(strangers) => warning(of, &strangers, "name the flow as it was called when they came"),
+            None => good(&of, Some(status.sentence())),
+        },
         Err(failure) => wrong(&of, failure),
     });
     if settings.session.tls.is_none() {

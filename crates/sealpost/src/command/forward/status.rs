@@ -8,8 +8,8 @@ use store::{Database, Ledger};
 
 use crate::{
     clock,
-    command::queue::wait_for,
-    config::forward::Forward,
+    command::queue::{stranger, strangers, wait_for},
+    config::{Config, forward::Forward},
     failure::{DoingWhat, Exit, Failure},
     forwards,
     home::Home,
@@ -32,6 +32,8 @@ pub struct Status {
     queued_octets: u64,
     /// Copies in the queue, by what stood in their way.
     reasons: BTreeMap<String, u64>,
+    /// Copies in the same place of flows that config.toml does not know, by the name of the flow.
+    other_flows: BTreeMap<String, u64>,
     /// What stands in the way of all, as the flow noted while it ran.
     obstacle: Option<Standing>,
     /// When the oldest of those that wait came, Unix seconds.
@@ -41,6 +43,12 @@ pub struct Status {
 }
 
 impl Status {
+    /// Copies that nobody hands on, since config.toml does not know their flow.
+    pub fn strangers(&self) -> Option<String> {
+        let each: Vec<String> = self.other_flows.iter().map(|(name, count)| stranger(name, *count)).collect();
+        (!each.is_empty()).then(|| each.join("; "))
+    }
+
     /// What must be said of the queue.
     pub fn sentence(&self) -> String {
         format!("{} wait, {} failed", self.waiting, self.failed)
@@ -48,7 +56,7 @@ impl Status {
 }
 
 /// Looks at totals and queue.
-pub fn status(home: &Home, name: &str, flow: &Forward) -> Result<Status, Failure> {
+pub fn status(home: &Home, config: &Config, name: &str, flow: &Forward) -> Result<Status, Failure> {
     let mut status = Status::default();
     let spool = forwards::spool(home, name, &flow.queue)?;
     let tally = wait_for(spool.tally())?;
@@ -58,6 +66,7 @@ pub fn status(home: &Home, name: &str, flow: &Forward) -> Result<Status, Failure
             *status.reasons.entry(why).or_default() += 1;
         }
     }
+    status.other_flows = strangers(&spool, config)?;
     status.obstacle = obstacles::noted(&home.plight(name)).map(Standing::of);
     status.oldest = tally.oldest.map(|at| at.0);
     if home.state().exists() {
@@ -87,6 +96,9 @@ pub fn status_text(name: &str, status: &Status) -> String {
     for (code, count) in &status.reasons {
         let why = Obstacle::of(code).map_or(code.as_str(), |obstacle| obstacle.text());
         let _ = writeln!(text, " {count:>10}  of them: {why}");
+    }
+    for (name, count) in &status.other_flows {
+        let _ = writeln!(text, "    ATTENTION  {}", stranger(name, *count));
     }
     if let Some(standing) = &status.obstacle {
         let _ = writeln!(text, "    ATTENTION  {}", standing.sentence());

@@ -9,7 +9,7 @@ use sealed::identity::MessageId;
 use store::UnixSeconds;
 
 use super::super::item::{
-    Announced, End, MOST_KEPT, Origin, REMEMBERED, SpoolError, TOLD, Tenure, millis, origin, signed, state,
+    Announced, Back, End, MOST_KEPT, Origin, REMEMBERED, SpoolError, TOLD, Tenure, millis, origin, signed, state,
 };
 use super::{NOW, Postgres};
 use crate::forward::said::Said;
@@ -27,13 +27,10 @@ impl Postgres {
              DELETE FROM sealpost_piece USING gone WHERE sealpost_piece.id = gone.id"
         );
         client.execute(&text, &[&self.flow, &millis(keep), &signed(MOST_KEPT)]).await?;
-        let text = format!(
-            "DELETE FROM sealpost_item WHERE state = 2 AND due < {NOW} - $1
-             AND (why IS DISTINCT FROM 'returned' OR due < {NOW} - $2)"
-        );
-        client.execute(&text, &[&millis(REMEMBERED), &millis(TOLD)]).await?;
-        let text = format!("DELETE FROM sealpost_item WHERE state = 3 AND due < {NOW} - $1");
-        client.execute(&text, &[&millis(REMEMBERED)]).await?;
+        for (state, time) in [(state::ARRIVED, REMEMBERED), (state::ANNOUNCED, REMEMBERED), (state::TOLD, TOLD)] {
+            let text = format!("DELETE FROM sealpost_item WHERE state = {state} AND due < {NOW} - $1");
+            client.execute(&text, &[&millis(time)]).await?;
+        }
         let text = format!("DELETE FROM sealpost_node WHERE until < {NOW} - $1");
         client.execute(&text, &[&millis(REMEMBERED)]).await?;
         Ok(())
@@ -48,10 +45,13 @@ impl Postgres {
     ) -> Result<Announced, SpoolError> {
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
+        // That its owner was told of it when it came back does not make it known.
         let text = format!(
-            "INSERT INTO sealpost_item
+            "INSERT INTO sealpost_item AS item
              (id, flow, state, kind, envelope, expectation, length, received, due, tries, look, node)
-             VALUES ($1, $2, 3, 0, '', '', 0, $3, {NOW}, 0, FALSE, $4) ON CONFLICT (id) DO NOTHING"
+             VALUES ($1, $2, 3, 0, '', '', 0, $3, {NOW}, 0, FALSE, $4)
+             ON CONFLICT (id) DO UPDATE SET state = 3, received = excluded.received, due = excluded.due,
+             look = FALSE, node = excluded.node, why = NULL, said = NULL, remarked = FALSE WHERE item.state = 5"
         );
         let values: &[&(dyn tokio_postgres::types::ToSql + Sync)] =
             &[&id.0.as_slice(), &self.flow, &received.0, &tenure.0.as_slice()];
@@ -81,11 +81,14 @@ impl Postgres {
         Ok(())
     }
 
-    pub(in super::super) async fn origin(&self, id: MessageId) -> Result<Origin, SpoolError> {
+    pub(in super::super) async fn origin(&self, id: MessageId, back: &Back) -> Result<Origin, SpoolError> {
         let client = self.client().await?;
-        let text = "SELECT state, received, why IS NOT DISTINCT FROM 'returned' FROM sealpost_item
-                    WHERE id = $1 AND flow = $2";
-        let Some(row) = client.query_opt(text, &[&id.0.as_slice(), &self.flow]).await? else {
+        let remarked = if *back == Back::Unclear { "remarked OR" } else { "" };
+        let text = format!(
+            "SELECT state, received, {remarked} why IS NOT DISTINCT FROM 'returned' FROM sealpost_item
+             WHERE id = $1 AND flow = $2"
+        );
+        let Some(row) = client.query_opt(&text, &[&id.0.as_slice(), &self.flow]).await? else {
             return Ok(Origin::Gone);
         };
         Ok(origin(row.try_get::<_, i16>(0)?.into(), UnixSeconds(row.try_get(1)?), row.try_get(2)?))
@@ -97,11 +100,24 @@ impl Postgres {
         let text = format!(
             "INSERT INTO sealpost_item AS item
              (id, flow, state, kind, envelope, expectation, length, received, due, tries, look, node, why, said)
-             VALUES ($1, $2, 2, 0, '', '', 0, {NOW} / 1000, {NOW}, 0, FALSE, NULL, 'returned', $3)
+             VALUES ($1, $2, 5, 0, '', '', 0, {NOW} / 1000, {NOW}, 0, FALSE, NULL, 'returned', $3)
              ON CONFLICT (id) DO UPDATE SET why = excluded.why, said = excluded.said, due = excluded.due,
-             state = CASE WHEN item.state = 4 OR (item.state = 0 AND item.node IS NULL) THEN 1 ELSE item.state END"
+             state = CASE WHEN item.state = 4 OR (item.state = 0 AND item.node IS NULL) THEN 1
+                          WHEN item.state = 2 THEN 5 ELSE item.state END"
         );
         client.execute(&text, &[&id.0.as_slice(), &self.flow, &said.as_ref().map(Said::text)]).await?;
+        Ok(())
+    }
+
+    pub(in super::super) async fn remark(&self, id: MessageId) -> Result<(), SpoolError> {
+        let client = self.client().await?;
+        let text = format!(
+            "INSERT INTO sealpost_item
+             (id, flow, state, kind, envelope, expectation, length, received, due, tries, look, remarked)
+             VALUES ($1, $2, 5, 0, '', '', 0, {NOW} / 1000, {NOW}, 0, FALSE, TRUE)
+             ON CONFLICT (id) DO UPDATE SET remarked = TRUE"
+        );
+        client.execute(&text, &[&id.0.as_slice(), &self.flow]).await?;
         Ok(())
     }
 }

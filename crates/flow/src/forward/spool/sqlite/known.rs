@@ -9,7 +9,7 @@ use sealed::identity::MessageId;
 use store::UnixSeconds;
 
 use super::super::item::{
-    Announced, End, MOST_KEPT, Origin, REMEMBERED, SpoolError, TOLD, Tenure, millis, origin, signed, state,
+    Announced, Back, End, MOST_KEPT, Origin, REMEMBERED, SpoolError, TOLD, Tenure, millis, origin, signed, state,
 };
 use super::{Sqlite, now};
 use crate::forward::said::Said;
@@ -32,9 +32,10 @@ impl Sqlite {
                 transaction.prepare_cached(text)?.execute([id])?;
                 transaction.prepare_cached("DELETE FROM piece WHERE id = ?1")?.execute([id])?;
             }
-            let text = "DELETE FROM item WHERE state = 2 AND due < ?1 AND (why IS NOT 'returned' OR due < ?2)";
-            transaction.execute(text, params![before(REMEMBERED), before(TOLD)])?;
-            transaction.execute("DELETE FROM item WHERE state = 3 AND due < ?1", [before(REMEMBERED)])?;
+            for (state, time) in [(state::ARRIVED, REMEMBERED), (state::ANNOUNCED, REMEMBERED), (state::TOLD, TOLD)] {
+                let text = format!("DELETE FROM item WHERE state = {state} AND due < ?1");
+                transaction.execute(&text, [before(time)])?;
+            }
             transaction.commit()?;
             Ok(())
         })
@@ -51,9 +52,12 @@ impl Sqlite {
         let (flow, node) = (self.flow.clone(), self.node);
         self.with(move |connection| {
             let transaction = connection.unchecked_transaction()?;
-            let text = "INSERT OR IGNORE INTO item
+            // That its owner was told of it when it came back does not make it known.
+            let text = "INSERT INTO item
                         (id, flow, state, kind, envelope, expectation, length, received, due, tries, look, node)
-                        VALUES (?1, ?2, 3, 0, '', x'', 0, ?3, ?4, 0, 0, ?5)";
+                        VALUES (?1, ?2, 3, 0, '', x'', 0, ?3, ?4, 0, 0, ?5)
+                        ON CONFLICT (id) DO UPDATE SET state = 3, received = excluded.received, due = excluded.due,
+                        look = 0, node = excluded.node, why = NULL, said = NULL, remarked = 0 WHERE state = 5";
             let known = transaction.execute(text, params![id.0, flow, received.0, now(), node])? == 0;
             let said = if known { claim(&transaction, id, node, grace)? } else { Announced::New };
             transaction.commit()?;
@@ -84,10 +88,11 @@ impl Sqlite {
         .await
     }
 
-    pub(in super::super) async fn origin(&self, id: MessageId) -> Result<Origin, SpoolError> {
+    pub(in super::super) async fn origin(&self, id: MessageId, back: &Back) -> Result<Origin, SpoolError> {
         let flow = self.flow.clone();
+        let told = if *back == Back::Unclear { "remarked OR why IS 'returned'" } else { "why IS 'returned'" };
         self.with(move |connection| {
-            let text = "SELECT state, received, why IS 'returned' FROM item WHERE id = ?1 AND flow = ?2";
+            let text = &format!("SELECT state, received, {told} FROM item WHERE id = ?1 AND flow = ?2");
             let row = connection.query_row(text, params![id.0, flow], |row| {
                 Ok(origin(row.get(0)?, UnixSeconds(row.get(1)?), row.get(2)?))
             });
@@ -103,10 +108,24 @@ impl Sqlite {
             // What is in hand at this moment fails when it is out of hand.
             let text = "INSERT INTO item
                         (id, flow, state, kind, envelope, expectation, length, received, due, tries, look, node, why, said)
-                        VALUES (?1, ?2, 2, 0, '', x'', 0, ?3 / 1000, ?3, 0, 0, NULL, 'returned', ?4)
+                        VALUES (?1, ?2, 5, 0, '', x'', 0, ?3 / 1000, ?3, 0, 0, NULL, 'returned', ?4)
                         ON CONFLICT (id) DO UPDATE SET why = excluded.why, said = excluded.said, due = excluded.due,
-                        state = CASE WHEN state = 4 OR (state = 0 AND node IS NULL) THEN 1 ELSE state END";
+                        state = CASE WHEN state = 4 OR (state = 0 AND node IS NULL) THEN 1
+                                     WHEN state = 2 THEN 5 ELSE state END";
             connection.execute(text, params![id.0, flow, now(), said])?;
+            Ok(())
+        })
+        .await
+    }
+
+    pub(in super::super) async fn remark(&self, id: MessageId) -> Result<(), SpoolError> {
+        let flow = self.flow.clone();
+        self.with(move |connection| {
+            let text = "INSERT INTO item
+                        (id, flow, state, kind, envelope, expectation, length, received, due, tries, look, remarked)
+                        VALUES (?1, ?2, 5, 0, '', x'', 0, ?3 / 1000, ?3, 0, 0, 1)
+                        ON CONFLICT (id) DO UPDATE SET remarked = 1";
+            connection.execute(text, params![id.0, flow, now()])?;
             Ok(())
         })
         .await
