@@ -139,7 +139,7 @@ fn what_comes_back_is_not_lost() {
     let notes: Vec<String> =
         target.all().iter().map(|one| String::from_utf8(open_sealed(&scene, &one.octets).unwrap()).unwrap()).collect();
     assert!(notes.iter().any(|note| note.contains("is no report") && !note.contains("qmail")), "{notes:?}");
-    until("the notes are out of the queue", || listed(&scene).len() == 2);
+    until("the notes are out of the queue; what is unclear gives nothing back", || listed(&scene).len() == 1);
     // What was never here, or is not here any more, makes one note as well.
     let strange = own().return_path.encode(ME, [9; 16], 1 + std::time::UNIX_EPOCH.elapsed().unwrap().as_secs());
     tell(&strange, &failed);
