@@ -38,13 +38,8 @@ pub(crate) enum Answers {
     Something,
 }
 
-/// Characters of a subject that are looked at.
-const MOST: usize = 1_000;
-
 /// The base of a decoded subject, in the form in which it is compared.
 pub(crate) fn base(subject: &str) -> (String, Answers) {
-    // What is longer is no subject, and would take its time.
-    let subject = subject.char_indices().nth(MOST).map_or(subject, |(end, _)| subject.split_at(end).0);
     let words: Vec<&str> = subject.split([' ', '\t', '\r', '\n']).filter(|word| !word.is_empty()).collect();
     let joined = words.join(" ");
     let mut text = joined.as_str();
@@ -60,11 +55,13 @@ pub(crate) fn base(subject: &str) -> (String, Answers) {
             if let Some(rest) = without_mark(text) {
                 answers = Answers::Something;
                 text = rest;
-            } else if let Some(rest) = without_blob(text).filter(|rest| !rest.is_empty()) {
-                text = rest;
-            } else {
-                break;
+                continue;
             }
+            // No mark behind all of them is none behind any: they are looked through once.
+            while let Some(rest) = without_blob(text).filter(|rest| !rest.is_empty()) {
+                text = rest;
+            }
+            break;
         }
         match without_start(text, "[fwd:").and_then(|rest| without_end(rest, "]")) {
             Some(rest) => {
