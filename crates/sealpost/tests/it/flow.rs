@@ -214,7 +214,7 @@ fn a_flow_that_cannot_be_is_named() {
     let stage = stage("");
     for command in ["plan", "sweep", "verify", "undo", "status"] {
         stage.bad(&format!("{command} nothing"), b"", 78, "no flow named nothing");
-        stage.bad(&format!("--home nowhere {command} a"), b"", 78, "no flow named a");
+        stage.bad(&format!("--home nowhere {command} a"), b"", 78, "there is no home");
     }
     let configs = [
         ("[flow.a]\nsource = { maildir = \"/m\" }\nsink = \"in-place\"\n", "missing field `seal`"),
