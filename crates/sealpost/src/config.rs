@@ -64,7 +64,6 @@ pub struct Bridge {
 /// `[bridge] index = "all"` or `"opened"`
 #[derive(Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-#[cfg_attr(not(feature = "open"), expect(dead_code, reason = "a machine that only seals has no bridge"))]
 pub enum Indexing {
     /// Every message: those that were never opened are fetched in the background.
     All,
