@@ -214,7 +214,8 @@ fn a_flow_that_cannot_be_is_named() {
     let stage = stage("");
     for command in ["plan", "sweep", "verify", "undo", "status"] {
         stage.bad(&format!("{command} nothing"), b"", 78, "no flow named nothing");
-        stage.bad(&format!("--home nowhere {command} a"), b"", 78, "there is no home");
+        let says = if command == "status" { "no flow named a" } else { "there is no home" };
+        stage.bad(&format!("--home nowhere {command} a"), b"", 78, says);
     }
     let configs = [
         ("[flow.a]\nsource = { maildir = \"/m\" }\nsink = \"in-place\"\n", "missing field `seal`"),
