@@ -66,8 +66,8 @@ fn address_structure(header: &HeaderSection<'_>, name: &str) -> Option<String> {
     (!out.is_empty()).then(|| format!("({out})"))
 }
 
-/// A local part without its quotes.
-fn unquoted(local: &[u8]) -> Vec<u8> {
+/// A local part without its quotes (RFC 5322 §3.2.4).
+pub fn unquoted(local: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(local.len());
     let mut rest = local.iter();
     while let Some(octet) = rest.next() {

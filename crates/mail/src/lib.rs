@@ -25,7 +25,7 @@ pub use address::{Address, AddressEntry, AddressList, MAX_ADDRESSES, addr_spec_o
 pub use body_structure::{body, body_structure};
 pub use content_type::{ContentDisposition, ContentType, MAX_PARAMETERS, Parameter, Parameters};
 pub use encoded_word::{decode_charset, decode_words, encode_words};
-pub use envelope::envelope;
+pub use envelope::{envelope, unquoted};
 pub use header::{HeaderField, HeaderSection, LINE_END_WINDOW, MAX_FIELDS, header_section_end};
 pub use part_text::{part_octets, part_text, text_of_html};
 pub use preview::{MAX_PREVIEW_INPUT, PREVIEW_CHARS, preview};

@@ -13,7 +13,6 @@ mod traits;
 mod thread;
 mod listing;
 mod section;
-mod bodies;
 mod headers;
 mod fetch;
 mod search;

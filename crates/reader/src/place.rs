@@ -52,6 +52,11 @@ pub(crate) fn shown(text: &str) -> String {
     text.chars().map(|character| if steers(character) { char::REPLACEMENT_CHARACTER } else { character }).collect()
 }
 
+/// The same, with a blank in the place of what is not shown.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|character| if steers(character) { ' ' } else { character }).collect()
+}
+
 /// Whether a character does something to a terminal, or turns the direction of writing round (Unicode, UAX #9).
 pub(crate) fn steers(character: char) -> bool {
     character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

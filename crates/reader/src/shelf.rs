@@ -18,7 +18,7 @@ use crate::depot::{Access, Depot, Look, Original, ReachError, Selected, Trouble,
 use crate::index::attachment_name;
 use crate::means::Means;
 use crate::opening::open_whole;
-use crate::place::steers;
+use crate::place::{printable, steers};
 use crate::settings::Settings;
 
 /// Mail, open for reading. Nothing of it is changed.
@@ -299,9 +299,4 @@ fn push_part(original: &mut Original, part: &BodyPart, text: &mut String) -> Res
         }
     }
     Ok(())
-}
-
-/// A sender must not steer the owner's terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|character| if steers(character) { ' ' } else { character }).collect()
 }

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod delivery;
+mod whom;
 #[cfg(feature = "forward")]
 pub mod forward;
 #[cfg(not(feature = "forward"))]

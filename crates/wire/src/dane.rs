@@ -3,16 +3,12 @@
 //! In: TLSA records (RFC 6698 §2.1) that DNSSEC vouches for; whoever asks for them sees to that. Out: yes or no to a certificate chain, as mail servers
 //! decide it (RFC 7672 §3.1). Usages 0 and 1 ask for what no authority of the web promises to a mail server, and are not used (RFC 7672 §3.1.3).
 
-use std::sync::Arc;
-
 use aws_lc_rs::{constant_time, digest};
+use rustls::CertificateError;
 use rustls::RootCertStore;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, SignatureVerificationAlgorithm, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 
 /// One record that can be used.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -101,29 +97,27 @@ pub struct Peer {
 pub(crate) struct Dane {
     records: Vec<Tlsa>,
     names: Vec<ServerName<'static>>,
-    provider: Arc<CryptoProvider>,
 }
 
 impl Dane {
-    pub(crate) fn of(peer: Peer, provider: Arc<CryptoProvider>) -> Dane {
+    pub(crate) fn of(peer: Peer) -> Dane {
         let names = peer.other_names.into_iter().filter_map(|name| ServerName::try_from(name).ok()).collect();
-        Dane { records: peer.records, names, provider }
+        Dane { records: peer.records, names }
     }
-}
 
-impl ServerCertVerifier for Dane {
-    fn verify_server_cert(
+    /// Whether one of the records speaks for a chain of certificates.
+    pub(crate) fn judge(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
-        _ocsp: &[u8],
         now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
+        algorithms: &[&dyn SignatureVerificationAlgorithm],
+    ) -> Result<(), rustls::Error> {
         // RFC 7672 §3.1.1: neither names nor dates are asked of a certificate that is named itself.
         let server = |record: &&Tlsa| record.usage == Usage::Server;
         if self.records.iter().filter(server).any(|record| record.is_of(end_entity)) {
-            return Ok(ServerCertVerified::assertion());
+            return Ok(());
         }
         let mut roots = RootCertStore::empty();
         for record in self.records.iter().filter(|record| record.usage == Usage::Authority) {
@@ -139,36 +133,13 @@ impl ServerCertVerifier for Dane {
             return Err(unknown());
         }
         let certificate = ParsedCertificate::try_from(end_entity)?;
-        let algorithms = self.provider.signature_verification_algorithms.all;
         verify_server_cert_signed_by_trust_anchor(&certificate, &roots, intermediates, now, algorithms)?;
         let mut names = std::iter::once(name).chain(&self.names);
         if names.any(|name| verify_server_name(&certificate, name).is_ok()) {
-            Ok(ServerCertVerified::assertion())
+            Ok(())
         } else {
             Err(CertificateError::NotValidForName.into())
         }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -206,12 +177,13 @@ mod tests {
             };
             Tlsa::new(*usage, *selector, *matching, &hashed)
         });
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
         let names = vec![ServerName::try_from("domain.example").expect("a name")];
-        let dane = Dane { records: records.collect(), names, provider };
+        let dane = Dane { records: records.collect(), names };
         let rest: Vec<CertificateDer<'static>> = chain.iter().skip(1).map(|one| (*one).clone()).collect();
         let name = ServerName::try_from(name.to_owned()).expect("a name");
-        dane.verify_server_cert(chain[0], &rest, &name, &[], UnixTime::now()).is_ok()
+        let algorithms = provider.signature_verification_algorithms.all;
+        dane.judge(chain[0], &rest, &name, UnixTime::now(), algorithms).is_ok()
     }
 
     #[test]

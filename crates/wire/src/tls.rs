@@ -88,9 +88,10 @@ pub(crate) fn config(host: &str, trust: &Trust) -> Result<(Arc<ClientConfig>, Se
         .map_err(|_| TlsError::Setup("the host is no name and no address"))?;
     let provider = Arc::new(provider::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match trust.pin {
-        Some(pin) => Arc::new(Pinned { pin, provider: Arc::clone(&provider) }),
+        Some(pin) => Arc::new(Verifier { judge: Judge::Pin(pin), provider: Arc::clone(&provider) }),
         None if peer.is_some_and(|peer| !peer.records.is_empty()) => {
-            Arc::new(Dane::of(peer.cloned().unwrap_or_default(), Arc::clone(&provider)))
+            let dane = Dane::of(peer.cloned().unwrap_or_default());
+            Arc::new(Verifier { judge: Judge::Dane(dane), provider: Arc::clone(&provider) })
         }
         None => WebPkiServerVerifier::builder_with_provider(Arc::new(roots(trust)?), Arc::clone(&provider))
             .build()
@@ -129,26 +130,42 @@ fn roots(trust: &Trust) -> Result<RootCertStore, TlsError> {
     Ok(store)
 }
 
-/// Accepts one certificate, and whoever proves to hold its key.
+/// Accepts whom its judge accepts, and who proves to hold the certificate's key.
 #[derive(Debug)]
-struct Pinned {
-    pin: [u8; 32],
+struct Verifier {
+    judge: Judge,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Pinned {
+/// Who says whether a certificate is the right one, where no authority is asked.
+#[derive(Debug)]
+enum Judge {
+    /// SHA-256 of the one that is.
+    Pin([u8; 32]),
+    Dane(Dane),
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
         _ocsp: &[u8],
-        _now: UnixTime,
+        now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let hash = digest::digest(&digest::SHA256, end_entity);
-        constant_time::verify_slices_are_equal(hash.as_ref(), &self.pin)
-            .map(|()| ServerCertVerified::assertion())
-            .map_err(|_| CertificateError::ApplicationVerificationFailure.into())
+        match &self.judge {
+            Judge::Pin(pin) => {
+                let hash = digest::digest(&digest::SHA256, end_entity);
+                constant_time::verify_slices_are_equal(hash.as_ref(), pin)
+                    .map_err(|_| rustls::Error::from(CertificateError::ApplicationVerificationFailure))?;
+            }
+            Judge::Dane(dane) => {
+                let algorithms = self.provider.signature_verification_algorithms.all;
+                dane.judge(end_entity, intermediates, name, now, algorithms)?;
+            }
+        }
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

@@ -10,19 +10,14 @@ use mail::{HeaderSection, MAX_PREVIEW_INPUT, body, body_structure, envelope, pre
 use sealed::index::Index as ListView;
 use wire::imap::server::{FetchItem, Flag, Haste, Names, Part, Section, SequenceSet, StoreKind, Which, push_string};
 
-use super::bodies::Bodies;
 use super::headers::is_of_header;
 use super::search::are_listed;
 use super::section;
 use super::section::{Decoded, Octets};
-use crate::depot::Original;
-use crate::depot::flags;
-use crate::depot::{Access, Item, Selected};
-use crate::depot::{Arrived, Depot, Filed};
-use crate::depot::{Look, Trouble, View, whole};
+use crate::depot::{Access, Arrived, Bodies, Depot, Item, Look, Original, Selected, Trouble, View, flags, whole};
 use crate::index::{Holding, Index};
 use crate::settings::Settings;
-use crate::vault::{Kind, Vault};
+use crate::vault::Vault;
 
 /// The selected mailbox and what is open of it.
 pub(crate) struct Desk<'b> {
@@ -75,13 +70,15 @@ enum Value {
 
 impl<'b> Desk<'b> {
     pub(crate) fn new(settings: &'b Settings, depot: Box<dyn Depot + 'b>) -> Self {
+        let index = Index::open(settings).ok();
+        let headers = index.as_ref().and_then(|index| index.headers().ok());
         Self {
             settings,
             depot,
             selected: None,
-            index: Index::open(settings).ok(),
+            index,
             holding: None,
-            headers: Vault::open(settings, Kind::Headers).ok(),
+            headers,
             bodies: Bodies::default(),
             wishes: Wishes::default(),
             unknown: 0,
@@ -93,7 +90,7 @@ impl<'b> Desk<'b> {
     pub(crate) fn take(&mut self, selected: Option<Selected>) {
         self.open.clear();
         self.selected = selected;
-        self.tidy_index();
+        self.tidy();
     }
 
     /// The messages of the selected mailbox.
@@ -132,7 +129,7 @@ impl<'b> Desk<'b> {
         };
         let wanted = match (opens, reads && !items.iter().all(listed)) {
             (true, _) => uids,
-            (false, true) => uids.into_iter().filter(|uid| !self.keeps_header(*uid)).collect(),
+            (false, true) => self.without_header(uids),
             (false, false) => Vec::new(),
         };
         self.bodies.expect(wanted);
@@ -303,33 +300,33 @@ impl<'b> Desk<'b> {
                 {
                     self.keep_header(uid, &index.hash, &header);
                 }
-                self.learn(place)?;
+                self.learn(place);
             }
         }
         self.open.last_mut().map(|(_, original)| original).ok_or(Trouble::Io)
     }
 
-    /// Puts the message that was opened last into the index.
-    fn learn(&mut self, place: usize) -> Result<(), Trouble> {
-        let (uid, arrived) = (self.item(place)?.uid, self.arrived(place)?.unix);
-        let Some((_, original)) = self.open.last_mut().filter(|(open, _)| *open == uid) else { return Ok(()) };
-        if let (Some(index), Some(filed)) = (&self.index, self.depot.filed(uid))
+    /// Puts the message that was opened last into the index. Whatever is in the way of that is in no reader's way.
+    fn learn(&mut self, place: usize) {
+        let Ok(Arrived { unix, .. }) = self.arrived(place) else { return };
+        let Some((uid, original)) = self.open.last_mut() else { return };
+        if let (Some(index), Some(filed)) = (&self.index, self.depot.filed(*uid))
             && !index.knows(&filed)
         {
             // What cannot be kept is found out again.
-            let _ = index.learn(&filed, original, arrived);
+            let _ = index.learn(&filed, original, unix);
         }
-        Ok(())
     }
 
-    /// What is in the index of messages that are not there any more goes.
-    fn tidy_index(&self) {
-        let (Some(index), Some(first)) = (&self.index, self.items().first()) else { return };
-        let Some(Filed { mailbox, .. }) = self.depot.filed(first.uid) else { return };
+    /// What is kept of messages that are not there any more goes.
+    fn tidy(&self) {
+        let Some(first) = self.items().first().and_then(|item| self.depot.filed(item.uid)) else { return };
         let filed = self.items().iter().filter_map(|item| self.depot.filed(item.uid));
         let present: HashSet<Vec<u8>> = filed.map(|filed| filed.message).collect();
-        // It is in nobody's way.
-        let _ = index.tidy(&mailbox, |message| present.contains(message));
+        for kept in self.index.iter().map(|index| &index.vault).chain(&self.headers) {
+            // It is in nobody's way.
+            let _ = kept.tidy(&first.mailbox, |message| present.contains(message));
+        }
     }
 
     /// RFC822.SIZE.

@@ -11,8 +11,7 @@ use super::session::Session;
 use super::thread::{Member, TooDeep, by_references, by_subject};
 use super::traits::{Trait, Traits, wanted};
 use crate::answer::{Answer, untagged};
-use crate::depot::Pace;
-use crate::depot::Trouble;
+use crate::depot::{Pace, Trouble};
 
 /// What was found.
 struct Found {

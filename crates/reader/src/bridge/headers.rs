@@ -3,6 +3,8 @@
 //! In: a section, a look at a message. Out: its octets, or nothing: then the message is opened. Of what mail programs list by, the list view holds the most usual
 //! fields; for the others a message is opened once, and its header section kept, encrypted, bound to the original that the list view names.
 
+use std::collections::HashSet;
+
 use mail::wire_form;
 use sealed::identity::Hash;
 use wire::imap::server::{Part, Section};
@@ -11,8 +13,7 @@ use zeroize::Zeroizing;
 use super::fetch::Desk;
 use super::search::is_listed;
 use super::section::{Octets, Rest, pick};
-use crate::depot::Filed;
-use crate::depot::Look;
+use crate::depot::{Filed, Look};
 
 /// Octets of a header section that is kept.
 const MOST: usize = 64 << 10;
@@ -69,6 +70,15 @@ impl Desk<'_> {
     pub(crate) fn keeps_header(&self, uid: u32) -> bool {
         let filed = self.headers.as_ref().and_then(|headers| Some((headers, self.depot.filed(uid)?)));
         filed.is_some_and(|(headers, filed)| headers.has(&filed.mailbox, &filed.message).unwrap_or(false))
+    }
+
+    /// Those of the messages of the selected mailbox of which it is not known.
+    pub(crate) fn without_header(&self, mut uids: Vec<u32>) -> Vec<u32> {
+        let first = uids.first().and_then(|uid| self.depot.filed(*uid));
+        let (Some(headers), Some(Filed { mailbox, .. })) = (&self.headers, first) else { return uids };
+        let known: HashSet<Vec<u8>> = headers.messages(&mailbox).unwrap_or_default().into_iter().collect();
+        uids.retain(|uid| self.depot.filed(*uid).is_none_or(|filed| !known.contains(&filed.message)));
+        uids
     }
 
     /// Keeps the header section of an original.

@@ -8,8 +8,7 @@ use wire::MailboxName;
 use wire::imap::Listed;
 use wire::imap::server::{Form, ListOrder, Names, Return, Selection, push_mailbox};
 
-use crate::answer::Answer;
-use crate::answer::push_delimiter;
+use crate::answer::{Answer, push_delimiter};
 use crate::depot::{Depot, Listing};
 
 /// What the special uses are called (RFC 6154 §2, RFC 8457).

@@ -13,10 +13,7 @@ use wire::imap::server::{
 
 use super::session::{SILENT, Session};
 use crate::answer::{Answer, untagged};
-use crate::depot::Access;
-use crate::depot::Trouble;
-use crate::depot::append;
-use crate::depot::{Leave, Pace, Stored};
+use crate::depot::{Access, Leave, Pace, Stored, Trouble, append};
 
 impl Session<'_> {
     pub(crate) fn fetch(

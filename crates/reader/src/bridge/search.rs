@@ -11,12 +11,8 @@ use zeroize::Zeroizing;
 
 use super::fetch::Desk;
 use super::traits::{Trait, Traits, first_mailbox};
-use crate::depot::Filed;
-use crate::depot::flags;
-use crate::depot::{Look, Trouble, View};
-use crate::index::{Holding, Needles, Place};
-use crate::index::{Words, words_of};
-use crate::index::{fold, holds, sent_day};
+use crate::depot::{Filed, Look, Trouble, View, flags};
+use crate::index::{Holding, Needles, Place, Words, fold, holds, sent_day, words_of};
 
 /// Charsets that are told to whoever names another.
 pub(crate) const CHARSETS: &str = "US-ASCII UTF-8";

@@ -8,8 +8,7 @@ use mail::{BodyPart, ContentType, HeaderSection, PartKind, part_octets};
 use wire::imap::server::{Part, Partial, Section};
 use zeroize::Zeroizing;
 
-use crate::depot::Trouble;
-use crate::depot::{MAX_HEADER, Original};
+use crate::depot::{MAX_HEADER, Original, Trouble};
 
 /// Octets that were asked for.
 pub(crate) enum Octets {

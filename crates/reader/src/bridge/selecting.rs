@@ -12,8 +12,7 @@ use wire::{MailboxName, UidSet};
 use super::session::{SILENT, Session};
 use super::telling::Telling;
 use crate::answer::{Answer, untagged};
-use crate::depot::Pace;
-use crate::depot::{Access, Changes};
+use crate::depot::{Access, Changes, Pace};
 
 /// System flags that any mailbox may hold.
 const FLAGS: &str = "\\Answered \\Flagged \\Deleted \\Seen \\Draft $Forwarded";

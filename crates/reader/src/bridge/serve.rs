@@ -15,8 +15,7 @@ use wire::imap::server::{Connection, Leg};
 
 use super::session::{IMPATIENT, Session};
 use super::settings::{Bridge, Shield};
-use crate::depot::TICK;
-use crate::depot::{ReachError, Way};
+use crate::depot::{ReachError, TICK, Way};
 use crate::vault::{make_key, read_key};
 
 /// Connections at once: mail programs open a handful each.
@@ -69,7 +68,7 @@ pub fn serve(bridge: &Bridge, listener: &TcpListener, stop: &Arc<AtomicBool>) ->
     let way = Way::find(&bridge.mail)?;
     let most = match &way {
         Way::Maildir(_) => MAX_SESSIONS,
-        Way::Account => MAX_UPSTREAM,
+        Way::Account(_) => MAX_UPSTREAM,
     };
     // What lists and searches need is kept encrypted; without a key it is looked for each time.
     if let Some(with) = bridge.seal.as_ref().filter(|_| read_key(&bridge.mail).is_none()) {
@@ -117,7 +116,7 @@ impl Drop for Place<'_> {
     }
 }
 
-fn attend(bridge: &Bridge, way: &Way, stream: TcpStream, stop: &Arc<AtomicBool>) -> io::Result<()> {
+fn attend(bridge: &Bridge, way: &Way<'_>, stream: TcpStream, stop: &Arc<AtomicBool>) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(TICK))?;

@@ -14,9 +14,7 @@ use super::listing;
 use super::settings::Bridge;
 use super::telling::Telling;
 use crate::answer::{Answer, tagged, untagged};
-use crate::depot::Access;
-use crate::depot::ReachError;
-use crate::depot::{Arrangement, Depot, Leave, Pace};
+use crate::depot::{Access, Arrangement, Depot, Leave, Pace, ReachError};
 
 /// A session.
 pub(crate) struct Session<'b> {

@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
-use mail::{AddressEntry, AddressList};
+use mail::{AddressEntry, AddressList, unquoted};
 use wire::imap::server::{Criterion, Order, SortKey};
 
 use super::subject::{Answers, base, casemap};
@@ -134,19 +134,6 @@ fn ids(value: &[u8]) -> impl Iterator<Item = String> + '_ {
             }
         }
     })
-}
-
-fn unquoted(octets: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(octets.len());
-    let mut rest = octets.iter();
-    while let Some(octet) = rest.next() {
-        match octet {
-            b'"' => {}
-            b'\\' => out.extend(rest.next()),
-            _ => out.push(*octet),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -6,8 +6,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, Write};
 
-use seal::{NewId, OuterId, Padding, SealError};
-use sealed::index::Way;
+use seal::SealError;
 use sealed::recognise::{What, recognise};
 use sealed::scratch::{Scratch, Scratched};
 use store::UnixSeconds;
@@ -52,23 +51,7 @@ pub(crate) fn seal(
         flags: order.flags.iter().map(|flag| flag.text().to_owned()).collect(),
         ..seal::Place::default()
     };
-    let settings = seal::Settings {
-        account: with.account,
-        recipients: &with.recipients,
-        sealer: &with.sealer,
-        profile: with.profile,
-        policy: with.policy,
-        outer_id: OuterId::Kept,
-        outer_from: None,
-        compression: with.compression,
-        padding: Padding::Bucket,
-        id: NewId::Random,
-        // It takes no original's place, and comes in no order: not counted (A9).
-        sequence: 0,
-        time: u64::try_from(UnixSeconds::now().0).unwrap_or_default(),
-        way: Way::Client,
-        place,
-    };
+    let settings = with.how(with.policy, place);
     let mut to = to;
     seal::seal(message, || mail.spool(), &mut to, &settings).map(drop).map_err(|error| match error {
         SealError::Read(error) | SealError::Spool(error) | SealError::Write(error) => error,

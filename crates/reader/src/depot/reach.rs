@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use store::database::OpenDatabaseError;
+use store::imap::Account;
 use store::maildir::OpenMaildirError;
 use store::{Database, Fate, Maildir};
 
@@ -41,37 +42,29 @@ impl ReachError {
 }
 
 /// The way to the mail of some settings, found once and gone as often as wished.
-pub(crate) enum Way {
+pub(crate) enum Way<'s> {
     /// A Maildir that was there; it may be away for a while.
     Maildir(Maildir),
     /// A connection, made anew each time.
-    Account,
+    Account(&'s Account),
 }
 
-impl Way {
-    pub(crate) fn find(settings: &Settings) -> Result<Way, ReachError> {
+impl<'s> Way<'s> {
+    pub(crate) fn find(settings: &'s Settings) -> Result<Way<'s>, ReachError> {
         Ok(match &settings.source {
             Source::Maildir(root) => Way::Maildir(Maildir::open(root)?),
-            Source::Imap(_) => Way::Account,
+            Source::Imap(imap) => Way::Account(&imap.account),
         })
     }
 
     /// Opens the depot.
-    pub(crate) fn reach<'m>(
-        &self,
-        means: Means<'m>,
-        stop: &Arc<AtomicBool>,
-    ) -> Result<Box<dyn Depot + 'm>, ReachError> {
-        match (self, &means.mail.source) {
-            (Way::Maildir(maildir), _) => {
-                Ok(Box::new(MaildirDepot::new(means, maildir.clone(), Database::open(&means.mail.state)?)))
+    pub(crate) fn reach(&self, means: Means<'s>, stop: &Arc<AtomicBool>) -> Result<Box<dyn Depot + 's>, ReachError> {
+        Ok(match self {
+            Way::Maildir(maildir) => {
+                Box::new(MaildirDepot::new(means, maildir.clone(), Database::open(&means.mail.state)?))
             }
-            (Way::Account, Source::Imap(imap)) => {
-                let connected = AccountDepot::connect(means, &imap.account, stop);
-                Ok(Box::new(connected.map_err(AccountError::from)?))
-            }
-            (Way::Account, Source::Maildir(_)) => Way::find(means.mail)?.reach(means, stop),
-        }
+            Way::Account(account) => Box::new(AccountDepot::connect(means, account, stop).map_err(AccountError::from)?),
+        })
     }
 }
 

@@ -10,10 +10,7 @@ use zeroize::Zeroizing;
 
 use super::entry::{Index, IndexError};
 use super::record::record_of;
-use crate::depot::Access;
-use crate::depot::Depot;
-use crate::depot::Way;
-use crate::depot::{Body, Look, Trouble, whole};
+use crate::depot::{Access, Bodies, Depot, Trouble, Way, whole};
 use crate::means::{Means, SealWith};
 use crate::progress::Progress;
 use crate::settings::Settings;
@@ -47,9 +44,6 @@ pub enum Anew {
 const RESTLESS: &[u8] = b"?";
 /// Messages of one transaction.
 const BATCH: usize = 128;
-/// Messages that are taken at once, and their octets.
-const TOGETHER: usize = 32;
-const MAX_TOGETHER: u64 = 4 << 20;
 
 /// Brings the index up to date; makes it, if there is none and `with` can seal its key. `anew`: everything is made again.
 pub fn index(
@@ -68,7 +62,7 @@ pub fn index(
     }
     let index = Index::open(settings)?;
     let depot = way.reach(Means { mail: settings, seal: with }, stop)?;
-    let mut builder = Builder { index, settings, depot, indexed: Indexed::default(), stop };
+    let mut builder = Builder { index, settings, depot, bodies: Bodies::default(), indexed: Indexed::default(), stop };
     let work = builder.survey()?;
     progress.total(work.iter().map(|mailbox| mailbox.missing.len() as u64).sum(), 0);
     for mailbox in work {
@@ -84,6 +78,7 @@ struct Builder<'s> {
     index: Index,
     settings: &'s Settings,
     depot: Box<dyn Depot + 's>,
+    bodies: Bodies,
     indexed: Indexed,
     stop: &'s AtomicBool,
 }
@@ -103,7 +98,7 @@ impl Builder<'_> {
         let names = self.depot.mailboxes().map_err(|_| IndexError::Mail)?;
         let present: HashSet<&str> = names.iter().map(MailboxName::wire).collect();
         for gone in self.index.vault.mailboxes()?.into_iter().filter(|name| !present.contains(name.as_str())) {
-            let removed = self.index.tidy(&gone, |_| false)?;
+            let removed = self.index.vault.tidy(&gone, |_| false)?;
             self.indexed.removed = self.indexed.removed.saturating_add(removed);
             self.index.vault.forget_mailbox(&gone)?;
         }
@@ -150,7 +145,7 @@ impl Builder<'_> {
                 missing.push(uid);
             }
         }
-        let removed = self.index.tidy(mailbox, |message| present.contains(message))?;
+        let removed = self.index.vault.tidy(mailbox, |message| present.contains(message))?;
         self.indexed.removed = self.indexed.removed.saturating_add(removed);
         Ok(missing)
     }
@@ -161,6 +156,7 @@ impl Builder<'_> {
             return if self.depot.is_over() { Err(IndexError::Mail) } else { Ok(()) };
         }
         self.depot.prepare(&lacking.missing);
+        self.bodies.expect(lacking.missing.clone());
         let mut ahead: VecDeque<u32> = lacking.missing.iter().copied().collect();
         while !ahead.is_empty() {
             if self.stop.load(Ordering::Relaxed) {
@@ -181,18 +177,19 @@ impl Builder<'_> {
 
     fn transaction(&mut self, ahead: &mut VecDeque<u32>, progress: &mut impl Progress) -> Result<(), IndexError> {
         let mut records = Vec::new();
-        while records.len() < BATCH && !ahead.is_empty() && !self.stop.load(Ordering::Relaxed) {
-            for (uid, record) in self.together(ahead) {
-                match record {
-                    Ok(record) => {
-                        records.extend(self.depot.filed(uid).map(|filed| (filed, record)));
-                        progress.done(0);
-                    }
-                    Err(Trouble::Gone) => progress.done(0),
-                    Err(_) => {
-                        self.indexed.failed = self.indexed.failed.saturating_add(1);
-                        progress.failed("damaged");
-                    }
+        while records.len() < BATCH
+            && !self.stop.load(Ordering::Relaxed)
+            && let Some(uid) = ahead.pop_front()
+        {
+            match self.record(uid) {
+                Ok(record) => {
+                    records.extend(self.depot.filed(uid).map(|filed| (filed, record)));
+                    progress.done(0);
+                }
+                Err(Trouble::Gone) => progress.done(0),
+                Err(_) => {
+                    self.indexed.failed = self.indexed.failed.saturating_add(1);
+                    progress.failed("damaged");
                 }
             }
         }
@@ -205,33 +202,10 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// The records of the next few messages.
-    fn together(&mut self, ahead: &mut VecDeque<u32>) -> Vec<(u32, Result<Record, Trouble>)> {
-        let (mut looks, mut records, mut octets) = (Vec::new(), Vec::new(), 0_u64);
-        while looks.len() < TOGETHER && octets < MAX_TOGETHER {
-            let Some(uid) = ahead.pop_front() else { break };
-            match self.depot.look(uid).and_then(|look| Ok((look, self.depot.size(uid)?, self.depot.arrived(uid)?.unix)))
-            {
-                Ok((look, size, arrived)) => {
-                    octets = octets.saturating_add(size.unwrap_or_default());
-                    looks.push((uid, look, arrived));
-                }
-                Err(trouble) => records.push((uid, Err(trouble))),
-            }
-        }
-        let uids: Vec<u32> = looks.iter().map(|(uid, ..)| *uid).collect();
-        let bodies = self.depot.bodies(&uids);
-        for ((uid, body), (_, look, arrived)) in bodies.into_iter().zip(looks) {
-            records.push((uid, self.record(body, &look, arrived)));
-        }
-        records
-    }
-
-    fn record(&self, body: Result<Body, Trouble>, look: &Look, arrived: i64) -> Result<Record, Trouble> {
-        let mut original = whole(self.settings, body?, look)?;
-        record_of(&mut original, arrived)
+    fn record(&mut self, uid: u32) -> Result<Zeroizing<Vec<u8>>, Trouble> {
+        let look = self.depot.look(uid)?;
+        let arrived = self.depot.arrived(uid)?.unix;
+        let body = self.bodies.take(uid, self.depot.as_mut())?;
+        record_of(&mut whole(self.settings, body, &look)?, arrived)
     }
 }
-
-/// As it is kept.
-type Record = Zeroizing<Vec<u8>>;

@@ -5,17 +5,14 @@ use std::collections::HashMap;
 use wire::imap::server::SearchKey;
 
 use super::record::{Record, record_of};
-use crate::depot::Filed;
-use crate::depot::Original;
-use crate::depot::ReachError;
-use crate::depot::Trouble;
+use crate::depot::{Filed, Original, ReachError, Trouble};
 use crate::index::criteria::holds;
 use crate::settings::Settings;
 use crate::vault::{Kind, Vault, VaultError};
 
 /// The open index.
 pub(crate) struct Index {
-    pub(super) vault: Vault,
+    pub(crate) vault: Vault,
 }
 
 /// Why there is no index, or it does not answer.
@@ -107,6 +104,11 @@ impl Index {
         Ok(Index { vault: Vault::open(settings, Kind::Words)? })
     }
 
+    /// Header sections of the same mail.
+    pub(crate) fn headers(&self) -> Result<Vault, VaultError> {
+        self.vault.of(Kind::Headers)
+    }
+
     /// Looks into every message of a mailbox.
     pub(crate) fn holding(&self, mailbox: &str, needles: Needles) -> Result<Holding, IndexError> {
         let mut found = HashMap::new();
@@ -129,23 +131,6 @@ impl Index {
     pub(crate) fn learn(&self, filed: &Filed, original: &mut Original, arrived: i64) -> Result<(), Trouble> {
         let record = record_of(original, arrived)?;
         self.vault.put(&filed.mailbox, &filed.message, record).map_err(|_| Trouble::Io)
-    }
-
-    /// Forgets what is not there any more.
-    pub(crate) fn tidy(&self, mailbox: &str, is_there: impl Fn(&[u8]) -> bool) -> Result<u64, IndexError> {
-        let mut gone = self.vault.messages(mailbox)?;
-        gone.retain(|message| !is_there(message));
-        if gone.is_empty() {
-            return Ok(0);
-        }
-        let batch = self.vault.batch()?;
-        for message in &gone {
-            self.vault.remove(mailbox, message)?;
-        }
-        // Whoever took these for all there is may have looked before others did.
-        self.vault.note_complete(mailbox, None)?;
-        batch.commit()?;
-        Ok(gone.len() as u64)
     }
 }
 

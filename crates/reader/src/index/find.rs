@@ -10,10 +10,8 @@ use super::entry::{Index, IndexError};
 use super::query::Query;
 use super::record::Record;
 use crate::day::day;
-use crate::depot::ReachError;
-use crate::depot::name_on_disk;
-use crate::depot::uid_of;
-use crate::place::steers;
+use crate::depot::{ReachError, name_on_disk, uid_of};
+use crate::place::printable;
 use crate::settings::{Settings, Source};
 use crate::vault::VaultError;
 
@@ -42,7 +40,7 @@ pub fn search(settings: &Settings, query: &Query) -> Result<Vec<Hit>, IndexError
     let mut damaged = false;
     for mailbox in index.vault.mailboxes()? {
         let number = numbers.within(&mailbox)?;
-        let name = printable(MailboxName::from_wire(&mailbox).utf8().as_bytes());
+        let name = printable(&MailboxName::from_wire(&mailbox).utf8());
         index.vault.each(&mailbox, |message, octets| {
             let Some(record) = octets.and_then(Record::parse) else {
                 damaged = true;
@@ -56,8 +54,8 @@ pub fn search(settings: &Settings, query: &Query) -> Result<Vec<Hit>, IndexError
                     uid,
                     date: date_of(&record),
                     arrived: record.arrived,
-                    from: printable(record.shown_from),
-                    subject: printable(record.shown_subject),
+                    from: printable(&String::from_utf8_lossy(record.shown_from)),
+                    subject: printable(&String::from_utf8_lossy(record.shown_subject)),
                 });
             }
         })?;
@@ -154,9 +152,4 @@ impl Numbers {
 fn date_of(record: &Record<'_>) -> String {
     let noted = record.sent.checked_mul(86_400).filter(|_| record.sent != 0);
     day(noted.unwrap_or(record.arrived))
-}
-
-/// A sender must not steer the owner's terminal.
-fn printable(text: &[u8]) -> String {
-    String::from_utf8_lossy(text).chars().map(|character| if steers(character) { ' ' } else { character }).collect()
 }

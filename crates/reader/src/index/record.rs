@@ -3,8 +3,7 @@
 use mail::{HeaderSection, decode_words};
 use zeroize::Zeroizing;
 
-use crate::depot::Original;
-use crate::depot::Trouble;
+use crate::depot::{Original, Trouble};
 use crate::index::criteria::{fold, sent_day};
 use crate::index::words::words_of;
 

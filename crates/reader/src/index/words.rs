@@ -5,8 +5,7 @@ use mail::{BodyPart, ContentDisposition, HeaderSection, PartKind, decode_words, 
 use zeroize::Zeroizing;
 
 use super::criteria::fold;
-use crate::depot::Trouble;
-use crate::depot::{MAX_HEADER, Original};
+use crate::depot::{MAX_HEADER, Original, Trouble};
 
 /// What BODY and TEXT look into, folded.
 pub(crate) struct Words {

@@ -6,6 +6,7 @@ use std::fs::OpenOptions;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 use aws_lc_rs::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce};
@@ -18,9 +19,14 @@ use crate::settings::{Settings, Source};
 
 /// Records of one place, open. No `Debug`: it holds the key.
 pub(crate) struct Vault {
+    file: Rc<Open>,
+    kind: Kind,
+}
+
+/// The file, with its key: what opens it is asked once for all kinds of records.
+struct Open {
     connection: Connection,
     key: LessSafeKey,
-    kind: Kind,
     place: Vec<u8>,
     trust: Hash,
 }
@@ -98,86 +104,61 @@ impl Vault {
             connection = connect(&path)?;
         }
         match version(&connection)? {
-            0 => connection.execute_batch(&format!(
-                "BEGIN IMMEDIATE;
-                 CREATE TABLE IF NOT EXISTS heads (
-                    place BLOB NOT NULL,
-                    mailbox TEXT NOT NULL,
-                    message BLOB NOT NULL,
-                    sealed BLOB NOT NULL,
-                    PRIMARY KEY (place, mailbox, message)
-                 ) STRICT;
-                 CREATE TABLE IF NOT EXISTS words (
-                    place BLOB NOT NULL,
-                    mailbox TEXT NOT NULL,
-                    message BLOB NOT NULL,
-                    sealed BLOB NOT NULL,
-                    PRIMARY KEY (place, mailbox, message)
-                 ) STRICT;
-                 CREATE TABLE IF NOT EXISTS headers (
-                    place BLOB NOT NULL,
-                    mailbox TEXT NOT NULL,
-                    message BLOB NOT NULL,
-                    sealed BLOB NOT NULL,
-                    PRIMARY KEY (place, mailbox, message)
-                 ) STRICT;
-                 CREATE TABLE IF NOT EXISTS complete (
-                    place BLOB NOT NULL,
-                    mailbox TEXT NOT NULL,
-                    mark BLOB NOT NULL,
-                    PRIMARY KEY (place, mailbox)
-                 ) STRICT;
-                 PRAGMA user_version = {VERSION};
-                 COMMIT;"
-            ))?,
+            0 => connection.execute_batch(&tables())?,
             VERSION => {}
             _ => return Err(VaultError::Damaged),
         }
-        let vault = Vault { connection, key, kind, place: place_of(settings)?, trust: trust_of(settings) };
-        vault.begin()?;
-        Ok(vault)
+        let file = Open { connection, key, place: place_of(settings)?, trust: trust_of(settings) };
+        Self::begin(Rc::new(file), kind)
+    }
+
+    /// Records of another kind of the same place.
+    pub(crate) fn of(&self, kind: Kind) -> Result<Vault, VaultError> {
+        Self::begin(Rc::clone(&self.file), kind)
     }
 
     /// Whether the records were made under this key, with this trust. If not, they go, and those that come are.
-    fn begin(&self) -> Result<(), VaultError> {
-        if self.octets(CANARY, b"")?.is_none() {
-            self.connection.execute(&self.sql("DELETE FROM {table} WHERE place = ?1"), [&self.place])?;
-            if self.kind == Kind::Words {
-                self.connection.execute("DELETE FROM complete WHERE place = ?1", [&self.place])?;
+    fn begin(file: Rc<Open>, kind: Kind) -> Result<Vault, VaultError> {
+        let vault = Vault { file, kind };
+        if vault.octets(CANARY, b"")?.is_none() {
+            let Open { connection, place, .. } = &*vault.file;
+            connection.execute(&vault.sql("DELETE FROM {table} WHERE place = ?1"), [place])?;
+            if kind == Kind::Words {
+                connection.execute("DELETE FROM complete WHERE place = ?1", [place])?;
             }
-            self.put(CANARY, b"", Zeroizing::new(vec![0; 16]))?;
+            vault.put(CANARY, b"", Zeroizing::new(vec![0; 16]))?;
         }
-        Ok(())
+        Ok(vault)
     }
 
     /// Whether something is kept of a message.
     pub(crate) fn has(&self, mailbox: &str, message: &[u8]) -> Result<bool, VaultError> {
         let sql = self.sql("SELECT 1 FROM {table} WHERE place = ?1 AND mailbox = ?2 AND message = ?3");
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        Ok(statement.exists(params![self.place, mailbox, message])?)
+        let mut statement = self.file.connection.prepare_cached(&sql)?;
+        Ok(statement.exists(params![self.file.place, mailbox, message])?)
     }
 
     /// What was kept of a message; `None` also for what does not open.
     pub(crate) fn octets(&self, mailbox: &str, message: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
         let sql = self.sql("SELECT sealed FROM {table} WHERE place = ?1 AND mailbox = ?2 AND message = ?3");
-        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut statement = self.file.connection.prepare_cached(&sql)?;
         let sealed: Option<Vec<u8>> =
-            statement.query_row(params![self.place, mailbox, message], |row| row.get(0)).optional()?;
+            statement.query_row(params![self.file.place, mailbox, message], |row| row.get(0)).optional()?;
         Ok(sealed.and_then(|sealed| self.unseal(mailbox, message, sealed)))
     }
 
     /// Shows what is kept of each message of a mailbox; `None`: it does not open.
     pub(crate) fn each(&self, mailbox: &str, mut each: impl FnMut(&[u8], Option<&[u8]>)) -> Result<(), VaultError> {
         // One view of the file, locked once.
-        let _reading = self.connection.unchecked_transaction()?;
+        let _reading = self.file.connection.unchecked_transaction()?;
         let sql = self.sql("SELECT rowid FROM {table} WHERE place = ?1 AND mailbox = ?2");
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let rows = statement.query_map(params![self.place, mailbox], |row| row.get(0))?;
+        let mut statement = self.file.connection.prepare_cached(&sql)?;
+        let rows = statement.query_map(params![self.file.place, mailbox], |row| row.get(0))?;
         let mut rows: Vec<i64> = rows.collect::<rusqlite::Result<_>>()?;
         // As they lie in the file: each of its pages is read once.
         rows.sort_unstable();
         let mut statement =
-            self.connection.prepare_cached(&self.sql("SELECT message, sealed FROM {table} WHERE rowid = ?1"))?;
+            self.file.connection.prepare_cached(&self.sql("SELECT message, sealed FROM {table} WHERE rowid = ?1"))?;
         let mut octets = Zeroizing::new(Vec::new());
         for row in rows {
             let mut found = statement.query([row])?;
@@ -196,15 +177,18 @@ impl Vault {
     /// The messages of a mailbox of which something is kept.
     pub(crate) fn messages(&self, mailbox: &str) -> Result<Vec<Vec<u8>>, VaultError> {
         let sql = self.sql("SELECT message FROM {table} WHERE place = ?1 AND mailbox = ?2");
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let messages = statement.query_map(params![self.place, mailbox], |row| row.get(0))?;
+        let mut statement = self.file.connection.prepare_cached(&sql)?;
+        let messages = statement.query_map(params![self.file.place, mailbox], |row| row.get(0))?;
         Ok(messages.collect::<rusqlite::Result<_>>()?)
     }
 
     /// What is put and removed from now on is written at once, with its commit.
     pub(crate) fn batch(&self) -> Result<Batch<'_>, VaultError> {
         // Others may write, too: whoever reads first and then writes must not be overtaken.
-        Ok(Batch(rusqlite::Transaction::new_unchecked(&self.connection, rusqlite::TransactionBehavior::Immediate)?))
+        Ok(Batch(rusqlite::Transaction::new_unchecked(
+            &self.file.connection,
+            rusqlite::TransactionBehavior::Immediate,
+        )?))
     }
 
     /// Keeps octets of a message.
@@ -212,69 +196,93 @@ impl Vault {
         let nonce: [u8; NONCE_LEN] = random();
         let bound = self.bound(mailbox, message);
         let tag = self
+            .file
             .key
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(&bound), octets.as_mut_slice())
             .map_err(|_| VaultError::Unavailable)?;
         let sealed = [nonce.as_slice(), octets.as_slice(), tag.as_ref()].concat();
-        self.connection
+        self.file
+            .connection
             .prepare_cached(
                 &self.sql("INSERT OR REPLACE INTO {table} (place, mailbox, message, sealed) VALUES (?1, ?2, ?3, ?4)"),
             )?
-            .execute(params![self.place, mailbox, message, sealed])?;
+            .execute(params![self.file.place, mailbox, message, sealed])?;
         Ok(())
     }
 
     /// Forgets a message.
-    pub(crate) fn remove(&self, mailbox: &str, message: &[u8]) -> Result<(), VaultError> {
-        self.connection
+    fn remove(&self, mailbox: &str, message: &[u8]) -> Result<(), VaultError> {
+        self.file
+            .connection
             .prepare_cached(&self.sql("DELETE FROM {table} WHERE place = ?1 AND mailbox = ?2 AND message = ?3"))?
-            .execute(params![self.place, mailbox, message])?;
+            .execute(params![self.file.place, mailbox, message])?;
         Ok(())
+    }
+
+    /// Forgets what is not there any more, all of it or nothing; how much that is.
+    pub(crate) fn tidy(&self, mailbox: &str, is_there: impl Fn(&[u8]) -> bool) -> Result<u64, VaultError> {
+        let mut gone = self.messages(mailbox)?;
+        gone.retain(|message| !is_there(message));
+        if gone.is_empty() {
+            return Ok(0);
+        }
+        let batch = self.batch()?;
+        for message in &gone {
+            self.remove(mailbox, message)?;
+        }
+        if self.kind == Kind::Words {
+            // Whoever took these for all there is may have looked before others did.
+            self.note_complete(mailbox, None)?;
+        }
+        batch.commit()?;
+        Ok(gone.len() as u64)
     }
 
     /// The mailboxes of which something is kept.
     pub(crate) fn mailboxes(&self) -> Result<Vec<String>, VaultError> {
         let sql = self.sql("SELECT DISTINCT mailbox FROM {table} WHERE place = ?1 AND mailbox <> ?2");
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let names = statement.query_map(params![self.place, CANARY], |row| row.get(0))?;
+        let mut statement = self.file.connection.prepare_cached(&sql)?;
+        let names = statement.query_map(params![self.file.place, CANARY], |row| row.get(0))?;
         Ok(names.collect::<rusqlite::Result<_>>()?)
     }
 
     /// How a mailbox stood when something of each of its messages was kept.
     pub(crate) fn complete(&self, mailbox: &str) -> Result<Option<Vec<u8>>, VaultError> {
         let sql = "SELECT mark FROM complete WHERE place = ?1 AND mailbox = ?2";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        Ok(statement.query_row(params![self.place, mailbox], |row| row.get(0)).optional()?)
+        let mut statement = self.file.connection.prepare_cached(sql)?;
+        Ok(statement.query_row(params![self.file.place, mailbox], |row| row.get(0)).optional()?)
     }
 
     /// Notes that; `None`: something is missing.
     pub(crate) fn note_complete(&self, mailbox: &str, mark: Option<&[u8]>) -> Result<(), VaultError> {
-        self.connection
+        self.file
+            .connection
             .prepare_cached("INSERT OR REPLACE INTO complete (place, mailbox, mark) VALUES (?1, ?2, ?3)")?
-            .execute(params![self.place, mailbox, mark.unwrap_or(MISSING)])?;
+            .execute(params![self.file.place, mailbox, mark.unwrap_or(MISSING)])?;
         Ok(())
     }
 
     /// A mailbox that was seen; what is known of it stays.
     pub(crate) fn note_mailbox(&self, mailbox: &str) -> Result<(), VaultError> {
-        self.connection
+        self.file
+            .connection
             .prepare_cached("INSERT OR IGNORE INTO complete (place, mailbox, mark) VALUES (?1, ?2, ?3)")?
-            .execute(params![self.place, mailbox, MISSING])?;
+            .execute(params![self.file.place, mailbox, MISSING])?;
         Ok(())
     }
 
     /// A mailbox that is gone.
     pub(crate) fn forget_mailbox(&self, mailbox: &str) -> Result<(), VaultError> {
         let sql = "DELETE FROM complete WHERE place = ?1 AND mailbox = ?2";
-        self.connection.execute(sql, params![self.place, mailbox])?;
+        self.file.connection.execute(sql, params![self.file.place, mailbox])?;
         Ok(())
     }
 
     /// The mailboxes that were seen, and whether something of each of their messages was kept then.
     pub(crate) fn seen(&self) -> Result<Vec<(String, bool)>, VaultError> {
         let sql = "SELECT mailbox, length(mark) > 0 FROM complete WHERE place = ?1";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let seen = statement.query_map([&self.place], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let mut statement = self.file.connection.prepare_cached(sql)?;
+        let seen = statement.query_map([&self.file.place], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(seen.collect::<rusqlite::Result<_>>()?)
     }
 
@@ -294,14 +302,14 @@ impl Vault {
         let (nonce, octets) = sealed.split_at_mut_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let bound = self.bound(mailbox, message);
-        self.key.open_in_place(nonce, Aad::from(&bound), octets).ok().map(|octets| &*octets)
+        self.file.key.open_in_place(nonce, Aad::from(&bound), octets).ok().map(|octets| &*octets)
     }
 
     /// What a record is bound to.
     fn bound(&self, mailbox: &str, message: &[u8]) -> Vec<u8> {
         let mut bound = format!("sealpost index 2 {}\0", self.kind.table()).into_bytes();
-        bound.extend_from_slice(&self.trust);
-        for part in [self.place.as_slice(), mailbox.as_bytes(), message] {
+        bound.extend_from_slice(&self.file.trust);
+        for part in [self.file.place.as_slice(), mailbox.as_bytes(), message] {
             bound.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
             bound.extend_from_slice(part);
         }
@@ -316,6 +324,34 @@ impl Batch<'_> {
     pub(crate) fn commit(self) -> Result<(), VaultError> {
         Ok(self.0.commit()?)
     }
+}
+
+fn tables() -> String {
+    let of_records = |kind: Kind| {
+        let table = kind.table();
+        format!(
+            "CREATE TABLE IF NOT EXISTS {table} (
+                place BLOB NOT NULL,
+                mailbox TEXT NOT NULL,
+                message BLOB NOT NULL,
+                sealed BLOB NOT NULL,
+                PRIMARY KEY (place, mailbox, message)
+             ) STRICT;"
+        )
+    };
+    let records = [Kind::Heads, Kind::Words, Kind::Headers].map(of_records).concat();
+    format!(
+        "BEGIN IMMEDIATE;
+         {records}
+         CREATE TABLE IF NOT EXISTS complete (
+            place BLOB NOT NULL,
+            mailbox TEXT NOT NULL,
+            mark BLOB NOT NULL,
+            PRIMARY KEY (place, mailbox)
+         ) STRICT;
+         PRAGMA user_version = {VERSION};
+         COMMIT;"
+    )
 }
 
 /// Octets that no other place has.

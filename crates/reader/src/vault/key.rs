@@ -7,10 +7,7 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
 use base64_simd::STANDARD;
-use seal::{NewId, OuterId, Padding};
 use sealed::identity::random;
-use sealed::index::Way;
-use store::UnixSeconds;
 use zeroize::Zeroizing;
 
 use crate::means::SealWith;
@@ -43,22 +40,7 @@ pub(crate) fn make(settings: &Settings, with: &SealWith) -> io::Result<()> {
     let octets: Zeroizing<[u8; 32]> = Zeroizing::new(random());
     let encoded = Zeroizing::new(STANDARD.encode_to_string(octets.as_slice()));
     let text = Zeroizing::new(format!("{HEADER}{}\r\n", *encoded).into_bytes());
-    let how = seal::Settings {
-        account: with.account,
-        recipients: &with.recipients,
-        sealer: &with.sealer,
-        profile: with.profile,
-        policy: seal::Policy::Hidden,
-        outer_id: OuterId::Kept,
-        outer_from: None,
-        compression: with.compression,
-        padding: Padding::Bucket,
-        id: NewId::Random,
-        sequence: 0,
-        time: u64::try_from(UnixSeconds::now().0).unwrap_or_default(),
-        way: Way::Client,
-        place: seal::Place::default(),
-    };
+    let how = with.how(seal::Policy::Hidden, seal::Place::default());
     let mut sealed = Vec::new();
     seal::seal(&mut Cursor::new(text.as_slice()), || settings.spool(), &mut sealed, &how)
         .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;

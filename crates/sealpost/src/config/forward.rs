@@ -11,6 +11,7 @@ use super::{
     Seal,
     delivery::{Door, Hop, Sink as Further, Spoken, WrittenDoor, WrittenHop, WrittenSink},
     value,
+    whom::WrittenFor,
 };
 
 /// A flow of mail that is forwarded.
@@ -107,15 +108,6 @@ pub struct Queue {
     /// For how long it is kept that the next server has taken in our name, and may give back; none at all: it goes at once.
     #[serde(default, deserialize_with = "value::duration_or_off")]
     pub keep: Option<Duration>,
-}
-
-/// What `source` says of such a flow besides its door.
-pub(super) struct WrittenFor {
-    pub(super) recipients: Vec<String>,
-    pub(super) per_ip: Option<u32>,
-    pub(super) per_sender: Option<u32>,
-    pub(super) checks: Option<String>,
-    pub(super) resolver: Option<SocketAddr>,
 }
 
 impl Forward {

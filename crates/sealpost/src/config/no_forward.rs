@@ -1,11 +1,10 @@
 //! A flow of mail that is forwarded, in a build that cannot. In: what such a flow says. Out: an error that says which build can. A value of it there is
 //! none.
 
-use std::net::SocketAddr;
-
 use super::{
     Seal,
     delivery::{WrittenDoor, WrittenSink},
+    whom::WrittenFor,
 };
 
 /// No such flow gets this far.
@@ -14,16 +13,6 @@ pub enum Forward {}
 
 /// Not read further.
 pub type Queue = serde::de::IgnoredAny;
-
-/// What `source` says of such a flow besides its door.
-#[expect(dead_code, reason = "a build that forwards reads it")]
-pub(super) struct WrittenFor {
-    pub(super) recipients: Vec<String>,
-    pub(super) per_ip: Option<u32>,
-    pub(super) per_sender: Option<u32>,
-    pub(super) checks: Option<String>,
-    pub(super) resolver: Option<SocketAddr>,
-}
 
 impl Forward {
     pub(super) fn new(

@@ -11,8 +11,9 @@ use serde::{
 use super::{
     Compress, Flow, Mailboxes, Place, Seal, Sink, Source,
     delivery::{Delivery, Hold, WrittenDoor, WrittenHop, WrittenKeys, WrittenSink},
-    forward::{Forward, Queue, WrittenFor},
+    forward::{Forward, Queue},
     value,
+    whom::WrittenFor,
 };
 
 #[derive(Deserialize)]

@@ -103,15 +103,10 @@ impl Heads {
 
     /// What is kept of messages that are not there any more goes.
     pub(crate) fn tidy(&self, kept: &Vault, present: &[u32]) {
-        let Ok(messages) = kept.messages(&self.mailbox) else { return };
         let is_there =
             |message: &[u8]| present.binary_search_by(|uid| key(self.validity, *uid).as_slice().cmp(message)).is_ok();
-        let transaction = kept.batch().ok();
-        for message in messages.iter().filter(|message| !is_there(message)) {
-            // It is in nobody's way.
-            let _ = kept.remove(&self.mailbox, message);
-        }
-        let _ = transaction.map(Batch::commit);
+        // It is in nobody's way.
+        let _ = kept.tidy(&self.mailbox, is_there);
     }
 
     /// Under which names records of a message are kept.

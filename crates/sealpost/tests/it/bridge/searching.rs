@@ -150,3 +150,24 @@ fn an_index_that_was_killed_damaged_or_is_of_other_trust_is_made_again() {
     scene.stage.good("index --rebuild", b"");
     assert_eq!(found(&scene, &canary).len(), 1);
 }
+
+#[test]
+fn nothing_is_kept_of_mail_that_is_gone() {
+    let scene = Scene::sealed(&[message("one", "first"), message("two", "second")]);
+    let bridge = scene.bridge();
+    let mut client = bridge.selected("INBOX");
+    client.good("FETCH 1:2 BODY.PEEK[HEADER]");
+    let kept = || -> Vec<i64> {
+        let database = rusqlite::Connection::open(scene.stage.path("home/index.db")).unwrap();
+        let count = |table: &str| {
+            let sql = format!("SELECT count(*) FROM {table} WHERE mailbox <> ''");
+            database.query_row(&sql, [], |row| row.get(0)).unwrap()
+        };
+        ["words", "headers"].map(count).to_vec()
+    };
+    assert_eq!(kept(), [2, 2]);
+    client.good("STORE 1 +FLAGS (\\Deleted)");
+    client.good("EXPUNGE");
+    client.good("SELECT INBOX");
+    assert_eq!(kept(), [1, 1]);
+}

@@ -322,3 +322,14 @@ fn a_connection_that_breaks_is_made_again_in_the_same_mailbox() {
     let told = String::from_utf8(client.response()).unwrap();
     assert!(told.starts_with("* BYE"), "{told}");
 }
+
+/// What is only kept for later is in nobody's way now.
+#[test]
+fn a_date_that_nobody_can_read_hides_no_message() {
+    let script: Script = &[
+        ("HEADER", "* 1 FETCH (UID 3 INTERNALDATE \"x\" RFC822.SIZE 18 BODY[HEADER] {14}\r\nSubject: a\r\n\r\n)\r\n"),
+        ("BODY.PEEK[]", "* 1 FETCH (UID 3 BODY[] {18}\r\nSubject: a\r\n\r\nabcd)\r\n"),
+    ];
+    let told = said(script, &["SELECT INBOX", "UID FETCH 3 BODY.PEEK[]"]);
+    assert!(told.contains("abcd") && told.contains("t3 OK"), "{told}");
+}

@@ -3,8 +3,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::depot::Depot;
-use crate::depot::{Body, Trouble};
+use super::contract::Depot;
+use super::view::{Body, Trouble};
 
 /// Bodies, some of them at hand.
 #[derive(Default)]
