@@ -140,10 +140,11 @@ impl Builder<'_> {
             let Some(filed) = self.depot.filed(uid) else { continue };
             if there.contains(&filed.message) {
                 self.indexed.kept = self.indexed.kept.saturating_add(1);
-                present.insert(filed.message);
             } else {
                 missing.push(uid);
             }
+            // Another process may put in meanwhile what was missing here.
+            present.insert(filed.message);
         }
         let removed = self.index.vault.tidy(mailbox, |message| present.contains(message))?;
         self.indexed.removed = self.indexed.removed.saturating_add(removed);
