@@ -3,11 +3,11 @@
 //! In: the tree of body parts. Out: the parenthesised list as Dovecot writes it, but with types in lower case and sizes of the octets as
 //! they are stored. Never looks at a body.
 
+use crate::body_part::{BodyPart, PartKind};
 use crate::content_type::{ContentDisposition, ContentType, Parameters};
 use crate::envelope::envelope;
 use crate::header::HeaderSection;
 use crate::imap_string::{push_nstring, push_string};
-use crate::structure::{BodyPart, PartKind};
 
 /// What Dovecot writes for the parts of a multipart that has none: the grammar wants at least one.
 const EMPTY_PART: &str = r#"("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0"#;

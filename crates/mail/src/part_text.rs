@@ -7,9 +7,9 @@ use std::borrow::Cow;
 
 use mail_parser::decoders::{base64::base64_decode, html::html_to_text, quoted_printable::quoted_printable_decode};
 
+use crate::body_part::BodyPart;
 use crate::content_type::ContentType;
 use crate::encoded_word::decode_charset;
-use crate::structure::BodyPart;
 
 /// The text of a part whose body is `body`.
 pub fn part_text(part: &BodyPart, body: &[u8]) -> String {

@@ -5,9 +5,10 @@
 
 use mail_parser::decoders::html::html_to_text;
 
+use crate::body_part::{BodyPart, PartKind};
 use crate::content_type::ContentDisposition;
 use crate::part_text::part_text;
-use crate::structure::{BodyPart, PartKind, Scanner};
+use crate::structure::Scanner;
 
 /// Longest preview (RFC 8970 recommends 200 characters).
 pub const PREVIEW_CHARS: usize = 200;

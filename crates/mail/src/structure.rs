@@ -11,8 +11,9 @@
 
 use memchr::memmem;
 
+use crate::body_part::{BodyPart, PartKind};
 use crate::content_type::ContentType;
-use crate::header::{HeaderSection, LINE_END_WINDOW, LineEnd, is_wsp, name_and_colon};
+use crate::header::{LINE_END_WINDOW, LineEnd, is_wsp, name_and_colon};
 
 /// Nesting of parts that is followed.
 pub const MAX_DEPTH: usize = 100;
@@ -24,92 +25,6 @@ pub const MAX_PART_FIELDS: usize = 64 * 1024;
 pub const MAX_ALL_FIELDS: usize = 8 * 1024 * 1024;
 /// Longest boundary that is looked for; RFC 2046 allows 70.
 pub const MAX_BOUNDARY: usize = 998;
-
-/// A body part; the root of the tree is the message itself. All offsets are octets from the beginning of the message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BodyPart {
-    header_offset: u64,
-    body_offset: u64,
-    end_offset: u64,
-    body_lines: u64,
-    content_type: ContentType,
-    fields: Vec<u8>,
-    line_end: LineEnd,
-    kind: PartKind,
-    cut: bool,
-    children: Vec<BodyPart>,
-}
-
-/// What stands in a body part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PartKind {
-    /// Other parts.
-    Multipart,
-    /// A message: one child.
-    Message,
-    /// Text.
-    Text,
-    /// Anything else.
-    Other,
-}
-
-impl BodyPart {
-    /// Where the part's header section begins.
-    pub fn header_offset(&self) -> u64 {
-        self.header_offset
-    }
-
-    /// Where the part's body begins: after the empty line.
-    pub fn body_offset(&self) -> u64 {
-        self.body_offset
-    }
-
-    /// Where the body ends: before the line end that belongs to the next delimiter.
-    pub fn end_offset(&self) -> u64 {
-        self.end_offset
-    }
-
-    /// Octets of the body, still encoded.
-    pub fn body_size(&self) -> u64 {
-        self.end_offset.saturating_sub(self.body_offset)
-    }
-
-    /// Line ends within the body.
-    pub fn body_lines(&self) -> u64 {
-        self.body_lines
-    }
-
-    /// The type as written, empty when the part has none that can be read; see [`BodyPart::kind`] for what that means.
-    pub fn content_type(&self) -> &ContentType {
-        &self.content_type
-    }
-
-    /// What stands in the part.
-    pub fn kind(&self) -> PartKind {
-        self.kind
-    }
-
-    /// The parts within this one; a [`PartKind::Message`] has exactly one.
-    pub fn children(&self) -> &[BodyPart] {
-        &self.children
-    }
-
-    /// The first field of that name, among those kept: Content-* and, of a message within the message, those of its envelope (RFC 9051
-    /// §7.5.2). The fields of the message itself are [`HeaderSection`]'s.
-    pub fn field(&self, name: &str) -> Option<Vec<u8>> {
-        self.header().first(name).map(|field| field.unfolded())
-    }
-
-    /// Whether a limit made the tree, at or below this part, poorer than the message.
-    pub fn truncated(&self) -> bool {
-        self.cut || self.children.iter().any(BodyPart::truncated)
-    }
-
-    /// The kept fields.
-    pub(crate) fn header(&self) -> HeaderSection<'_> {
-        HeaderSection::parse_lines(&self.fields, self.line_end)
-    }
-}
 
 /// Finds the structure of one message.
 #[derive(Debug)]
@@ -235,7 +150,7 @@ impl Scanner {
         self.close_down_to(1, self.at, self.lines);
         match self.open.pop() {
             Some(root) => close(root, self.at, self.lines),
-            None => new_part(0, self.line_end),
+            None => BodyPart::begin(0, self.line_end),
         }
     }
 
@@ -392,7 +307,7 @@ impl Scanner {
         self.parts = self.parts.saturating_add(1);
         self.keep_field = false;
         self.state = State::Header;
-        let part = new_part(self.at, self.line_end);
+        let part = BodyPart::begin(self.at, self.line_end);
         self.open.push(Open { part, boundary: Vec::new(), lines_before_body: self.lines });
     }
 
@@ -564,21 +479,6 @@ impl Scanner {
     /// Whether the innermost open part is a message within the message: BODYSTRUCTURE shows its envelope.
     fn in_inner_message(&self) -> bool {
         self.parent().is_some_and(|parent| parent.kind == PartKind::Message)
-    }
-}
-
-fn new_part(header_offset: u64, line_end: LineEnd) -> BodyPart {
-    BodyPart {
-        header_offset,
-        body_offset: header_offset,
-        end_offset: header_offset,
-        body_lines: 0,
-        content_type: ContentType::default(),
-        fields: Vec::new(),
-        line_end,
-        kind: PartKind::Text,
-        cut: false,
-        children: Vec::new(),
     }
 }
 
