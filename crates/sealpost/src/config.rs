@@ -1,15 +1,15 @@
 //! `config.toml` as it is written, and what is meant by it. Unknown keys are refused with their line and a suggestion.
 
+mod known;
+mod value;
+mod whom;
 pub mod account;
 pub mod delivery;
-mod whom;
 #[cfg(feature = "forward")]
 pub mod forward;
 #[cfg(not(feature = "forward"))]
 #[path = "config/no_forward.rs"]
 pub mod forward;
-mod known;
-mod value;
 mod written;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};

@@ -1,6 +1,6 @@
 //! A flow of the config, wired: names become keys, paths and settings.
 
-use std::sync::{Arc, OnceLock, atomic::AtomicBool};
+use std::sync::{Arc, atomic::AtomicBool};
 
 use seal::Padding;
 use store::UnixSeconds;
@@ -8,7 +8,7 @@ use store::UnixSeconds;
 use crate::{
     accounts,
     config::{Compress, Config, Mailboxes, Place, Sink},
-    failure::{DoingWhat, Exit, Failure},
+    failure::Failure,
     home::Home,
 };
 
@@ -68,25 +68,4 @@ fn route(
         backup,
         most_losses: flow::settings::MOST_LOSSES,
     }))
-}
-
-/// Signals are the process's, and so is what they leave.
-static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
-
-/// Whether somebody asked the program to end.
-#[cfg(feature = "open")]
-pub fn is_stopped() -> bool {
-    STOP.get().is_some_and(|stop| stop.load(std::sync::atomic::Ordering::Relaxed))
-}
-
-/// Becomes true when somebody asks the program to end: what is begun is finished first. Asked twice, it ends at once, and
-/// the next run settles what was cut off.
-pub fn asked_to_stop() -> Result<Arc<AtomicBool>, Failure> {
-    let stop = Arc::clone(STOP.get_or_init(Arc::default));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        let registered = signal_hook::flag::register_conditional_default(signal, Arc::clone(&stop))
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)));
-        registered.doing(Exit::Temporary, "cannot listen to signals")?;
-    }
-    Ok(stop)
 }

@@ -5,10 +5,11 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("Sealpost is made for Linux for now");
 
-mod args;
 mod clock;
+mod args;
 mod tell;
 mod failure;
+mod stop;
 mod home;
 #[cfg(feature = "open")]
 mod passphrase;

@@ -64,7 +64,7 @@ fn prompt(text: &str) -> Result<Zeroizing<String>, Failure> {
             .hint("name a file that holds it: --passphrase-file FILE"));
     }
     let typed = rpassword::prompt_password(text).map(Zeroizing::new);
-    if crate::flows::is_stopped() {
+    if crate::stop::is_stopped() {
         return Err(Failure::stopped());
     }
     typed.doing(Exit::Config, "cannot ask for the passphrase")

@@ -19,9 +19,8 @@ use crate::{
     args, clock,
     config::{self, Config, Indexing, delivery::HopTls},
     failure::{DoingWhat, Exit, Failure, with_causes},
-    flows,
     home::{self, Home},
-    mailboxes,
+    mailboxes, stop,
     tell::tell,
 };
 
@@ -35,7 +34,7 @@ const STEP: Duration = Duration::from_millis(200);
 
 /// Serves until asked to stop.
 pub fn run(home: &Home, arguments: &args::Bridge) -> Result<(), Failure> {
-    let stop = flows::asked_to_stop()?;
+    let stop = stop::asked_to_stop()?;
     let config = Config::read(home)?;
     let written = config.bridge.as_ref();
     let listen = arguments.listen.or_else(|| written.and_then(|bridge| bridge.listen)).unwrap_or(LISTEN);

@@ -16,6 +16,7 @@ use crate::{
     flows,
     home::Home,
     progress::Bar,
+    stop,
 };
 
 /// Why a mailbox was left out: its owner has to do something about it. The other reasons are the owner's choice.
@@ -23,7 +24,7 @@ const UNREADABLE: &str = "cannot be read";
 
 /// What a sweep would do.
 pub fn plan(home: &Home, name: &str, json: bool) -> Result<(), Failure> {
-    let stop = flows::asked_to_stop()?;
+    let stop = stop::asked_to_stop()?;
     let settings = flows::settings(home, &Config::read(home)?, name, &stop)?;
     let mut watcher = Watcher::new("looking");
     let plan = flow::plan(&settings, &mut watcher, &stop);
@@ -34,7 +35,7 @@ pub fn plan(home: &Home, name: &str, json: bool) -> Result<(), Failure> {
 
 /// One pass.
 pub fn sweep(home: &Home, name: &str, json: bool) -> Result<(), Failure> {
-    let stop = flows::asked_to_stop()?;
+    let stop = stop::asked_to_stop()?;
     let settings = flows::settings(home, &Config::read(home)?, name, &stop)?;
     let mut watcher = Watcher::new("sealing");
     let swept = flow::sweep(&settings, &mut watcher, &stop);
@@ -71,7 +72,7 @@ pub fn status(home: &Home, name: Option<&str>, json: bool) -> Result<(), Failure
         Some(name) => vec![name],
         None => config.flow.keys().map(String::as_str).collect(),
     };
-    let stop = flows::asked_to_stop()?;
+    let stop = stop::asked_to_stop()?;
     let mut all = BTreeMap::new();
     for name in names {
         let stands = match config.flow(name)? {

@@ -23,6 +23,7 @@ use crate::{
     failure::{Exit, Failure},
     flows,
     home::Home,
+    stop,
 };
 
 #[derive(Serialize)]
@@ -58,7 +59,7 @@ pub fn run(home: &Home, arguments: &Check) -> Result<(), Failure> {
         Ok(config) => {
             let counts = format!("{} accounts, {} flows", config.account.len(), config.flow.len());
             findings.push(good("config.toml", Some(counts)));
-            let stop = flows::asked_to_stop()?;
+            let stop = stop::asked_to_stop()?;
             let mut reached = BTreeMap::new();
             for (name, account) in &config.account {
                 reached.insert(name.as_str(), account::check(home, name, account, &stop, &mut findings));

@@ -2,32 +2,32 @@
 
 mod batch;
 #[cfg(feature = "open")]
-mod bridge;
-mod bulk;
-mod check;
+mod open;
+mod inspect;
+mod init;
+mod key;
 mod deliver;
 mod directory;
-#[cfg(feature = "forward")]
-mod forward;
+mod seal;
 #[cfg(feature = "forward")]
 mod queue;
-#[cfg(feature = "open")]
-mod demo;
-#[cfg(feature = "open")]
-mod held;
-mod init;
-mod inspect;
-mod key;
-#[cfg(feature = "open")]
-mod open;
+#[cfg(feature = "forward")]
+mod forward;
+mod bulk;
+mod watch;
+mod check;
 #[cfg(feature = "open")]
 mod reading;
-mod seal;
+#[cfg(feature = "open")]
+mod held;
+#[cfg(feature = "open")]
+mod bridge;
+#[cfg(feature = "open")]
+mod shelf;
 #[cfg(feature = "open")]
 mod search;
 #[cfg(feature = "open")]
-mod shelf;
-mod watch;
+mod demo;
 
 use clap::CommandFactory;
 

@@ -15,11 +15,11 @@ use crate::{
     command::{print, print_json},
     config::{self, Config},
     failure::{DoingWhat, Exit, Failure, with_causes},
-    flows,
     home::Home,
     keys::Reading,
     mailboxes,
     progress::Bar,
+    stop,
     tell::tell,
 };
 
@@ -30,7 +30,7 @@ const SHOWN: usize = 20;
 
 /// Opens everything.
 pub fn verify(home: &Home, arguments: &FlowSecret) -> Result<(), Failure> {
-    let stop = flows::asked_to_stop()?;
+    let stop = stop::asked_to_stop()?;
     let settings = settings(home, arguments, Sealers::MayRun, &stop)?;
     let mut watcher = Watcher { bar: Bar::new("verifying", 0), failed: 0 };
     let verified = reader::verify(&settings, &mut watcher, &stop);
@@ -58,7 +58,7 @@ pub fn undo(home: &Home, undo: &Undo) -> Result<(), Failure> {
     if terminal && !undo.yes && !is_sure(&arguments.flow)? {
         return Err(Failure::new(Exit::Usage, "nothing was put back, as you said").hint("`--yes` does not ask"));
     }
-    let stop = flows::asked_to_stop()?;
+    let stop = stop::asked_to_stop()?;
     let sealers = if undo.no_other_sealer { Sealers::NoneRuns } else { Sealers::MayRun };
     let settings = settings(home, arguments, sealers, &stop)?;
     let mut watcher = Watcher { bar: Bar::new("putting back", 0), failed: 0 };
@@ -103,7 +103,7 @@ fn is_sure(flow: &str) -> Result<bool, Failure> {
 /// Brings originals back from the backup.
 pub fn restore(home: &Home, restore: &Restore) -> Result<(), Failure> {
     let arguments = &restore.flow;
-    let stop = flows::asked_to_stop()?;
+    let stop = stop::asked_to_stop()?;
     let settings = settings(home, arguments, Sealers::MayRun, &stop)?;
     let backup = home.backup(&arguments.flow);
     if !backup.is_dir() {

@@ -12,10 +12,10 @@ use crate::{
     command::{print, print_json, print_lines, shelf},
     config::Config,
     failure::{Exit, Failure, with_causes},
-    flows,
     home::Home,
     mailboxes,
     progress::Bar,
+    stop,
     tell::tell,
 };
 
@@ -24,7 +24,7 @@ const FROM: usize = 26;
 
 /// Brings the index up to date.
 pub fn index(home: &Home, arguments: &IndexArguments) -> Result<(), Failure> {
-    let stop = flows::asked_to_stop()?;
+    let stop = stop::asked_to_stop()?;
     let settings = mailboxes::settings(home, &Config::read(home)?, &arguments.place, &stop)?;
     let anew = if arguments.rebuild { Anew::Yes } else { Anew::No };
     let indexed = update(home, &settings, anew, &stop)?;
@@ -53,7 +53,7 @@ pub fn index(home: &Home, arguments: &IndexArguments) -> Result<(), Failure> {
 /// Searches, in what is there now.
 pub fn search(home: &Home, arguments: &SearchArguments) -> Result<(), Failure> {
     let query = Query::parse(&typed(&arguments.query))?;
-    let stop = flows::asked_to_stop()?;
+    let stop = stop::asked_to_stop()?;
     let settings = mailboxes::settings(home, &Config::read(home)?, &arguments.place, &stop)?;
     if arguments.as_it_is {
         // Nobody may take silence for an answer.
@@ -134,7 +134,7 @@ fn update(home: &Home, settings: &reader::Settings, anew: Anew, stop: &Arc<Atomi
 impl From<IndexError> for Failure {
     fn from(error: IndexError) -> Self {
         const AS_IT_IS: &str = "`sealpost search --as-it-is` answers from what was indexed before";
-        if flows::is_stopped() && matches!(error, IndexError::Reach(_) | IndexError::Mail) {
+        if stop::is_stopped() && matches!(error, IndexError::Reach(_) | IndexError::Mail) {
             return Self::stopped();
         }
         let (exit, hint) = match &error {

@@ -9,10 +9,10 @@ use crate::{
     command::{print, print_json, print_lines},
     config::{Config, nearest_of},
     failure::{DoingWhat, Exit, Failure, with_causes},
-    flows,
     home::Home,
     mailboxes,
     progress::Bar,
+    stop,
     tell::tell,
 };
 
@@ -21,7 +21,7 @@ const FROM: usize = 26;
 
 /// Lists a mailbox.
 pub fn list(home: &Home, arguments: &ListArguments) -> Result<(), Failure> {
-    let stop = flows::asked_to_stop()?;
+    let stop = stop::asked_to_stop()?;
     let settings = mailboxes::settings(home, &Config::read(home)?, &arguments.place, &stop)?;
     let mut shelf = Shelf::open(&settings, &stop)?;
     if arguments.mailboxes {
@@ -81,7 +81,7 @@ pub fn squeezed(text: &str) -> String {
 
 /// Shows a message as text.
 pub fn show(home: &Home, arguments: &OneMessage) -> Result<(), Failure> {
-    let stop = flows::asked_to_stop()?;
+    let stop = stop::asked_to_stop()?;
     let settings = mailboxes::settings(home, &Config::read(home)?, &arguments.place, &stop)?;
     let mut shelf = Shelf::open(&settings, &stop)?;
     let (mailbox, number) = named(arguments)?;
@@ -91,7 +91,7 @@ pub fn show(home: &Home, arguments: &OneMessage) -> Result<(), Failure> {
 
 /// Prints a message octet by octet.
 pub fn cat(home: &Home, arguments: &OneMessage) -> Result<(), Failure> {
-    let stop = flows::asked_to_stop()?;
+    let stop = stop::asked_to_stop()?;
     let settings = mailboxes::settings(home, &Config::read(home)?, &arguments.place, &stop)?;
     let mut shelf = Shelf::open(&settings, &stop)?;
     let (mailbox, number) = named(arguments)?;
@@ -114,7 +114,7 @@ fn named(arguments: &OneMessage) -> Result<(&str, u32), Failure> {
 
 /// Writes mail out.
 pub fn export(home: &Home, arguments: &ExportMail) -> Result<(), Failure> {
-    let stop = flows::asked_to_stop()?;
+    let stop = stop::asked_to_stop()?;
     let settings = mailboxes::settings(home, &Config::read(home)?, &arguments.place, &stop)?;
     let mut shelf = Shelf::open(&settings, &stop)?;
     let mailboxes = if arguments.mailboxes.is_empty() { shelf.mailboxes() } else { arguments.mailboxes.clone() };
@@ -155,7 +155,7 @@ impl Progress for Watcher {
 impl From<ShelfError> for Failure {
     fn from(error: ShelfError) -> Self {
         // What a server or a disk did not answer any more is no fault of theirs then.
-        if matches!(error, ShelfError::Stopped) || (flows::is_stopped() && error.fate() == Fate::Retry) {
+        if matches!(error, ShelfError::Stopped) || (stop::is_stopped() && error.fate() == Fate::Retry) {
             return Self::stopped();
         }
         if let ShelfError::NoMailbox { asked, names } = &error {

@@ -27,6 +27,7 @@ use crate::{
     home::Home,
     metrics::{self, Board},
     notify::{READY, STOPPING, notify},
+    stop,
     tell::tell,
 };
 
@@ -109,7 +110,7 @@ pub fn run(home: &Home) -> Result<(), Failure> {
 }
 
 fn all(home: &Home, config: &Config, names: &[String], undone: Undone) -> Result<(), Failure> {
-    let stop = flows::asked_to_stop()?;
+    let stop = stop::asked_to_stop()?;
     let reload = asked_to_reload()?;
     let sockets = Sockets::inherited();
     let (mut settings, mut passing) = (Vec::new(), Vec::new());

@@ -8,13 +8,13 @@ mod cursor;
 mod set;
 mod date;
 mod flag;
+mod write;
 mod section;
 mod search;
 mod sort;
 mod list;
 mod command;
 mod parse;
-mod write;
 mod leg;
 mod connection;
 
