@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::Json;
+use super::option::Json;
 
 #[derive(Subcommand, Debug)]
 pub enum QueueCommand {

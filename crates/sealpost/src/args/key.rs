@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{Json, NewPassphrase, Policy};
+use super::option::{Json, NewPassphrase, Policy};
 
 #[derive(Subcommand, Debug)]
 pub enum Key {
