@@ -49,6 +49,10 @@ pub(crate) fn open(path: &Path, application_id: i64, migrations: &[&str]) -> Res
     }
     let from = usize::try_from(version).unwrap_or_default();
     if from < migrations.len() {
+        if tables == 0 {
+            // What is free in it can be given back to the disk later. Only before anything is in it.
+            connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        }
         connection.pragma_update(None, "journal_mode", "WAL")?;
         let steps: String = migrations.iter().skip(from).copied().collect();
         let numbers = format!("PRAGMA application_id = {application_id}; PRAGMA user_version = {known};");

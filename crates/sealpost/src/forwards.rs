@@ -104,8 +104,12 @@ pub fn spool(home: &Home, flow: &str, queue: &Queue) -> Result<Spool, Failure> {
 
 fn schedule(queue: &Queue) -> Schedule {
     let schedule = Schedule::new(queue.retry.clone(), queue.expire);
-    match queue.keep {
+    let schedule = match queue.keep {
         Some(keep) => schedule.keeping(keep),
+        None => schedule,
+    };
+    match queue.failed {
+        Some(failed) => schedule.leaving(Some(failed).filter(|failed| !failed.is_zero())),
         None => schedule,
     }
 }

@@ -37,6 +37,10 @@ pub fn mend(obstacle: Obstacle) -> &'static str {
             "is the name right (`mailbox`, `to`, `mx`), is it there, and may this account write to it? `sealpost check` looks"
         }
         Obstacle::Unwritable => "make space for temporary files, or give this user the right to write to the Maildir",
+        Obstacle::NoRoom => {
+            "make room on the disk that `spool` lies on (`df`, `sealpost queue list`); what waits is handed on meanwhile, and mail \
+             is taken again by itself. `sealpost queue drop` removes what is not wanted"
+        }
         Obstacle::Refused | Obstacle::TooLarge | Obstacle::Lacks | Obstacle::NotAsSent | Obstacle::Damaged => {
             "`sealpost queue list` shows which; `queue cat` takes the sealed copy out"
         }

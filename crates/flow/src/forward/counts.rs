@@ -36,11 +36,13 @@ pub enum Event {
     Failed,
     /// The owner was written a note.
     Noted,
+    /// A copy that had failed was removed: it had lain there too long, or there were too many.
+    Removed,
 }
 
 impl Event {
     /// All of them.
-    pub const ALL: [Event; 11] = [
+    pub const ALL: [Event; 12] = [
         Event::Kept,
         Event::Encrypted,
         Event::Repeated,
@@ -52,6 +54,7 @@ impl Event {
         Event::Unknown,
         Event::Failed,
         Event::Noted,
+        Event::Removed,
     ];
 
     /// For reports and counters.
@@ -68,6 +71,7 @@ impl Event {
             Event::Unknown => "unknown-end",
             Event::Failed => "failed",
             Event::Noted => "noted",
+            Event::Removed => "removed",
         })
     }
 }

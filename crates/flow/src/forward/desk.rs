@@ -58,6 +58,7 @@ impl Parted {
         let own = settings.own.map(Arc::new);
         let sealer = Sealer {
             flow: settings.name,
+            owner: settings.recipients.owner(),
             whose: whose(&settings.enrolment)?,
             key: settings.sealer,
             trust: settings.trust,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::forward::spool::{Change, Spool, SpoolError, Written};
+use crate::forward::spool::{Change, Kind, Room, Spool, SpoolError, Written};
 
 /// Changes of one transaction.
 const MANY: usize = 256;
@@ -46,11 +46,19 @@ async fn work(spool: Arc<Spool>, mut orders: mpsc::Receiver<Order>) {
         let (mut changes, mut answers, mut octets) = (Vec::new(), Vec::new(), 0_u64);
         let mut next = Some(first);
         while let Some(Order { change, done }) = next {
-            if let Change::Put(new) = &change {
-                octets = octets.saturating_add(new.length);
+            let length = match &change {
+                Change::Put(new) => new.length,
+                _ => 0,
+            };
+            // A note is small, and tells of what lies there.
+            let is_mail = matches!(&change, Change::Put(new) if new.kind == Kind::Mail);
+            if is_mail && spool.room(octets.saturating_add(length)) == Room::Short {
+                let _ = done.send((change, Err(Arc::new(SpoolError::NoRoom))));
+            } else {
+                octets = octets.saturating_add(length);
+                changes.push(change);
+                answers.push(done);
             }
-            changes.push(change);
-            answers.push(done);
             next = if changes.len() < MANY && octets < OCTETS { orders.try_recv().ok() } else { None };
         }
         let (changes, written) = spool.write(changes).await;

@@ -58,6 +58,89 @@ pub enum Copy {
     Gone,
 }
 
+/// What becomes of messages that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// They will be removed, the first of them then, Unix seconds.
+    Removal(u64),
+    /// They were removed, since there was too much of what was refused.
+    Removed,
+}
+
+/// Many messages that could not be handed on, told of at once.
+#[derive(Clone, Debug)]
+pub struct Many<'a> {
+    /// What becomes of them.
+    pub end: End,
+    /// How many.
+    pub count: usize,
+    /// Octets of all.
+    pub octets: u64,
+    /// When the first and the last of them came, Unix seconds.
+    pub came: (u64, u64),
+    /// What the forwarder calls the first.
+    pub id: &'a str,
+    /// What the forwarder is called.
+    pub host: &'a str,
+    /// From whom: the forwarder's own address.
+    pub from: &'a str,
+    /// To whom: the owner's address.
+    pub to: &'a str,
+    /// Unix seconds.
+    pub now: u64,
+}
+
+/// Writes a note of many: ASCII, CR LF.
+pub fn compose_many(note: &Many<'_>) -> Vec<u8> {
+    let Many { count, now, .. } = *note;
+    let (host, messages) = (word(note.host), if count == 1 { "message" } else { "messages" });
+    let (subject, told) = match note.end {
+        End::Removal(_) => (
+            "Messages that could not be handed on will be removed",
+            "could not be handed on, since your provider refused them, gave them back,\r\nor did not take them in time.",
+        ),
+        End::Removed => (
+            "Messages that your provider refused were removed",
+            "had been refused by your provider, and were removed: more of them came than are\r\nkept. They were the oldest.",
+        ),
+    };
+    let mut out = String::with_capacity(1024);
+    let id = word(note.id);
+    head(&mut out, (note.from, note.to), now, &format!("<note.{now}.{id}@{host}>"), subject);
+    line(&mut out, &format!("{count} {messages} for you ({} KiB), sealed here, {told}", note.octets.div_ceil(1024)));
+    line(&mut out, "");
+    line(&mut out, &format!("Came:      {}", date(note.came.0)));
+    line(&mut out, &format!("       to  {}", date(note.came.1)));
+    if let End::Removal(at) = note.end {
+        line(&mut out, &format!("Removed:   {} at the earliest, the oldest first", date(at)));
+    }
+    line(&mut out, "");
+    let what = if note.end == End::Removed { "the others" } else { "them" };
+    line(&mut out, &format!("Whoever runs {host} gets at {what} by these commands:"));
+    line(&mut out, "  sealpost queue list           which there are, and why");
+    line(&mut out, "  sealpost queue retry --all    to have all of them tried again; or: -- ID");
+    line(&mut out, "  sealpost queue cat -- ID      the sealed copy, which you can open");
+    line(&mut out, "");
+    line(
+        &mut out,
+        "Who sent them was told nothing, since a sender can be forged. What they say, nobody here can read.",
+    );
+    out.into_bytes()
+}
+
+/// The header section, and the line that ends it.
+fn head(out: &mut String, (from, to): (&str, &str), now: u64, id: &str, subject: &str) {
+    line(out, &format!("From: Sealpost <{}>", word(from)));
+    line(out, &format!("To: <{}>", word(to)));
+    line(out, &format!("Date: {}", date(now)));
+    line(out, &format!("Message-ID: {id}"));
+    line(out, &format!("Subject: {subject}"));
+    line(out, "Auto-Submitted: auto-generated");
+    line(out, "MIME-Version: 1.0");
+    line(out, "Content-Type: text/plain; charset=us-ascii");
+    line(out, "");
+}
+
 /// Writes the note: ASCII, CR LF.
 pub fn compose(note: &Note<'_>) -> Vec<u8> {
     let (subject, told) = match note.what {
@@ -82,16 +165,9 @@ pub fn compose(note: &Note<'_>) -> Vec<u8> {
     let host = word(note.host);
     let id = word(note.id);
     let mut out = String::with_capacity(1024);
-    line(&mut out, &format!("From: Sealpost <{}>", word(note.from)));
-    line(&mut out, &format!("To: <{}>", word(note.to)));
-    line(&mut out, &format!("Date: {}", date(note.now)));
     // The same note, written again after a crash, is the same message.
-    line(&mut out, &format!("Message-ID: <note.{}.{id}@{host}>", note.last));
-    line(&mut out, &format!("Subject: {subject}"));
-    line(&mut out, "Auto-Submitted: auto-generated");
-    line(&mut out, "MIME-Version: 1.0");
-    line(&mut out, "Content-Type: text/plain; charset=us-ascii");
-    line(&mut out, "");
+    let name = format!("<note.{}.{id}@{host}>", note.last);
+    head(&mut out, (note.from, note.to), note.now, &name, subject);
     line(&mut out, told);
     line(&mut out, "");
     line(&mut out, &format!("Message:   {id}"));
@@ -199,6 +275,21 @@ mod tests {
             for part in
                 ["4bX1yz", "552 5.2.2 mailbox full", "Mon, 23 Nov 2026", "To: <alice@example.net>", "auto-generated"]
             {
+                assert!(text.contains(part), "{part} in {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_note_of_many_says_how_many_and_how_to_get_at_them() {
+        let (id, host, from, to) = ("4bX1yz", "mx.example.net", "forward@example.net", "alice@example.net\r\nBcc: x@y");
+        let (came, now) = ((1_795_426_830, 1_795_430_430), 1_797_000_000);
+        for (end, says) in [(End::Removal(1_798_000_000), "Removed: "), (End::Removed, "gets at the others")] {
+            let text = compose_many(&Many { end, count: 12, octets: 5000, came, id, host, from, to, now });
+            assert_eq!(HeaderSection::parse(&text).fields().len(), 8);
+            let text = String::from_utf8(text).expect("ASCII");
+            assert!(text.is_ascii() && !text.contains("\nBcc"), "{text}");
+            for part in ["12 messages for you (5 KiB)", "Mon, 23 Nov 2026", "queue cat -- ID", "queue list", says] {
                 assert!(text.contains(part), "{part} in {text}");
             }
         }

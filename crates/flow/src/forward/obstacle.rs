@@ -31,6 +31,8 @@ pub enum Obstacle {
     NoMailbox,
     /// A file could not be written here.
     Unwritable,
+    /// The disk that the spool lies on is full, or nearly. This is not of the target.
+    NoRoom,
     /// It refuses this copy for good.
     Refused,
     /// The copy is larger than it takes.
@@ -49,7 +51,7 @@ pub enum Obstacle {
 
 impl Obstacle {
     /// All of them.
-    pub const ALL: [Obstacle; 18] = [
+    pub const ALL: [Obstacle; 19] = [
         Obstacle::Unreachable,
         Obstacle::Untrusted,
         Obstacle::Nameless,
@@ -61,6 +63,7 @@ impl Obstacle {
         Obstacle::Full,
         Obstacle::NoMailbox,
         Obstacle::Unwritable,
+        Obstacle::NoRoom,
         Obstacle::Refused,
         Obstacle::TooLarge,
         Obstacle::Lacks,
@@ -80,7 +83,9 @@ impl Obstacle {
             | Obstacle::Unknown
             | Obstacle::NotNow
             | Obstacle::Throttled => Fate::Retry,
-            Obstacle::Login | Obstacle::Full | Obstacle::NoMailbox | Obstacle::Unwritable => Fate::Stop,
+            Obstacle::Login | Obstacle::Full | Obstacle::NoMailbox | Obstacle::Unwritable | Obstacle::NoRoom => {
+                Fate::Stop
+            }
             Obstacle::Refused
             | Obstacle::TooLarge
             | Obstacle::Lacks
@@ -113,6 +118,7 @@ impl Obstacle {
             Obstacle::Full => "mailbox-full",
             Obstacle::NoMailbox => "no-mailbox",
             Obstacle::Unwritable => "unwritable",
+            Obstacle::NoRoom => "no-room",
             Obstacle::Refused => "refused",
             Obstacle::TooLarge => "too-large",
             Obstacle::Lacks => "lacks-extension",
@@ -142,11 +148,14 @@ impl Obstacle {
             Obstacle::Full => "the mailbox is full",
             Obstacle::NoMailbox => "the mailbox is not there, or may not be written to",
             Obstacle::Unwritable => "it cannot be written: no space, or no permission",
+            Obstacle::NoRoom => "the disk of the queue is full: what waits is handed on, and no more is taken",
             Obstacle::Refused => "the target refuses it",
             Obstacle::TooLarge => "it is larger than the target takes",
             Obstacle::Lacks => "the target lacks an extension that it needs",
             Obstacle::NotAsSent => "what the target stored is not what it was given",
-            Obstacle::Damaged => "the copy in the spool is damaged",
+            Obstacle::Damaged => {
+                "the copy in the spool is damaged, or all keys of this home are others than when it came"
+            }
             Obstacle::Expired => "the target did not take it in time",
             Obstacle::Returned => "the target had taken it, and it came back",
         }
@@ -156,7 +165,7 @@ impl Obstacle {
     pub(crate) fn reply(self) -> Reply {
         match self {
             Obstacle::Full => Reply::new(452, (4, 2, 2), "the mailbox is full"),
-            Obstacle::Unwritable => Reply::new(452, (4, 3, 1), "no space for the message now"),
+            Obstacle::Unwritable | Obstacle::NoRoom => Reply::new(452, (4, 3, 1), "no space for the message now"),
             Obstacle::TooLarge => Reply::new(552, (5, 3, 4), "the sealed message is larger than the target takes"),
             Obstacle::Refused | Obstacle::NotAsSent | Obstacle::Lacks => Reply::new(554, (5, 3, 0), self.text()),
             Obstacle::Login | Obstacle::NoMailbox => {

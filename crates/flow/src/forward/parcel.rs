@@ -35,8 +35,8 @@ pub(crate) struct Parcel {
 
 /// What proves a stored copy.
 pub(crate) enum Evidence {
-    /// The session key: the copy opens to the original.
-    Sealing(Box<Sealing>),
+    /// The session key: the copy opens to the original. And what proves it later, for the spool.
+    Sealing(Box<Sealing>, Vec<u8>),
     /// Hashes of what was opened before it was kept, and who signed it.
     Hashes(Box<Expectation>, AccountId, SealerPublic),
     /// Nothing: its author encrypted it. What the target shows for it must have its content, in another form, perhaps, with line ends and header fields of
@@ -63,7 +63,7 @@ impl Evidence {
     /// Is this copy, read back, the one? `spool` takes ciphertext.
     pub(crate) fn proves(&self, mut copy: impl Read, spool: &mut SpooledTempFile) -> Option<Shown> {
         match self {
-            Evidence::Sealing(sealing) => Proved::with_key(sealing, copy, spool).ok().map(Shown::Proved),
+            Evidence::Sealing(sealing, _) => Proved::with_key(sealing, copy, spool).ok().map(Shown::Proved),
             Evidence::Hashes(expectation, account, sealer) => {
                 let original = expectation.original;
                 let proved = Proved::after_restart(expectation, &original, copy, *account, sealer);

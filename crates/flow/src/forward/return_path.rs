@@ -100,16 +100,22 @@ impl ReturnPath {
         format!("{PREFIX}{}@{}", BASE32_NOPAD.encode(&token).to_ascii_lowercase(), self.domain)
     }
 
-    /// The return path for another try. The same one, as a rule; a new one where the copy has waited so long that what comes back would come back too late.
-    /// `owner`: an address of the copy's owner.
-    pub(crate) fn renewed(&self, path: &str, owner: &str, now: u64) -> Option<String> {
-        let token = BASE32_NOPAD_NOCASE.decode(self.token(path)?.as_bytes()).ok()?;
-        let (made_on, rest) = token.split_first_chunk::<DAY>()?;
-        let (_, rest) = rest.split_first_chunk::<OWNER>()?;
-        let id = *rest.first_chunk::<ID>()?;
-        let age = day(now).wrapping_sub(u16::from_be_bytes(*made_on));
+    /// The return path for another try. None: the same one, as a rule; a new one where the copy has waited so long that what comes back would come back too
+    /// late, or where this one was not made with this secret, for this domain. `owner`: an address of the copy's owner; `id`: the copy's.
+    pub(crate) fn renewed(&self, path: &str, owner: &str, id: [u8; ID], now: u64) -> Option<String> {
+        let age = self.made_on(path).map(|made_on| day(now).wrapping_sub(made_on));
         // A clock that was set back makes no difference.
-        (age > RENEWED_DAYS && age < u16::MAX / 2).then(|| self.encode(owner, id, now))
+        let stays = age.is_some_and(|age| age <= RENEWED_DAYS || age >= u16::MAX / 2);
+        (!stays).then(|| self.encode(owner, id, now))
+    }
+
+    /// When a return path was made here; none: it was not.
+    fn made_on(&self, path: &str) -> Option<u16> {
+        let token = BASE32_NOPAD_NOCASE.decode(self.token(path)?.as_bytes()).ok()?;
+        let (said, mac) = token.split_last_chunk::<MAC>()?;
+        let own: [u8; MAC] = cut(&self.mac(b"token", said));
+        constant_time::verify_slices_are_equal(&own, mac).ok()?;
+        said.first_chunk::<DAY>().map(|made_on| u16::from_be_bytes(*made_on))
     }
 
     /// Whether an address has the form of a return path, so that it is for [`Self::decode`] and not for the directory.
@@ -195,14 +201,27 @@ mod tests {
     fn what_has_waited_for_long_is_believed_for_as_long_again() {
         let path = ours().encode("alice@example.net", [9; 16], NOW);
         for days in [0, 1, 5] {
-            assert_eq!(ours().renewed(&path, "alice@example.net", NOW + days * ONE_DAY), None);
+            assert_eq!(ours().renewed(&path, "alice@example.net", [9; 16], NOW + days * ONE_DAY), None);
         }
-        assert_eq!(ours().renewed(&path, "alice@example.net", NOW - 2 * ONE_DAY), None);
-        assert_eq!(ours().renewed("alice@example.net", "alice@example.net", NOW), None);
+        assert_eq!(ours().renewed(&path, "alice@example.net", [9; 16], NOW - 2 * ONE_DAY), None);
         let later = NOW + 20 * ONE_DAY;
-        let renewed = ours().renewed(&path, "alice@example.net", later).expect("old");
+        let renewed = ours().renewed(&path, "alice@example.net", [9; 16], later).expect("old");
         let back = ours().decode("", &renewed, later + 14 * ONE_DAY).expect("ours");
         assert_eq!((back.id, back.owner), ([9; 16], ours().owner("alice@example.net")));
+    }
+
+    /// The owner gave the forwarder another name or another secret while copies waited.
+    #[test]
+    fn what_was_made_in_another_name_or_with_another_secret_is_made_anew() {
+        let moved = ReturnPath::new(&[7; 32], "other.example");
+        let secret = ReturnPath::new(&[8; 32], "fwd.example.net");
+        for old in [moved.encode("alice@example.net", [9; 16], NOW), secret.encode("alice@example.net", [9; 16], NOW)]
+            .into_iter()
+            .chain(["eve@example.com".to_owned()])
+        {
+            let renewed = ours().renewed(&old, "alice@example.net", [9; 16], NOW).expect("another one");
+            assert_eq!(ours().decode("", &renewed, NOW).expect("ours").id, [9; 16]);
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! A row goes only against a receipt ([`Arrived`]). Nobody is sent a bounce: what a target refuses for good stays, and its owner is written a note.
 
 mod notes;
+mod failed;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -11,7 +12,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use seal::Expectation;
 use sealed::identity::MessageId;
 use store::{Fate, UnixSeconds};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -21,7 +21,7 @@ use crate::delivery::current::Current;
 use crate::delivery::sealing::Octets;
 use crate::forward::append::Way;
 use crate::forward::arrived::Arrived;
-use crate::forward::counts::{Counts, Event};
+use crate::forward::counts::{Counts, Event, Plight};
 use crate::forward::envelope::Envelope;
 use crate::forward::group::Group;
 use crate::forward::met::Met;
@@ -32,7 +32,9 @@ use crate::forward::refusal::Refusal;
 use crate::forward::schedule::Schedule;
 use crate::forward::sealing::Sealer;
 use crate::forward::settings::Own;
-use crate::forward::spool::{Announced, Change, End, Kind, New, Row, Spool, SpoolError, Tenure, Turn, Which, Written};
+use crate::forward::spool::{
+    Announced, Change, End, Kind, New, Room, Row, Spool, SpoolError, Tenure, Turn, Which, Written,
+};
 use crate::forward::target::Target;
 
 use self::notes::News;
@@ -40,6 +42,8 @@ pub(crate) use self::notes::Noted;
 
 /// Copies under way at once.
 const UNDER_WAY: usize = 128;
+/// The same when there is hardly any room.
+const FEW: usize = 8;
 /// Rows that are taken at a time.
 const MANY: usize = 64;
 /// Between two looks into the spool.
@@ -88,6 +92,8 @@ pub(crate) struct Runner {
     under_way: Arc<Semaphore>,
     /// Held while a copy that came back is seen to, so that its owner is told once.
     coming_back: tokio::sync::Mutex<()>,
+    /// Since when there is no room for more.
+    crowded: Mutex<Option<Plight>>,
     /// A note was refused the first time that it was tried.
     note_refused: AtomicBool,
 }
@@ -110,6 +116,8 @@ pub(crate) struct Parts {
 /// A place among the copies that are under way. With it the copy is out of hand, however that comes about.
 struct Hold {
     id: MessageId,
+    /// What stood in its way the last time, and was told then.
+    told: Option<Obstacle>,
     in_hand: InHand,
     _place: OwnedSemaphorePermit,
 }
@@ -136,14 +144,15 @@ impl Runner {
             in_hand: InHand::default(),
             under_way: Arc::new(Semaphore::new(UNDER_WAY)),
             coming_back: tokio::sync::Mutex::default(),
+            crowded: Mutex::default(),
             note_refused: AtomicBool::new(false),
         }
     }
 
     /// Keeps a copy: durable when this returns. It is handed on at once if there is a place and nothing is known to stand in the way.
     pub(crate) async fn keep(self: &Arc<Self>, parcel: Parcel, kind: Kind) -> Result<Written, Arc<SpoolError>> {
-        let Evidence::Sealing(sealing) = &parcel.evidence else { return Err(Arc::new(SpoolError::NotWhole)) };
-        let expectation = sealing.expectation().to_octets();
+        let Evidence::Sealing(_, expectation) = &parcel.evidence else { return Err(Arc::new(SpoolError::NotWhole)) };
+        let expectation = expectation.clone();
         let obstacle = self.target.obstacle(parcel.length);
         let tenure = self.spool.tenure();
         let place = match obstacle {
@@ -171,7 +180,7 @@ impl Runner {
 
     /// Until it is asked to end. What is under way then is finished.
     pub(crate) async fn run(self: Arc<Self>, stop: Arc<AtomicBool>) {
-        let (mut beaten, mut forgotten) = (None::<Instant>, None::<Instant>);
+        let (mut beaten, mut forgotten, mut cleared) = (None::<Instant>, None::<Instant>, None::<Instant>);
         let mut step = tokio::time::interval(LOOK);
         step.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !stop.load(Ordering::Relaxed) {
@@ -184,6 +193,13 @@ impl Runner {
                 // Another time, then.
                 let _ = self.spool.forget(self.schedule.keep()).await;
             }
+            if cleared.is_none_or(|cleared| cleared.elapsed() >= self.schedule.clearing()) {
+                cleared = Some(Instant::now());
+                self.clear().await;
+            }
+            // What fails shows as too little room.
+            let _ = self.spool.make_room().await;
+            self.look_at_room();
             for gone in self.target.overcome() {
                 let _ = self.spool.retry(Which::Behind(gone)).await;
             }
@@ -197,6 +213,19 @@ impl Runner {
         }
     }
 
+    /// What stands in the way, here or at the target.
+    pub(crate) fn plight(&self) -> Option<Plight> {
+        self.crowded.lock().unwrap_or_else(PoisonError::into_inner).or_else(|| self.target.plight())
+    }
+
+    fn look_at_room(&self) {
+        let mut crowded = self.crowded.lock().unwrap_or_else(PoisonError::into_inner);
+        *crowded = match self.spool.room(0) {
+            Room::Enough => None,
+            Room::Short => crowded.or(Some(Plight { obstacle: Obstacle::NoRoom, since: UnixSeconds::now() })),
+        };
+    }
+
     /// How many copies are under way.
     pub(crate) fn under_way(&self) -> usize {
         self.lock().len()
@@ -204,7 +233,11 @@ impl Runner {
 
     /// Takes rows whose time has come. True: there may be more.
     async fn look(self: &Arc<Self>) -> bool {
-        let free = self.under_way.available_permits();
+        let free = match self.spool.room(0) {
+            Room::Enough => self.under_way.available_permits(),
+            // Each has temporary files of its own.
+            Room::Short => FEW.saturating_sub(self.under_way()),
+        };
         // From before: what is taken in another name is not ours under this one.
         let tenure = self.spool.tenure();
         if free == 0 || !self.spool.holds(tenure) {
@@ -215,7 +248,8 @@ impl Runner {
         for row in rows {
             let Ok(place) = Arc::clone(&self.under_way).acquire_owned().await else { return false };
             // Kept by a session at this very moment: that one has it.
-            let Some(hold) = self.hold(row.id, place) else { continue };
+            let Some(mut hold) = self.hold(row.id, place) else { continue };
+            hold.told = row.why;
             let runner = Arc::clone(self);
             tokio::spawn(async move { runner.again(row, tenure, hold).await });
         }
@@ -246,15 +280,14 @@ impl Runner {
     async fn fetch(&self, row: &Row, tenure: Tenure) -> Result<Parcel, Option<Obstacle>> {
         let damaged = Some(Obstacle::Damaged);
         let mut envelope = Envelope::read(&row.envelope).ok_or(damaged)?;
-        self.renew(&mut envelope);
-        let expectation = Expectation::from_octets(&row.expectation).ok_or(damaged)?;
+        self.renew(&mut envelope, row.id);
         let place = tempfile::spooled_tempfile_in(IN_MEMORY, &self.temporary);
         let octets = self.spool.read(row, place).await.map_err(|error| match error {
             SpoolError::NotWhole => damaged,
             _ => None,
         })?;
         let (id, length, received) = (row.id, row.length, row.received);
-        let evidence = self.sealer.now().evidence(expectation);
+        let evidence = self.sealer.now().evidence(&row.expectation).ok_or(damaged)?;
         let temporary = self.temporary.clone();
         let proved = tokio::task::spawn_blocking(move || {
             let mut octets = octets;
@@ -268,11 +301,13 @@ impl Runner {
         Ok(Parcel { id, envelope, octets, length, shape: Shape::Lines, received, evidence, look, tenure })
     }
 
-    /// What comes back of a copy that has waited for long must be believed, too.
-    fn renew(&self, envelope: &mut Envelope) {
+    /// What comes back of a copy that has waited for long must be believed, too; and so if the forwarder's name or secret is another one by now.
+    fn renew(&self, envelope: &mut Envelope, id: MessageId) {
         let sealer = self.sealer.now();
         let now = u64::try_from(UnixSeconds::now().0).unwrap_or_default();
-        let renew = |own: &Arc<Own>| own.return_path.renewed(&envelope.from.address, &envelope.to.address, now);
+        // The null sender stays: nobody answers a note with a note.
+        let sent = Some(&envelope.from.address).filter(|sender| !sender.is_empty());
+        let renew = |own: &Arc<Own>| own.return_path.renewed(sent?, &envelope.to.address, id.0, now);
         if let Some(renewed) = sealer.own.as_ref().and_then(renew) {
             envelope.from.address = renewed;
         }
@@ -316,7 +351,11 @@ impl Runner {
     /// Back into the queue, until later.
     async fn release(&self, id: MessageId, why: Met, tries: u32, look: bool, hold: Hold) {
         let event = if why.obstacle == Obstacle::Unknown { Event::Unknown } else { Event::Retried };
-        self.note(event, Some(why.obstacle), id);
+        // Once, until it is something else: a copy may be tried for days.
+        match hold.told == Some(why.obstacle) {
+            true => self.counts.event(event),
+            false => self.note(event, Some(why.obstacle), id),
+        }
         let wait = match why.obstacle {
             // It is looked for as soon as may be: it is there already, as a rule.
             Obstacle::Unknown if tries == 0 => self.schedule.grace(),
@@ -337,7 +376,6 @@ impl Runner {
         why: Met,
         hold: Hold,
     ) {
-        self.note(Event::Failed, Some(why.obstacle), id);
         // First the note: whoever dies between the two writes another one, rather than none.
         if kind == Kind::Mail {
             let what = if why.obstacle == Obstacle::Expired { What::Expired } else { What::Refused };
@@ -349,6 +387,7 @@ impl Runner {
                 return self.release(id, why, 1, false, hold).await;
             }
         }
+        self.note(Event::Failed, Some(why.obstacle), id);
         self.settle(Change::Failed(id, why), None).await;
         drop(hold);
     }
@@ -400,7 +439,7 @@ impl Runner {
 
     /// None: it is in hand already.
     fn hold(&self, id: MessageId, place: OwnedSemaphorePermit) -> Option<Hold> {
-        self.lock().insert(id.0).then(|| Hold { id, in_hand: Arc::clone(&self.in_hand), _place: place })
+        self.lock().insert(id.0).then(|| Hold { id, told: None, in_hand: Arc::clone(&self.in_hand), _place: place })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<[u8; 16]>> {

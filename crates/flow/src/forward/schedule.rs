@@ -16,17 +16,39 @@ pub struct Schedule {
     grace: Duration,
     /// What the next server answers for is kept for so long, since it may come back.
     keep: Duration,
+    /// What failed lies in the queue for so long; none: until somebody decides.
+    failed: Option<Duration>,
+    /// So much of what the target refused lies there at most: octets, messages.
+    refused: (u64, u64),
+    /// Between two looks at it.
+    clearing: Duration,
 }
 
 /// For how long it is kept, as a rule: a server that has it tries for hours, and tells soon when it cannot.
 const KEEP: Duration = Duration::from_secs(3 * 86_400);
+/// For how long what failed lies there, as a rule: whoever is told of it may be away for some weeks.
+const FAILED: Duration = Duration::from_secs(30 * 86_400);
+/// How much of what the target refused lies there: strangers choose what comes.
+const REFUSED: (u64, u64) = (1024 * 1024 * 1024, 10_000);
+/// Between two looks at what failed.
+const CLEARING: Duration = Duration::from_secs(60);
+/// How long before it goes its owner is told, at most.
+const NOTICE: Duration = Duration::from_secs(7 * 86_400);
 /// The usual grace.
 const GRACE: Duration = Duration::from_secs(5);
 
 impl Default for Schedule {
     fn default() -> Schedule {
         let steps = [30, 120, 480, 1800, 7200, 14_400].map(Duration::from_secs).to_vec();
-        Schedule { steps, expire: Duration::from_secs(5 * 86_400), grace: GRACE, keep: KEEP }
+        Schedule {
+            steps,
+            expire: Duration::from_secs(5 * 86_400),
+            grace: GRACE,
+            keep: KEEP,
+            failed: Some(FAILED),
+            refused: REFUSED,
+            clearing: CLEARING,
+        }
     }
 }
 
@@ -46,6 +68,36 @@ impl Schedule {
     /// With another time for what the next server answers for; none at all: it goes at once.
     pub fn keeping(self, keep: Duration) -> Schedule {
         Schedule { keep, ..self }
+    }
+
+    /// With another time for what failed; none: until somebody decides.
+    pub fn leaving(self, failed: Option<Duration>) -> Schedule {
+        Schedule { failed, ..self }
+    }
+
+    /// With another bound for what the target refused: octets, messages.
+    pub fn with_most_refused(self, octets: u64, number: u64) -> Schedule {
+        Schedule { refused: (octets, number), ..self }
+    }
+
+    /// With another time between two looks at what failed.
+    pub fn clearing_every(self, clearing: Duration) -> Schedule {
+        Schedule { clearing, ..self }
+    }
+
+    /// Between two looks at what failed.
+    pub(crate) fn clearing(&self) -> Duration {
+        self.clearing
+    }
+
+    /// For how long what failed lies there, and how long before its end its owner is told.
+    pub(crate) fn failed(&self) -> Option<(Duration, Duration)> {
+        self.failed.map(|failed| (failed, NOTICE.min(failed / 4)))
+    }
+
+    /// How much of what the target refused lies there at most: octets, messages.
+    pub(crate) fn most_refused(&self) -> (u64, u64) {
+        self.refused
     }
 
     /// For how long it is kept.

@@ -12,7 +12,7 @@ use seal::{Compression, Enrolment, Expectation, NewId, OuterFrom, OuterId, Paddi
 use sealed::identity::{MessageId, sha256_of};
 use sealed::index;
 use sealed::outer::read_header_section;
-use sealed::signature::{SealerKey, SealerPublic, Trust};
+use sealed::signature::{SealerKey, Trust};
 use store::UnixSeconds;
 
 use crate::delivery::Trouble;
@@ -22,6 +22,7 @@ use crate::delivery::sealing::{Copy, Encrypted, How, Kind, Said, Whose, seal};
 use crate::forward::envelope::Envelope;
 use crate::forward::likeness::Likeness;
 use crate::forward::parcel::{Evidence, Look, Parcel};
+use crate::forward::record::{self, Who};
 use crate::forward::rewrite::Author;
 use crate::forward::settings::Own;
 use crate::forward::spool::Tenure;
@@ -31,6 +32,8 @@ use crate::forward::trace::Path;
 pub(crate) struct Sealer {
     pub(crate) flow: String,
     pub(crate) whose: Whose,
+    /// An address of the owner's.
+    pub(crate) owner: String,
     pub(crate) key: SealerKey,
     pub(crate) trust: Trust,
     pub(crate) dedup: [u8; 32],
@@ -108,7 +111,10 @@ impl Sealer {
         let copy = seal(&how, &self.counts, mail, &self.whose, words, Encrypted::GoesOn)?;
         let Copy { octets, length, kind, shape, sealing } = copy;
         let (id, evidence) = match (kind, sealing) {
-            (Kind::Sealed, Some(sealing)) => (sealing.expectation().id, Evidence::Sealing(sealing)),
+            (Kind::Sealed, Some(sealing)) => {
+                let record = self.record(sealing.expectation());
+                (sealing.expectation().id, Evidence::Sealing(sealing, record))
+            }
             _ => self.as_it_came(mail, &occurrence).map_err(|_| Trouble::Engine)?,
         };
         let (mut envelope, received) = (envelope.clone(), *received);
@@ -138,9 +144,16 @@ impl Sealer {
         Ok(own.forwarder.instead_of(&HeaderSection::parse(&header), self.whose.policy, author))
     }
 
-    /// What proves a copy from the spool.
-    pub(crate) fn evidence(&self, expectation: Expectation) -> Evidence {
-        let sealer: SealerPublic = self.key.public().clone();
-        Evidence::Hashes(Box::new(expectation), self.whose.account, sealer)
+    /// What is kept with a copy that was sealed with this key, to prove it by.
+    fn record(&self, expectation: &Expectation) -> Vec<u8> {
+        let who = Who { account: self.whose.account, sealer: self.key.public().clone() };
+        record::write(&self.dedup, expectation, &who)
+    }
+
+    /// What proves a copy from the spool: by the key that it was sealed with, which another one may have followed since.
+    pub(crate) fn evidence(&self, record: &[u8]) -> Option<Evidence> {
+        let now = Who { account: self.whose.account, sealer: self.key.public().clone() };
+        let (expectation, Who { account, sealer }) = record::read(&self.dedup, record, now)?;
+        Some(Evidence::Hashes(Box::new(expectation), account, sealer))
     }
 }

@@ -124,6 +124,7 @@ async fn run(mut settings: Settings, tell: Tell, controls: &Controls) -> Result<
     // A spool that cannot be used is known before the first sender is.
     settings.spool.beat().await?;
     settings.spool.tally().await?;
+    settings.spool.make_room().await?;
     let place = settings.listen.place.clone();
     let listener = open(&mut settings.listen).await.map_err(|error| ForwardError::Listen(place, error))?;
     let connections = Connections::new(listener, settings.sessions.clamp(1, limit::SESSIONS));
@@ -143,7 +144,7 @@ async fn run(mut settings: Settings, tell: Tell, controls: &Controls) -> Result<
         tokio::spawn(lead(connection, desk));
     };
     let step = || {
-        runner.counts.meets(runner.target.plight().or_else(|| desk.now().intake().plight()));
+        runner.counts.meets(runner.plight().or_else(|| desk.now().intake().plight()));
         if let Some(settings) = controls.next() {
             renew(settings, &runner, &desk, &controls.sealing);
         }

@@ -19,8 +19,8 @@ use sealed::identity::MessageId;
 use store::UnixSeconds;
 use tempfile::SpooledTempFile;
 
-pub(crate) use self::item::{Announced, Back, Change, End, New, Origin, Row, Tenure, Turn, Written};
-pub use self::item::{Item, Kind, SpoolError, Standing, Tally, Which};
+pub(crate) use self::item::{Announced, Back, Change, End, Lying, New, Origin, Pile, Row, Tenure, Turn, Written};
+pub use self::item::{Item, Kind, Room, SpoolError, Standing, Tally, Which};
 #[cfg(feature = "postgres")]
 use self::postgres::Postgres;
 use self::sqlite::Sqlite;
@@ -121,6 +121,24 @@ impl Spool {
         at_its_place!(self, place => place.read(row.id, row.length, to).await)
     }
 
+    /// Is there room for another copy of so many octets? On a server, that is the server's to say.
+    pub fn room(&self, octets: u64) -> Room {
+        match self {
+            Spool::Sqlite(file) => file.room(octets),
+            #[cfg(feature = "postgres")]
+            Spool::Postgres(_) => Room::Enough,
+        }
+    }
+
+    /// Sees to it that what waits can be handed on when the disk is full. To be done now and then.
+    pub(crate) async fn make_room(&self) -> Result<(), SpoolError> {
+        match self {
+            Spool::Sqlite(file) => file.make_room().await,
+            #[cfg(feature = "postgres")]
+            Spool::Postgres(_) => Ok(()),
+        }
+    }
+
     /// This node lives. To be said more often than a tenure lasts without it.
     pub(crate) async fn beat(&self) -> Result<(), SpoolError> {
         at_its_place!(self, place => place.beat().await)
@@ -174,6 +192,21 @@ impl Spool {
     /// Removes a copy that nobody has in hand; false: there is none.
     pub async fn discard(&self, id: MessageId) -> Result<bool, SpoolError> {
         at_its_place!(self, place => place.discard(id).await)
+    }
+
+    /// Mail that failed, and that nobody has asked for.
+    pub(crate) async fn pile(&self, which: Lying) -> Result<Pile, SpoolError> {
+        at_its_place!(self, place => place.pile(which).await)
+    }
+
+    /// The owner knows that these will go.
+    pub(crate) async fn told(&self, ids: Vec<MessageId>) -> Result<(), SpoolError> {
+        at_its_place!(self, place => place.told(ids).await)
+    }
+
+    /// Removes copies that failed; those that somebody asked for meanwhile stay.
+    pub(crate) async fn remove(&self, ids: Vec<MessageId>) -> Result<(), SpoolError> {
+        at_its_place!(self, place => place.remove(ids).await)
     }
 
     /// Forgets what arrived long ago. `keep`: for how long copies are kept that the next server answers for.

@@ -12,7 +12,9 @@ mod hop;
 mod station;
 
 mod account;
+mod changes;
 mod doubles;
+mod failed;
 mod name;
 mod refusing;
 mod relay;

@@ -13,7 +13,7 @@ use flow::forward::checks::Checks;
 use flow::forward::verdict::Strictness;
 use flow::forward::{Controls, Own, Rates, Recipients, Schedule, Settings, Sink, Spool, serve};
 use seal::{Compression, Padding};
-use sealed::signature::Trust;
+use sealed::signature::{SealerKey, Trust};
 use testbed::{Language, submit};
 use wire::imap::{Access, Credentials, Endpoint, Fetched, MailboxName, Security, Session, Timeouts, UidSet};
 use wire::smtp::client::NextHop;
@@ -34,6 +34,8 @@ pub(crate) struct Choice {
     pub(crate) schedule: Schedule,
     pub(crate) checks: Option<(Checks, Strictness)>,
     pub(crate) own: Option<Own>,
+    /// Who seals; none: the scene's.
+    pub(crate) sealer: Option<SealerKey>,
     /// Whether 127.0.0.1 is believed, and not counted.
     pub(crate) trusts: bool,
 }
@@ -54,6 +56,7 @@ pub(crate) fn choice(scene: &Scene, sink: Sink) -> Choice {
         schedule: Schedule::new(vec![Duration::from_millis(200)], None).with_grace(Duration::from_millis(500)),
         checks: None,
         own: None,
+        sealer: None,
         trusts: true,
     }
 }
@@ -83,33 +86,7 @@ impl Station {
     pub(crate) fn open(scene: &Scene, choice: Choice) -> Station {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
-        let mut session = server::Settings::new(Dialect::Smtp, "gw.my.example".to_owned());
-        session.max_message = 64 * 1024 * 1024;
-        if choice.trusts {
-            session.trusted = vec!["127.0.0.0/8".parse().unwrap()];
-        }
-        let settings = Settings {
-            name: "forward".to_owned(),
-            listen: Listen { place: Place::Tcp(address.to_string()), socket: Some(Socket::Tcp(socket)) },
-            session,
-            recipients: Recipients::new([ME.to_owned(), "@example.test".to_owned()]),
-            rates: choice.rates,
-            enrolment: scene.settings().enrolment,
-            sealer: scene.sealer(),
-            trust: Trust::default(),
-            dedup: [3; 32],
-            compression: Compression::Auto,
-            padding: Padding::Bucket,
-            authserv_id: None,
-            checks: choice.checks,
-            own: choice.own,
-            sink: choice.sink,
-            spool: choice.spool,
-            schedule: choice.schedule,
-            lock: None,
-            sessions: 200,
-            temporary: scene.home.join("tmp"),
-        };
+        let settings = settings(scene, choice, address, Some(socket));
         let controls = Arc::new(Controls::new(Arc::<AtomicBool>::default()));
         let told = Arc::<Mutex<Vec<String>>>::default();
         let (running, hears) = (Arc::clone(&controls), Arc::clone(&told));
@@ -121,6 +98,11 @@ impl Station {
         Station { address, controls, told, thread: Some(thread) }
     }
 
+    /// Takes others instead, as at SIGHUP.
+    pub(crate) fn reload(&self, scene: &Scene, choice: Choice) {
+        self.controls.reload(settings(scene, choice, self.address, None));
+    }
+
     /// What the sender is told.
     pub(crate) fn send(&self, octets: &[u8]) -> String {
         submit(Language::Smtp, self.address, "eve@example.com", &[ME], octets).unwrap().remove(0)
@@ -128,6 +110,36 @@ impl Station {
 
     pub(crate) fn count(&self, event: &str) -> u64 {
         self.controls.counts.totals().events.iter().find(|(code, _)| code.as_str() == event).unwrap().1
+    }
+}
+
+fn settings(scene: &Scene, choice: Choice, address: SocketAddr, socket: Option<TcpListener>) -> Settings {
+    let mut session = server::Settings::new(Dialect::Smtp, "gw.my.example".to_owned());
+    session.max_message = 64 * 1024 * 1024;
+    if choice.trusts {
+        session.trusted = vec!["127.0.0.0/8".parse().unwrap()];
+    }
+    Settings {
+        name: "forward".to_owned(),
+        listen: Listen { place: Place::Tcp(address.to_string()), socket: socket.map(Socket::Tcp) },
+        session,
+        recipients: Recipients::new([ME.to_owned(), "@example.test".to_owned()]),
+        rates: choice.rates,
+        enrolment: scene.settings().enrolment,
+        sealer: choice.sealer.unwrap_or_else(|| scene.sealer()),
+        trust: Trust::default(),
+        dedup: [3; 32],
+        compression: Compression::Auto,
+        padding: Padding::Bucket,
+        authserv_id: None,
+        checks: choice.checks,
+        own: choice.own,
+        sink: choice.sink,
+        spool: choice.spool,
+        schedule: choice.schedule,
+        lock: None,
+        sessions: 200,
+        temporary: scene.home.join("tmp"),
     }
 }
 

@@ -128,7 +128,7 @@ impl Forwarding {
     /// Totals go to the state database.
     fn keep_books(&self, home: &Home, over: &AtomicBool) {
         let (mut before, mut booked) = (Vec::new(), Instant::now());
-        let (mut said, mut met) = (false, None);
+        let (mut said, mut met, mut unkept) = (false, None, None);
         let _ = obstacles::note(&home.plight(&self.name), None);
         loop {
             if !said && self.listens() {
@@ -145,8 +145,13 @@ impl Forwarding {
                 booked = Instant::now();
                 let now = self.controls.counts.totals().events;
                 match book(&home.state(), &self.name, &before, &now) {
-                    Ok(()) => before = now,
-                    Err(failure) => tell(format_args!("{}: totals are not kept: {}", self.name, failure.error)),
+                    Ok(()) => (before, unkept) = (now, None),
+                    // Once: they are tried again and again.
+                    Err(failure) if unkept.as_ref() == Some(&failure.error) => {}
+                    Err(failure) => {
+                        tell(format_args!("{}: totals are not kept: {}", self.name, failure.error));
+                        unkept = Some(failure.error);
+                    }
                 }
             }
             if ends {

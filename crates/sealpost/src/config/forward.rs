@@ -108,6 +108,9 @@ pub struct Queue {
     /// For how long it is kept that the next server has taken in our name, and may give back; none at all: it goes at once.
     #[serde(default, deserialize_with = "value::duration_or_off")]
     pub keep: Option<Duration>,
+    /// For how long what failed lies there; none at all (`off`): until somebody decides.
+    #[serde(default, deserialize_with = "value::duration_or_off")]
+    pub failed: Option<Duration>,
 }
 
 impl Forward {

@@ -1,11 +1,12 @@
 //! What a config may say, for whoever mistyped it. In: a word. Out: the known one that it nearly is.
 
 /// Keys and words that a config may hold, for suggestions.
-const KNOWN: [&str; 77] = [
+const KNOWN: [&str; 78] = [
     "index",
     "all",
     "opened",
     "keep",
+    "failed",
     "bridge",
     "mx",
     "dnssec",

@@ -266,7 +266,7 @@ impl Node<'_> {
 }
 
 /// Takes all space that is left.
-fn fill(file: &Path) {
+pub fn fill(file: &Path) {
     let mut filler = fs::File::create(file).unwrap();
     while filler.write_all(&[1; 1 << 16]).is_ok() {}
     while filler.write_all(&[1; 512]).is_ok() {}

@@ -58,7 +58,7 @@ pub fn configure(stage: &Stage, home: &str, listen: SocketAddr, store: SocketAdd
     );
 }
 
-fn kill(mut child: Child) {
+pub fn kill(mut child: Child) {
     child.kill().unwrap();
     child.wait().unwrap();
 }
@@ -80,7 +80,7 @@ fn assert_nothing_readable(places: &[PathBuf]) {
 }
 
 /// Each of so many messages is there, once.
-fn assert_once(stage: &Stage, stored: &[Vec<u8>], sent: &[Vec<u8>]) {
+pub fn assert_once(stage: &Stage, stored: &[Vec<u8>], sent: &[Vec<u8>]) {
     for (number, octets) in stored.iter().enumerate() {
         stage.write(&format!("stored/{number}"), octets);
     }
@@ -120,7 +120,7 @@ fn send_all(sent: &[Vec<u8>], senders: usize, to: impl Fn(usize) -> SocketAddr +
     again.into_inner()
 }
 
-fn waiting(stage: &Stage, home: &str) -> usize {
+pub fn waiting(stage: &Stage, home: &str) -> usize {
     stage.json(&format!("--home {home} queue list --json"), b"").as_array().unwrap().len()
 }
 

@@ -17,6 +17,8 @@ mod faults;
 #[cfg(feature = "forward")]
 mod forward;
 #[cfg(feature = "forward")]
+mod full;
+#[cfg(feature = "forward")]
 mod operator;
 mod demo;
 mod bridge;

@@ -1,6 +1,11 @@
 //! A forwarder as whoever runs it sees it: what `check` finds, what `status`, `/healthz` and the log say stands in the way, what SIGHUP takes anew.
 
-use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    os::unix::fs::PermissionsExt,
+};
 
 use rustix::process::Signal;
 use testbed::{Dovecot, Format, Language, Names, submit};
@@ -118,6 +123,42 @@ fn what_stands_in_the_way_is_said() {
     let status = stage.json("--home gate status forward --json", b"");
     assert!(status["forward"]["obstacle"].is_null(), "{status}");
     end(forwarder);
+}
+
+/// Whoever has no message under way is told that it ends, wherever his session stands.
+#[test]
+fn sessions_that_are_idle_do_not_hold_up_the_end() {
+    let stage = stage(&["gate"]);
+    let listen = free();
+    configure(&stage, "gate", listen, free(), "", "");
+    let forwarder = run(&stage, "gate", listen);
+    let mut sessions = Vec::new();
+    for commands in [
+        &[][..],
+        &["EHLO x\r\n"],
+        &["EHLO x\r\n", "MAIL FROM:<a@b>\r\n"],
+        &["EHLO x\r\n", "MAIL FROM:<a@b>\r\n", "RCPT TO:<me@my.example>\r\n"],
+        &["EHL"],
+    ] {
+        let mut stream = TcpStream::connect(listen).unwrap();
+        let mut answer = [0; 2000];
+        assert!(stream.read(&mut answer).unwrap() > 0);
+        for command in commands {
+            stream.write_all(command.as_bytes()).unwrap();
+            if command.ends_with('\n') {
+                assert!(stream.read(&mut answer).unwrap() > 0);
+            }
+        }
+        sessions.push((commands, stream));
+    }
+    ask(&forwarder, Signal::TERM);
+    for (commands, mut stream) in sessions {
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        assert!(said.ends_with("421 4.3.2 ending\r\n"), "{commands:?}: {said}");
+    }
+    let ended = forwarder.wait_with_output().unwrap();
+    assert!(ended.status.success());
 }
 
 #[test]

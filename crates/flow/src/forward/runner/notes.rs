@@ -84,30 +84,37 @@ impl Runner {
             now: seconds(now),
         });
         async move {
+            let noted = self.post(text, to).await;
+            if noted == Some(Written::Now) {
+                self.note(Event::Noted, None, news.id);
+            }
+            if noted.is_some() { Noted::Yes } else { Noted::No }
+        }
+        .boxed()
+    }
+
+    /// A note, sealed and into the queue; none: it is not there. `to`: an address of the owner's.
+    pub(super) fn post(self: &Arc<Self>, text: Vec<u8>, to: String) -> BoxFuture<'_, Option<Written>> {
+        let now = UnixSeconds::now();
+        async move {
             // The null sender: nobody answers a note with a note (RFC 5321 §4.5.5).
             let rcpt = RcptTo { address: to.clone(), ..RcptTo::default() };
             let envelope = Envelope { from: MailFrom::default(), to: rcpt };
             let mut taking = Taking::new(None, &self.temporary);
             let mail = taking.take(&text).and_then(|()| taking.finish(Shape::Lines));
-            let Ok(mail) = mail else { return Noted::No };
+            let mail = mail.ok()?;
             let (path, found) = (trace::Path::Named, Found::BySomebodyTrusted);
             let arrival = Arrival { mail, envelope, recipients: vec![to], path, received: now, found };
             let runner = Arc::clone(self);
             let tenure = self.spool.tenure();
             let sealed = tokio::task::spawn_blocking(move || runner.sealer.now().seal(&arrival, tenure)).await;
-            let Ok(Ok(parcel)) = sealed else { return Noted::No };
-            match self.keep(parcel, Kind::Note).await {
-                Ok(Written::Now) => self.note(Event::Noted, None, news.id),
-                Ok(_) => {}
-                Err(_) => return Noted::No,
-            }
-            Noted::Yes
+            self.keep(sealed.ok()?.ok()?, Kind::Note).await.ok()
         }
         .boxed()
     }
 
     /// From whom notes are.
-    fn from(&self) -> String {
+    pub(super) fn from(&self) -> String {
         let own = self.sealer.now().own.as_ref().map(|own| own.forwarder.address().to_owned());
         own.unwrap_or_else(|| format!("postmaster@{}", self.hello))
     }

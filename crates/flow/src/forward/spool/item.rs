@@ -24,6 +24,15 @@ pub(super) const TOLD: Duration = Duration::from_secs((VALID_DAYS as u64 + 2) * 
 /// Octets of copies that the next server answers for, and that are kept nevertheless; the oldest go first.
 pub(super) const MOST_KEPT: u64 = 1024 * 1024 * 1024;
 
+/// Whether there is room for more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// There is.
+    Enough,
+    /// What there is, the copies that wait need on their way out.
+    Short,
+}
+
 /// Why the spool does not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
@@ -33,6 +42,9 @@ pub enum SpoolError {
     /// SQLite says so.
     #[error("the spool cannot be used")]
     Sqlite(#[from] rusqlite::Error),
+    /// The disk is full, or nearly: nothing more is kept until there is room.
+    #[error("there is no room for the spool")]
+    NoRoom,
     /// PostgreSQL says so, or does not answer.
     #[error("the spool does not answer: {0}")]
     Postgres(String),
@@ -174,6 +186,8 @@ pub(crate) struct Row {
     pub(crate) tries: u32,
     /// Somebody may have handed it on already.
     pub(crate) look: bool,
+    /// What stood in the way the last time.
+    pub(crate) why: Option<Obstacle>,
 }
 
 /// How a copy stands.
@@ -225,6 +239,35 @@ pub struct Tally {
     pub octets: u64,
     /// When the oldest of those that wait came.
     pub oldest: Option<UnixSeconds>,
+}
+
+/// Mail that failed, and lies in the spool until somebody decides.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pile {
+    pub(crate) ids: Vec<MessageId>,
+    pub(crate) octets: u64,
+    /// When the first and the last of them came.
+    pub(crate) came: Option<(UnixSeconds, UnixSeconds)>,
+}
+
+impl Pile {
+    pub(super) fn add(&mut self, id: MessageId, octets: u64, came: UnixSeconds) {
+        self.ids.push(id);
+        self.octets = self.octets.saturating_add(octets);
+        let (first, last) = self.came.unwrap_or((came, came));
+        self.came = Some((first.min(came), last.max(came)));
+    }
+}
+
+/// Which of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lying {
+    /// What failed so long ago, and its owner has not been told that it will go.
+    Untold(Duration),
+    /// What failed so long ago, and its owner was told so long ago.
+    Over { failed: Duration, told: Duration },
+    /// What the target refused, beyond so many octets or messages, the oldest.
+    Beyond { octets: u64, number: u64 },
 }
 
 /// Which copies.

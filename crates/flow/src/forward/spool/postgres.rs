@@ -7,6 +7,7 @@
 mod reign;
 
 mod known;
+mod failed;
 
 use std::io::{Seek, Write};
 use std::sync::Mutex;
@@ -25,6 +26,7 @@ use super::item::{
     standing, unsigned,
 };
 use super::sqlite::fill;
+use crate::forward::obstacle::Obstacle;
 use crate::forward::said::Said;
 use crate::postgres::{self, PostgresError};
 
@@ -38,7 +40,7 @@ pub struct Postgres {
 }
 
 /// Entry k brings schema k to k + 1. Entries are never changed, only added.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE sealpost_item (
         id BYTEA PRIMARY KEY,
@@ -78,6 +80,9 @@ const MIGRATIONS: [&str; 3] = [
     ALTER TABLE sealpost_item ADD COLUMN remarked BOOLEAN NOT NULL DEFAULT FALSE;
     CREATE INDEX sealpost_item_told ON sealpost_item (due) WHERE state = 5;
     UPDATE sealpost_item SET state = 5 WHERE state = 2 AND why = 'returned';
+",
+    "
+    ALTER TABLE sealpost_item ADD COLUMN told BIGINT NOT NULL DEFAULT 0;
 ",
 ];
 /// "SPsp": whoever migrates holds this lock.
@@ -159,9 +164,11 @@ impl Postgres {
                 on.execute(&statement, values).await?;
             }
             Change::Failed(id, why) => {
-                let text = "UPDATE sealpost_item SET state = 1, tries = tries + 1, why = $2, said = $4, node = NULL
-                            WHERE id = $1 AND state = 0 AND node = $3";
-                let statement = on.prepare_cached(text).await?;
+                let text = format!(
+                    "UPDATE sealpost_item SET state = 1, tries = tries + 1, why = $2, said = $4, node = NULL, due = {NOW},
+                     told = 0 WHERE id = $1 AND state = 0 AND node = $3"
+                );
+                let statement = on.prepare_cached(&text).await?;
                 let said = why.said.as_ref().map(Said::text);
                 let code = why.obstacle.code();
                 on.execute(&statement, &[&id.0.as_slice(), &code.as_str(), &self.node(), &said]).await?;
@@ -190,7 +197,7 @@ impl Postgres {
              ON CONFLICT (id) DO UPDATE SET state = 0, kind = excluded.kind, envelope = excluded.envelope,
              expectation = excluded.expectation, length = excluded.length, received = excluded.received,
              due = excluded.due, tries = 0, look = FALSE, node = excluded.node, why = NULL, said = NULL,
-             remarked = FALSE WHERE item.state = 5"
+             remarked = FALSE, told = 0 WHERE item.state = 5"
         );
         let statement = on.prepare_cached(&text).await?;
         let length = signed(new.length);
@@ -238,7 +245,7 @@ impl Postgres {
             "UPDATE sealpost_item SET node = $1 WHERE id IN (
                  SELECT id FROM sealpost_item WHERE flow = $2 AND state = 0 AND due <= {NOW} AND node IS NULL
                  ORDER BY due LIMIT $3 FOR UPDATE SKIP LOCKED)
-             RETURNING id, kind, envelope, expectation, length, received, tries, look"
+             RETURNING id, kind, envelope, expectation, length, received, tries, look, why"
         );
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let statement = client.prepare_cached(&text).await?;
@@ -254,6 +261,7 @@ impl Postgres {
                     received: UnixSeconds(row.try_get(5)?),
                     tries: u32::try_from(row.try_get::<_, i32>(6)?).unwrap_or_default(),
                     look: row.try_get(7)?,
+                    why: row.try_get::<_, Option<&str>>(8)?.and_then(Obstacle::of),
                 })
             })
             .collect()
@@ -325,7 +333,7 @@ impl Postgres {
     pub(super) async fn retry(&self, which: Which) -> Result<u64, SpoolError> {
         let client = self.client().await?;
         let set = format!(
-            "UPDATE sealpost_item SET state = 0, due = {NOW}, look = look OR state = 1,
+            "UPDATE sealpost_item SET state = 0, due = {NOW}, look = look OR state = 1, told = 0,
              why = CASE WHEN state = 1 THEN NULL ELSE why END
              WHERE flow = $1 AND node IS NULL AND state < 2"
         );

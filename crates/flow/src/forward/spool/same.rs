@@ -7,7 +7,7 @@ use std::time::Duration;
 use sealed::identity::MessageId;
 use store::UnixSeconds;
 
-use super::{Announced, Back, Change, End, Kind, New, Origin, Spool, Standing, Turn, Which, Written};
+use super::{Announced, Back, Change, End, Kind, Lying, New, Origin, Pile, Spool, Standing, Turn, Which, Written};
 use crate::delivery::sealing::Octets;
 use crate::forward::met::Met;
 use crate::forward::obstacle::Obstacle;
@@ -140,11 +140,55 @@ async fn check(one: &Spool, other: &Spool) {
     assert_eq!(write(one, new(one, 7)).await, Written::Now);
 }
 
+/// What failed: its owner is told, then it goes; what was refused beyond a bound goes, the oldest first.
+async fn check_failed(spool: &Spool) {
+    spool.beat().await.unwrap();
+    let copy = |id: u8| MessageId([id; 16]);
+    let met = |obstacle| Met { obstacle, said: None };
+    for (id, obstacle) in
+        [(1, Obstacle::Expired), (2, Obstacle::Refused), (3, Obstacle::Refused), (4, Obstacle::TooLarge)]
+    {
+        write(spool, new(spool, id)).await;
+        write(spool, Change::Failed(copy(id), met(obstacle))).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    write(spool, new(spool, 5)).await;
+    let sorted = |pile: Pile| {
+        let mut ids: Vec<u8> = pile.ids.iter().map(|id| id.0[0]).collect();
+        ids.sort_unstable();
+        ids
+    };
+    let pile = async |which| spool.pile(which).await.unwrap();
+    let untold = pile(Lying::Untold(Duration::ZERO)).await;
+    assert_eq!((untold.octets, untold.came), (24, Some((UnixSeconds(7), UnixSeconds(7)))));
+    assert_eq!(sorted(untold), [1, 2, 3, 4], "what waits has not failed");
+    assert!(pile(Lying::Untold(LONG)).await.ids.is_empty());
+    assert_eq!(sorted(pile(Lying::Beyond { octets: 100, number: 2 }).await), [2], "the oldest that was refused");
+    assert_eq!(sorted(pile(Lying::Beyond { octets: 11, number: 100 }).await), [2, 3]);
+    spool.told(vec![copy(1), copy(2)]).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let over = |failed, told| pile(Lying::Over { failed, told });
+    assert_eq!(sorted(over(Duration::ZERO, Duration::ZERO).await), [1, 2]);
+    assert!(over(Duration::ZERO, LONG).await.ids.is_empty() && over(LONG, Duration::ZERO).await.ids.is_empty());
+    assert_eq!(sorted(pile(Lying::Untold(Duration::ZERO)).await), [3, 4]);
+    // Somebody has asked for it meanwhile: it stays, and when it fails again, its owner is told anew.
+    assert_eq!(spool.retry(Which::One(copy(2))).await.unwrap(), 1);
+    spool.remove(vec![copy(1), copy(2), copy(5)]).await.unwrap();
+    let left: Vec<u8> = spool.list(9).await.unwrap().iter().map(|item| item.id.0[0]).collect();
+    assert_eq!(left, [2, 3, 4, 5]);
+    let rows = spool.take(9).await.unwrap();
+    assert!(rows.len() == 1 && rows[0].length == 6 && rows[0].why.is_none());
+    write(spool, Change::Failed(copy(2), met(Obstacle::Refused))).await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert_eq!(sorted(pile(Lying::Untold(Duration::ZERO)).await), [2, 3, 4]);
+}
+
 #[tokio::test]
 async fn in_a_file() {
     let home = tempfile::tempdir().unwrap();
     let spool = || Spool::sqlite(home.path().join("spool.db"), "f");
     check(&spool(), &spool()).await;
+    check_failed(&Spool::sqlite(home.path().join("failed.db"), "f")).await;
 }
 
 #[cfg(feature = "postgres")]
@@ -156,4 +200,7 @@ async fn on_a_server() {
     let database = testbed::Postgres::start();
     let spool = || Spool::postgres(&database.url(), "f").unwrap();
     check(&spool(), &spool()).await;
+    // Ids are the database's, whatever the flow.
+    let other = testbed::Postgres::start();
+    check_failed(&Spool::postgres(&other.url(), "f").unwrap()).await;
 }

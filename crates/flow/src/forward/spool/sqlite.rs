@@ -3,7 +3,9 @@
 //! In: changes, many at a time. Out: rows. One connection, used on threads of its own; each commit is synced (`synchronous=FULL`), so that a row
 //! that was committed is there after power loss. One process hands on from it (it holds the flow's lock); others may look at it and ask for things.
 
+mod room;
 mod known;
+mod failed;
 
 use std::collections::HashSet;
 use std::io::{Read, Seek, Write};
@@ -16,10 +18,12 @@ use sealed::identity::{MessageId, random};
 use store::UnixSeconds;
 use tempfile::SpooledTempFile;
 
+use self::room::{Disk, may_be_full, shrink};
 use super::item::{
-    Change, Item, New, PIECE, Row, SpoolError, Tally, Tenure, Turn, Which, Written, addresses, kind, millis, number,
-    signed, standing, state, unsigned,
+    Change, Item, New, PIECE, Room, Row, SpoolError, Tally, Tenure, Turn, Which, Written, addresses, kind, millis,
+    number, signed, standing, state, unsigned,
 };
+use crate::forward::obstacle::Obstacle;
 use crate::forward::said::Said;
 use crate::sqlite::open;
 
@@ -30,12 +34,15 @@ pub struct Sqlite {
     /// This process, among those that were there before.
     node: [u8; 16],
     connection: Arc<Mutex<Option<Connection>>>,
+    disk: Disk,
 }
 
+/// Octets that the log keeps when all of it is taken over.
+const LOG: i64 = 8 * 1024 * 1024;
 /// "SPsp": tells this database from others.
 const APPLICATION_ID: i64 = 0x5350_7370;
 /// Entry k brings schema k to k + 1. Entries are never changed, only added.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE item (
         id BLOB NOT NULL PRIMARY KEY,
@@ -74,11 +81,15 @@ const MIGRATIONS: [&str; 3] = [
     CREATE INDEX item_told ON item (due) WHERE state = 5;
     UPDATE item SET state = 5 WHERE state = 2 AND why IS 'returned';
 ",
+    "
+    ALTER TABLE item ADD COLUMN told INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 impl Sqlite {
     pub(super) fn new(path: PathBuf, flow: &str) -> Sqlite {
-        Sqlite { path, flow: flow.to_owned(), node: random(), connection: Arc::default() }
+        let disk = Disk::of(&path);
+        Sqlite { path, flow: flow.to_owned(), node: random(), connection: Arc::default(), disk }
     }
 
     pub(super) async fn write(&self, changes: Vec<Change>) -> (Vec<Change>, Result<Vec<Written>, SpoolError>) {
@@ -128,7 +139,7 @@ impl Sqlite {
     pub(super) async fn take(&self, most: usize) -> Result<Vec<Row>, SpoolError> {
         let (flow, node) = (self.flow.clone(), self.node);
         self.with(move |connection| {
-            let text = "SELECT id, kind, envelope, expectation, length, received, tries, look FROM item
+            let text = "SELECT id, kind, envelope, expectation, length, received, tries, look, why FROM item
                         WHERE flow = ?1 AND state = 0 AND node IS NULL AND due <= ?2 ORDER BY due LIMIT ?3";
             let mut due = connection.prepare_cached(text)?;
             let most = i64::try_from(most).unwrap_or(i64::MAX);
@@ -174,6 +185,24 @@ impl Sqlite {
 
     pub(super) async fn beat(&self) -> Result<(), SpoolError> {
         Ok(())
+    }
+
+    /// Is there room for another copy of so many octets?
+    pub(super) fn room(&self, octets: u64) -> Room {
+        self.disk.room(octets)
+    }
+
+    /// Holds room back for what must be written on a full disk; while there is too little, the file gets smaller.
+    pub(super) async fn make_room(&self) -> Result<(), SpoolError> {
+        let disk = self.disk.clone();
+        self.with(move |connection| {
+            if disk.room(0) == Room::Short {
+                shrink(connection)?;
+            }
+            disk.hold();
+            Ok(())
+        })
+        .await
     }
 
     pub(super) fn tenure(&self) -> Tenure {
@@ -248,7 +277,7 @@ impl Sqlite {
         let flow = self.flow.clone();
         self.with(move |connection| {
             // What is tried once more has not come back so far.
-            let set = "UPDATE item SET state = 0, due = ?2, look = look OR state = 1,
+            let set = "UPDATE item SET state = 0, due = ?2, look = look OR state = 1, told = 0,
                        why = CASE WHEN state = 1 THEN NULL ELSE why END WHERE flow = ?1 AND node IS NULL";
             let changed = match which {
                 Which::All => connection.execute(&format!("{set} AND state < 2"), params![flow, now()])?,
@@ -287,17 +316,30 @@ impl Sqlite {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, SpoolError> + Send + 'static,
     ) -> Result<T, SpoolError> {
-        let (shared, path) = (Arc::clone(&self.connection), self.path.clone());
+        let (shared, path, disk) = (Arc::clone(&self.connection), self.path.clone(), self.disk.clone());
         let done = tokio::task::spawn_blocking(move || {
             let mut connection: MutexGuard<'_, Option<Connection>> =
                 shared.lock().unwrap_or_else(PoisonError::into_inner);
             let usable = match connection.take() {
                 Some(usable) => usable,
-                None => connect(&path)?,
+                // The log and its index are made anew, which takes room.
+                None => connect(&path).or_else(|error| match may_be_full(&error) {
+                    true => {
+                        disk.give_up();
+                        connect(&path)
+                    }
+                    false => Err(error),
+                })?,
             };
             let done = work(&usable);
-            // After an error it is opened anew: nothing of a transaction is left, and the file may have been replaced.
-            *connection = done.is_ok().then_some(usable);
+            let is_full = done.as_ref().err().is_some_and(may_be_full);
+            if is_full {
+                disk.give_up();
+            }
+            // After an error it is opened anew: nothing of a transaction is left, and the file may have been replaced. On a full disk it stays open,
+            // since the room that its log has would be somebody else's.
+            let stays = done.is_ok() || is_full && usable.is_autocommit();
+            *connection = stays.then_some(usable);
             done
         });
         done.await.unwrap_or_else(|error| Err(std::io::Error::other(error).into()))
@@ -308,6 +350,8 @@ fn connect(path: &std::path::Path) -> Result<Connection, SpoolError> {
     let connection = open(path, APPLICATION_ID, &MIGRATIONS)?;
     // FULL syncs the log at every commit. NORMAL would lose the last ones with the power.
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // After one large copy, the log does not keep its room for ever; what it keeps, it can write into on a full disk.
+    connection.pragma_update(None, "journal_size_limit", LOG)?;
     Ok(connection)
 }
 
@@ -343,10 +387,11 @@ fn apply(
             connection.prepare_cached(text)?.execute(params![id.0, due, why.obstacle.code().as_str(), *look, said])?;
         }
         Change::Failed(id, why) => {
-            let text = "UPDATE item SET state = 1, tries = tries + 1, why = ?2, said = ?3, node = NULL
+            let text =
+                "UPDATE item SET state = 1, tries = tries + 1, why = ?2, said = ?3, node = NULL, due = ?4, told = 0
                         WHERE id = ?1 AND state = 0";
             let said = why.said.as_ref().map(Said::text);
-            connection.prepare_cached(text)?.execute(params![id.0, why.obstacle.code().as_str(), said])?;
+            connection.prepare_cached(text)?.execute(params![id.0, why.obstacle.code().as_str(), said, now])?;
             // Where notes are refused, too, one of them tells enough.
             let others = "SELECT other.id FROM item JOIN item AS other ON other.flow = item.flow AND other.state = 1
                           AND other.kind = 1 AND other.id <> item.id WHERE item.id = ?1 AND item.kind = 1";
@@ -369,7 +414,8 @@ fn put(connection: &Connection, flow: &str, node: &[u8; 16], now: i64, new: &mut
                 VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, ?9)
                 ON CONFLICT (id) DO UPDATE SET state = 0, kind = excluded.kind, envelope = excluded.envelope,
                 expectation = excluded.expectation, length = excluded.length, received = excluded.received,
-                due = excluded.due, tries = 0, look = 0, node = excluded.node, why = NULL, said = NULL, remarked = 0
+                due = excluded.due, tries = 0, look = 0, node = excluded.node, why = NULL, said = NULL, remarked = 0,
+                told = 0
                 WHERE state = 5";
     let (kind, received) = (number(new.kind), new.received.0);
     let row = params![new.id.0, flow, kind, new.envelope, new.expectation, signed(new.length), received, due, node];
@@ -413,6 +459,7 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         received: UnixSeconds(row.get(5)?),
         tries: row.get(6)?,
         look: row.get(7)?,
+        why: row.get::<_, Option<String>>(8)?.as_deref().and_then(Obstacle::of),
     })
 }
 

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use flow::forward::{Event, Obstacle};
+use flow::forward::{Event, Obstacle, Plight, Room};
 use serde::Serialize;
-use store::{Database, Ledger};
+use store::{Database, Ledger, UnixSeconds};
 
 use crate::{
     clock,
@@ -67,7 +67,11 @@ pub fn status(home: &Home, config: &Config, name: &str, flow: &Forward) -> Resul
         }
     }
     status.other_flows = strangers(&spool, config)?;
-    status.obstacle = obstacles::noted(&home.plight(name)).map(Standing::of);
+    let noted = obstacles::noted(&home.plight(name));
+    // On a full disk nothing can be noted.
+    let crowded = (spool.room(0) == Room::Short && noted.is_none_or(|noted| noted.obstacle != Obstacle::NoRoom))
+        .then(|| Plight { obstacle: Obstacle::NoRoom, since: UnixSeconds::now() });
+    status.obstacle = crowded.or(noted).map(Standing::of);
     status.oldest = tally.oldest.map(|at| at.0);
     if home.state().exists() {
         let database = Database::open(&home.state()).doing(Exit::Unavailable, "the state database cannot be opened")?;
@@ -128,6 +132,7 @@ fn event_words(code: &str) -> &str {
         Some(Event::Unknown) => "times the target broke off without an answer; each may be a copy too many, by SMTP",
         Some(Event::Failed) => "times a copy was given up until somebody asks for it",
         Some(Event::Noted) => "notes written to the owner",
+        Some(Event::Removed) => "copies that had been given up were removed, as a note has told",
         None => code,
     }
 }

@@ -109,6 +109,8 @@ pub struct Session {
 
 /// How long a farewell may take.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// How long the next command of a message that is begun may take when the session is asked to end.
+const LAST: Duration = Duration::from_secs(2);
 
 impl Session {
     /// Greets. `address`: the other side's; none by a unix socket.
@@ -197,7 +199,7 @@ impl Session {
 
     async fn command_line(&mut self) -> Result<Vec<u8>, SessionError> {
         let activity = Arc::clone(&self.activity);
-        let patience = self.settings.command_time;
+        let mut patience = self.settings.command_time;
         if !self.lines.has_line() {
             self.lines.flush(patience).await?;
         }
@@ -206,12 +208,19 @@ impl Session {
             if idle && activity.is_draining() {
                 return Err(self.farewell(421, (4, 3, 2), "ending", SessionError::Ended).await);
             }
+            if activity.is_draining() {
+                // No content has come: nothing is lost, and whoever has begun a message comes again with it.
+                patience = patience.min(LAST);
+            }
             activity.waits();
             tokio::select! {
                 line = self.lines.line(limit::COMMAND_LINE, patience) => {
                     activity.works();
                     return match line {
                         Ok(line) => Ok(line),
+                        Err(Gone::TimedOut) if activity.is_draining() => {
+                            Err(self.farewell(421, (4, 3, 2), "ending", SessionError::Ended).await)
+                        }
                         Err(Gone::TimedOut) => {
                             Err(self.farewell(421, (4, 4, 2), "nothing came in time", SessionError::TimedOut).await)
                         }
