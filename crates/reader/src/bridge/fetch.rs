@@ -14,7 +14,9 @@ use super::headers::is_of_header;
 use super::search::are_listed;
 use super::section;
 use super::section::{Decoded, Octets};
-use crate::depot::{Access, Arrived, Bodies, Depot, Item, Look, Original, Selected, Trouble, View, flags, whole};
+use crate::depot::{
+    Access, Arrived, Bodies, Copies, Depot, Item, Look, Original, Selected, Trouble, View, flags, whole,
+};
 use crate::index::{Holding, Index};
 use crate::settings::Settings;
 use crate::vault::Vault;
@@ -24,6 +26,10 @@ pub(crate) struct Desk<'b> {
     pub(crate) settings: &'b Settings,
     pub(crate) depot: Box<dyn Depot + 'b>,
     pub(crate) selected: Option<Selected>,
+    /// Which of its messages lie twice.
+    pub(crate) copies: Copies,
+    /// Messages whose flags are to be told again.
+    pub(crate) restless: Vec<u32>,
     /// The search index, if there is a key for it.
     pub(crate) index: Option<Index>,
     /// What the index says of the texts that are searched for just now.
@@ -76,6 +82,8 @@ impl<'b> Desk<'b> {
             settings,
             depot,
             selected: None,
+            copies: Copies::default(),
+            restless: Vec::new(),
             index,
             holding: None,
             headers,
@@ -89,8 +97,45 @@ impl<'b> Desk<'b> {
     /// Takes a mailbox in the place of the one before; `None`: no other.
     pub(crate) fn take(&mut self, selected: Option<Selected>) {
         self.open.clear();
+        self.restless.clear();
+        if let Some(before) = &self.selected {
+            self.copies.close(self.depot.as_ref(), before);
+        }
+        self.copies = Copies::default();
         self.selected = selected;
         self.tidy();
+        if let Some(selected) = &mut self.selected {
+            let ids = self.index.as_ref().map(|index| index.vault.ids());
+            self.copies = Copies::open(ids, self.depot.as_mut(), selected);
+            for item in &mut selected.items {
+                item.standing = self.copies.standing(item.uid);
+            }
+        }
+    }
+
+    /// Whether a message's flags are not known without a look at it.
+    pub(crate) fn is_unknown(&self, item: &Item) -> bool {
+        item.view.is_none_or(|view| view == View::Original && !self.copies.knows(item.uid))
+    }
+
+    /// Places of messages whose flags are to be told again.
+    pub(crate) fn take_restless(&mut self) -> Vec<usize> {
+        let uids = std::mem::take(&mut self.restless);
+        let items = self.items();
+        uids.iter().filter_map(|uid| items.binary_search_by_key(uid, |item| item.uid).ok()).collect()
+    }
+
+    /// How these messages stand now; those that stand otherwise than before, but for the one that is answered for just now, are told of later.
+    pub(crate) fn restand(&mut self, uids: &[u32], answered: Option<u32>) {
+        let Some(selected) = &mut self.selected else { return };
+        for uid in uids {
+            let Ok(at) = selected.items.binary_search_by_key(uid, |item| item.uid) else { continue };
+            let (Some(item), now) = (selected.items.get_mut(at), self.copies.standing(*uid)) else { continue };
+            if item.standing != now {
+                item.standing = now;
+                self.restless.extend((Some(*uid) != answered).then_some(*uid));
+            }
+        }
     }
 
     /// The messages of the selected mailbox.
@@ -107,7 +152,7 @@ impl<'b> Desk<'b> {
     pub(crate) fn announce(&mut self, places: &[usize], items: &[FetchItem]) {
         let Some(selected) = &self.selected else { return };
         let uids = selected.uids(places);
-        let unknown = |place: &usize| selected.items.get(*place).is_some_and(|item| item.view.is_none());
+        let unknown = |place: &usize| selected.items.get(*place).is_some_and(|item| self.is_unknown(item));
         let (mut looks, mut opens, mut reads) = (false, false, false);
         for item in items {
             match item {
@@ -193,7 +238,7 @@ impl<'b> Desk<'b> {
         let seen = items
             .iter()
             .any(|item| matches!(item, FetchItem::Section(section) | FetchItem::Binary(section) if !section.peek));
-        let unknown = self.item(place)?.view.is_none() && items.contains(&FetchItem::Flags);
+        let unknown = self.is_unknown(self.item(place)?) && items.contains(&FetchItem::Flags);
         let look = if shows || unknown { Some(self.look(place)?) } else { None };
         let mut values = Vec::with_capacity(items.len().saturating_add(1));
         for item in items {
@@ -259,6 +304,10 @@ impl<'b> Desk<'b> {
                 self.depot.shown(uid, before, now)?;
                 self.item_mut(place)?.view = Some(now);
             }
+        }
+        if let Look::Sealed(listed) = &look {
+            let changed = self.copies.see(self.depot.as_mut(), uid, listed.id);
+            self.restand(&changed, Some(uid));
         }
         Ok(look)
     }
@@ -434,7 +483,7 @@ impl<'b> Desk<'b> {
 
     /// FLAGS, between parentheses.
     pub(crate) fn flags(&mut self, place: usize) -> Result<String, Trouble> {
-        if self.item(place)?.view.is_none() {
+        if self.is_unknown(self.item(place)?) {
             self.look(place)?;
         }
         Ok(flags::text(self.item(place)?))

@@ -165,7 +165,10 @@ impl Session<'_> {
     }
 
     fn after_finding(&mut self, which: Which) -> io::Result<Answer> {
-        let noted = self.desk.as_mut().map_or(Ok(()), |desk| desk.depot.note());
+        let noted = self.desk.as_mut().map_or(Ok(()), |desk| {
+            desk.copies.write();
+            desk.depot.note()
+        });
         if which == Which::Uids {
             self.tell_changes(Pace::Heard)?;
         }

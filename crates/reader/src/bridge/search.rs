@@ -189,7 +189,7 @@ impl Desk<'_> {
                 set.contains(self.item(place)?.uid, largest)
             }
             SearchKey::Flag(flag) => {
-                if flags::is_state(flag) && self.item(place)?.view.is_none() {
+                if flags::is_state(flag) && self.is_unknown(self.item(place)?) {
                     self.look_once(place, facts)?;
                 }
                 flags::has(flag, self.item(place)?)

@@ -38,6 +38,7 @@ pub(crate) struct Item {
     /// How it was last shown.
     pub(crate) view: Option<View>,
     pub(crate) recent: Recent,
+    pub(crate) standing: Standing,
     /// RFC822.SIZE, once it is known.
     pub(crate) size: Option<u64>,
     /// Its change number, where that is counted and known.
@@ -51,6 +52,16 @@ pub(crate) enum Recent {
     Yes,
     /// Somebody may have.
     No,
+}
+
+/// Whether a sealed message lies here once (A17).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// As far as is known.
+    #[default]
+    Only,
+    /// The same one lies here besides, and nobody copied it through us.
+    Copy,
 }
 
 /// What a mail program must be told.
@@ -155,6 +166,7 @@ impl Selected {
                     }
                     item.recent = old.recent;
                     item.size = old.size;
+                    item.standing = old.standing;
                     item.view = item.view.or(old.view);
                 }
             }
@@ -177,7 +189,15 @@ mod tests {
 
     #[test]
     fn what_has_vanished() {
-        let item = |uid| Item { uid, flags: Vec::new(), view: None, recent: Recent::No, size: None, modseq: None };
+        let item = |uid| Item {
+            uid,
+            flags: Vec::new(),
+            view: None,
+            recent: Recent::No,
+            standing: Standing::Only,
+            size: None,
+            modseq: None,
+        };
         let items = [3, 4, 7].map(item).into_iter().collect();
         let selected =
             Selected { validity: 1, next: 10, access: Access::Read, permanent: String::new(), highest: None, items };

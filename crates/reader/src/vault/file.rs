@@ -9,12 +9,13 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use aws_lc_rs::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce};
+use aws_lc_rs::aead::{Aad, NONCE_LEN, Nonce};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use sealed::identity::{Hash, random, sha256};
 use zeroize::Zeroizing;
 
-use super::key;
+use super::ids::{self, Ids};
+use super::key::{self, Keys};
 use crate::settings::{Settings, Source};
 
 /// Records of one place, open. No `Debug`: it holds the key.
@@ -24,11 +25,11 @@ pub(crate) struct Vault {
 }
 
 /// The file, with its key: what opens it is asked once for all kinds of records.
-struct Open {
-    connection: Connection,
-    key: LessSafeKey,
-    place: Vec<u8>,
-    trust: Hash,
+pub(super) struct Open {
+    pub(super) connection: Connection,
+    pub(super) key: Keys,
+    pub(super) place: Vec<u8>,
+    pub(super) trust: Hash,
 }
 
 /// What records are of.
@@ -78,7 +79,9 @@ impl From<rusqlite::Error> for VaultError {
 
 /// How long a writer waits for another.
 const BUSY: Duration = Duration::from_secs(10);
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
+/// The version from which on what lies in the file is kept.
+const KEPT: i64 = 3;
 /// The mark of a mailbox of which something is missing, or may be.
 const MISSING: &[u8] = b"";
 /// Octets of a page: most records lie in one, and a search reads them in long strides.
@@ -97,14 +100,14 @@ impl Vault {
         let key = key::read(settings).ok_or(VaultError::None)?;
         let path = settings.state.with_file_name("index.db");
         let mut connection = connect(&path)?;
-        if (1..VERSION).contains(&version(&connection)?) {
+        if (1..KEPT).contains(&version(&connection)?) {
             // Of an earlier version of this program: it is made again.
             drop(connection);
             remove_files(settings)?;
             connection = connect(&path)?;
         }
         match version(&connection)? {
-            0 => connection.execute_batch(&tables())?,
+            0 | KEPT => connection.execute_batch(&tables())?,
             VERSION => {}
             _ => return Err(VaultError::Damaged),
         }
@@ -115,6 +118,11 @@ impl Vault {
     /// Records of another kind of the same place.
     pub(crate) fn of(&self, kind: Kind) -> Result<Vault, VaultError> {
         Self::begin(Rc::clone(&self.file), kind)
+    }
+
+    /// Which sealed messages were seen.
+    pub(crate) fn ids(&self) -> Ids {
+        Ids::new(Rc::clone(&self.file))
     }
 
     /// Whether the records were made under this key, with this trust. If not, they go, and those that come are.
@@ -198,6 +206,7 @@ impl Vault {
         let tag = self
             .file
             .key
+            .records
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(&bound), octets.as_mut_slice())
             .map_err(|_| VaultError::Unavailable)?;
         let sealed = [nonce.as_slice(), octets.as_slice(), tag.as_ref()].concat();
@@ -302,7 +311,7 @@ impl Vault {
         let (nonce, octets) = sealed.split_at_mut_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let bound = self.bound(mailbox, message);
-        self.file.key.open_in_place(nonce, Aad::from(&bound), octets).ok().map(|octets| &*octets)
+        self.file.key.records.open_in_place(nonce, Aad::from(&bound), octets).ok().map(|octets| &*octets)
     }
 
     /// What a record is bound to.
@@ -340,6 +349,7 @@ fn tables() -> String {
         )
     };
     let records = [Kind::Heads, Kind::Words, Kind::Headers].map(of_records).concat();
+    let ids = ids::TABLES;
     format!(
         "BEGIN IMMEDIATE;
          {records}
@@ -349,6 +359,7 @@ fn tables() -> String {
             mark BLOB NOT NULL,
             PRIMARY KEY (place, mailbox)
          ) STRICT;
+         {ids}
          PRAGMA user_version = {VERSION};
          COMMIT;"
     )

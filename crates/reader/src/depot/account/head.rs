@@ -1,9 +1,10 @@
 //! What is known of a message from its header section. In: a look, a date, a size. Out: the same as octets, to be kept encrypted, and back.
 
+use sealed::identity::MessageId;
 use sealed::index::Index;
 use zeroize::Zeroizing;
 
-use crate::depot::view::{Look, View};
+use crate::depot::view::{Listed, Look, View};
 
 /// A message, without its body.
 pub(crate) struct Head {
@@ -16,7 +17,7 @@ pub(crate) struct Head {
     pub(crate) look: Look,
 }
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// Records are filled up to a multiple of this: their size says little.
 const STEP: usize = 256;
 const NONE: u64 = u64::MAX;
@@ -34,6 +35,7 @@ impl Head {
             }
             Look::Sealed(index) => {
                 to.push(View::Original.number());
+                to.extend_from_slice(&index.id.0);
                 to.extend_from_slice(&index.hash);
                 to.extend_from_slice(&index.length.to_be_bytes());
                 to.extend_from_slice(&index.wire_length.unwrap_or(NONE).to_be_bytes());
@@ -57,6 +59,8 @@ impl Head {
         from = rest;
         let look = match View::of_number(*view)? {
             View::Original => {
+                let (id, rest) = from.split_first_chunk::<16>()?;
+                from = rest;
                 let (hash, rest) = from.split_first_chunk::<32>()?;
                 from = rest;
                 let length = number(&mut from)?;
@@ -75,7 +79,7 @@ impl Head {
                     preview,
                     ..Index::default()
                 };
-                Look::Sealed(Box::new(index))
+                Look::Sealed(Box::new(Listed::new(MessageId(*id), index)))
             }
             view => Look::File(view, optional(&mut from)?),
         };
@@ -132,7 +136,7 @@ mod tests {
             ..Index::default()
         };
         for look in [
-            Look::Sealed(Box::new(index)),
+            Look::Sealed(Box::new(Listed::new(MessageId([7; 16]), index))),
             Look::File(View::Foreign, Some(b"a".to_vec())),
             Look::File(View::AsItLies, None),
         ] {
