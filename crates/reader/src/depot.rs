@@ -24,4 +24,4 @@ pub(crate) use original::{MAX_HEADER, Original};
 pub use reach::ReachError;
 pub(crate) use reach::{Way, reach};
 pub(crate) use selected::{Access, Changes, Item, Selected, Standing};
-pub(crate) use view::{Look, Trouble, View, whole};
+pub(crate) use view::{Look, Trouble, View, holds_all, whole};

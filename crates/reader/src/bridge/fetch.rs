@@ -11,7 +11,6 @@ use sealed::index::Index as ListView;
 use wire::imap::server::{FetchItem, Flag, Haste, Names, Part, Section, SequenceSet, StoreKind, Which, push_string};
 
 use super::headers::is_of_header;
-use super::search::are_listed;
 use super::section;
 use super::section::{Decoded, Octets};
 use crate::depot::{
@@ -168,16 +167,18 @@ impl<'b> Desk<'b> {
         if looks || opens || reads {
             self.depot.prepare(&uids);
         }
-        let listed = |item: &FetchItem| match item {
-            FetchItem::Section(section) => matches!(&section.part, Part::Fields(names) if are_listed(names)),
-            _ => true,
-        };
-        let wanted = match (opens, reads && !items.iter().all(listed)) {
-            (true, _) => uids,
-            (false, true) => self.without_header(uids),
-            (false, false) => Vec::new(),
-        };
-        self.bodies.expect(wanted);
+        match (opens, reads, fields_of(items)) {
+            (true, ..) => self.bodies.expect(uids),
+            (false, true, Some(fields)) => {
+                let uids = self.without_header(uids);
+                self.bodies.expect_fields(uids, fields);
+            }
+            (false, true, None) => {
+                let uids = self.without_header(uids);
+                self.bodies.expect(uids);
+            }
+            (false, false, _) => self.bodies.expect(Vec::new()),
+        }
     }
 
     /// Messages will be opened, in this order.
@@ -507,6 +508,20 @@ impl<'b> Desk<'b> {
         let stored = self.depot.store(selected, &[place], None, StoreKind::Add, &[Flag::Seen]);
         Ok(stored.map_err(|_| Trouble::Io)?.failed.is_empty())
     }
+}
+
+/// The fields that are asked for, if no more of header sections is.
+fn fields_of(items: &[FetchItem]) -> Option<Vec<Vec<u8>>> {
+    let sections = items.iter().filter_map(|item| match item {
+        FetchItem::Section(section) => Some(&section.part),
+        _ => None,
+    });
+    let mut all = Vec::new();
+    for part in sections {
+        let Part::Fields(names) = part else { return None };
+        all.extend(names.iter().cloned());
+    }
+    Some(all)
 }
 
 /// Fields that an ENVELOPE is made of, in lower case.

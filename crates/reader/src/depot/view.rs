@@ -111,7 +111,20 @@ impl View {
     }
 }
 
+/// Whether the list view holds every field of all these names.
+pub(crate) fn holds_all(index: &Index, names: &[Vec<u8>]) -> bool {
+    names.iter().all(|name| index.holds_all(&String::from_utf8_lossy(name)))
+}
+
 impl Look {
+    /// Whether fields of these names are shown without the body.
+    pub(crate) fn shows(&self, names: &[Vec<u8>]) -> bool {
+        match self {
+            Look::File(_, header) => header.is_some(),
+            Look::Sealed(index) => holds_all(index, names),
+        }
+    }
+
     /// How it is shown.
     pub(crate) fn view(&self) -> View {
         match self {

@@ -39,6 +39,7 @@ impl Head {
                 to.extend_from_slice(&index.hash);
                 to.extend_from_slice(&index.length.to_be_bytes());
                 to.extend_from_slice(&index.wire_length.unwrap_or(NONE).to_be_bytes());
+                to.extend_from_slice(&index.looked_through.to_be_bytes());
                 push_text(&mut to, &index.fields);
                 push_optional(&mut to, index.body_structure.as_deref().map(str::as_bytes));
                 push_text(&mut to, index.omitted.join("\n").as_bytes());
@@ -65,6 +66,7 @@ impl Head {
                 from = rest;
                 let length = number(&mut from)?;
                 let wire_length = Some(number(&mut from)?).filter(|length| *length != NONE);
+                let looked_through = number(&mut from)?;
                 let fields = part(&mut from)?;
                 let body_structure = optional(&mut from)?.map(String::from_utf8).transpose().ok()?;
                 let omitted = text(&mut from)?.split('\n').filter(|name| !name.is_empty()).map(str::to_owned).collect();
@@ -73,6 +75,7 @@ impl Head {
                     hash: *hash,
                     length,
                     wire_length,
+                    looked_through,
                     fields,
                     body_structure,
                     omitted,
