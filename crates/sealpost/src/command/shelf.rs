@@ -133,6 +133,10 @@ pub fn export(home: &Home, arguments: &ExportMail) -> Result<(), Failure> {
     let exported = reader::export(&mut shelf, &mailboxes, form, &arguments.to, &mut watcher);
     watcher.0.finish();
     let exported = exported?;
+    for (mailbox, name) in &exported.renamed {
+        let (mailbox, name) = (squeezed(mailbox), squeezed(name));
+        tell(format_args!("sealpost: {mailbox} is written as {name}: another mailbox has its usual name"));
+    }
     tell(format_args!("sealpost: {} messages written in clear to {}", exported.written, arguments.to.display()));
     match exported.failed {
         0 => Ok(()),
