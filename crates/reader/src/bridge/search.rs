@@ -162,6 +162,10 @@ impl Desk<'_> {
                 self.holds_for(place, first, facts)? || self.holds_for(place, second, facts)?
             }
             SearchKey::Not(key) => !self.holds_for(place, key, facts)?,
+            SearchKey::Numbers(set) | SearchKey::Uids(set) if set.is_saved() => {
+                let uid = self.item(place)?.uid;
+                self.selected.as_ref().is_some_and(|selected| selected.saved.binary_search(&uid).is_ok())
+            }
             SearchKey::Numbers(set) => {
                 let largest = u32::try_from(self.items().len()).unwrap_or(u32::MAX);
                 set.contains(u32::try_from(place.saturating_add(1)).unwrap_or(u32::MAX), largest)

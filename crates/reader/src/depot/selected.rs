@@ -19,6 +19,8 @@ pub(crate) struct Selected {
     pub(crate) highest: Option<u64>,
     /// By ascending UID.
     pub(crate) items: Vec<Item>,
+    /// UIDs of what `$` means (RFC 5182), ascending; some may be gone.
+    pub(crate) saved: Vec<u32>,
 }
 
 /// Whether anything may be changed.
@@ -85,6 +87,10 @@ impl Item {
 impl Selected {
     /// Places of the messages that a set means; `None`: it names a number that no message has (RFC 3501 §9 `seq-number`).
     pub(crate) fn places(&self, which: Which, set: &SequenceSet) -> Option<Vec<usize>> {
+        if set.is_saved() {
+            let at = |uid: &u32| self.items.binary_search_by_key(uid, |item| item.uid).ok();
+            return Some(self.saved.iter().filter_map(at).collect());
+        }
         let largest = match which {
             Which::Numbers => u32::try_from(self.items.len()).unwrap_or(u32::MAX),
             Which::Uids => self.items.last().map_or(0, |item| item.uid),
@@ -199,8 +205,15 @@ mod tests {
             modseq: None,
         };
         let items = [3, 4, 7].map(item).into_iter().collect();
-        let selected =
-            Selected { validity: 1, next: 10, access: Access::Read, permanent: String::new(), highest: None, items };
+        let selected = Selected {
+            validity: 1,
+            next: 10,
+            access: Access::Read,
+            permanent: String::new(),
+            highest: None,
+            items,
+            saved: Vec::new(),
+        };
         for (asked, expected) in [
             (&[(1, u32::MAX)][..], "1:2,5:6,8:9"),
             (&[(2, 5)], "2,5"),

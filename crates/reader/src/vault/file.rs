@@ -2,6 +2,7 @@
 //!
 //! In: records. Out: the same, as long as key and trust are the same; others are as if they were not there. A crash loses at most the batch that was being written.
 
+use std::collections::HashSet;
 use std::fs::OpenOptions;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
@@ -86,6 +87,8 @@ const KEPT: i64 = 3;
 const MISSING: &[u8] = b"";
 /// Octets of a page: most records lie in one, and a search reads them in long strides.
 const PAGE: u32 = 32 << 10;
+/// Octets that stand beside the file.
+const WAL: i64 = 4 << 20;
 /// Octets of the file that are read where they lie, and count as this program's memory.
 const MAPPED: i64 = 64 << 20;
 /// The name, which no mailbox has, of a record that says under which key and trust all others were made.
@@ -247,6 +250,46 @@ impl Vault {
         Ok(gone.len() as u64)
     }
 
+    /// What is kept of mailboxes that are not there any more goes, whatever it is; how many messages of this kind.
+    pub(crate) fn keep_mailboxes(&self, there: &HashSet<&str>) -> Result<u64, VaultError> {
+        let tables = [Kind::Heads, Kind::Words, Kind::Headers].map(Kind::table);
+        let tables: Vec<&str> = tables.into_iter().chain(["complete"]).chain(ids::NAMES).collect();
+        let Open { connection, place, .. } = &*self.file;
+        let mut gone: HashSet<String> = HashSet::new();
+        for table in &tables {
+            // From name to name: there are many more records than names.
+            let sql = format!("SELECT mailbox FROM {table} WHERE place = ?1 AND mailbox > ?2 ORDER BY mailbox LIMIT 1");
+            let mut statement = connection.prepare_cached(&sql)?;
+            let mut last = CANARY.to_owned();
+            while let Some(name) = statement.query_row(params![place, last], |row| row.get(0)).optional()? {
+                last = name;
+                if !there.contains(last.as_str()) {
+                    gone.insert(last.clone());
+                }
+            }
+        }
+        let mut removed = 0;
+        if gone.is_empty() {
+            return Ok(removed);
+        }
+        let batch = self.batch()?;
+        for (name, table) in gone.iter().flat_map(|name| tables.iter().map(move |table| (name, *table))) {
+            let sql = format!("DELETE FROM {table} WHERE place = ?1 AND mailbox = ?2");
+            let count = connection.execute(&sql, params![place, name])? as u64;
+            removed = if table == self.kind.table() { removed.saturating_add(count) } else { removed };
+        }
+        batch.commit()?;
+        Ok(removed)
+    }
+
+    /// Brings the file back to its size: what was written lies in it, and nothing beside it.
+    pub(crate) fn settle(&self) {
+        // Whoever reads just now is in the way of that, and does it later.
+        let settled: rusqlite::Result<i64> =
+            self.file.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+        drop(settled);
+    }
+
     /// The mailboxes of which something is kept.
     pub(crate) fn mailboxes(&self) -> Result<Vec<String>, VaultError> {
         let sql = self.sql("SELECT DISTINCT mailbox FROM {table} WHERE place = ?1 AND mailbox <> ?2");
@@ -277,13 +320,6 @@ impl Vault {
             .connection
             .prepare_cached("INSERT OR IGNORE INTO complete (place, mailbox, mark) VALUES (?1, ?2, ?3)")?
             .execute(params![self.file.place, mailbox, MISSING])?;
-        Ok(())
-    }
-
-    /// A mailbox that is gone.
-    pub(crate) fn forget_mailbox(&self, mailbox: &str) -> Result<(), VaultError> {
-        let sql = "DELETE FROM complete WHERE place = ?1 AND mailbox = ?2";
-        self.file.connection.execute(sql, params![self.file.place, mailbox])?;
         Ok(())
     }
 
@@ -398,6 +434,9 @@ fn connect(path: &Path) -> Result<Connection, VaultError> {
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "page_size", PAGE)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
+    // What was written stands beside the file until it is this much, and is cut off again.
+    connection.pragma_update(None, "wal_autocheckpoint", WAL / i64::from(PAGE))?;
+    connection.pragma_update(None, "journal_size_limit", WAL)?;
     // As much of it may be in memory as the system likes to keep there anyway.
     connection.pragma_update(None, "mmap_size", MAPPED)?;
     // Power loss may cost the last records: they are made again.

@@ -35,6 +35,9 @@ pub(crate) struct Before {
 /// Which sealed messages of a place were seen. No `Debug`: it holds the key.
 pub(crate) struct Ids(Rc<Open>);
 
+/// The tables.
+pub(super) const NAMES: [&str; 3] = ["ids", "awaited", "stands"];
+
 /// `ids`: messages that lie there. `awaited`: messages that are put there through us. `stands`: how a mailbox stood when its messages were seen.
 pub(super) const TABLES: &str = "CREATE TABLE IF NOT EXISTS ids (
         place BLOB NOT NULL,

@@ -101,7 +101,7 @@ impl<'b> AccountDepot<'b> {
         let mut permanent = chosen.permanent_flags;
         permanent.extend(chosen.new_keywords.then(|| "\\*".to_owned()));
         let permanent = if access == Access::Read { String::new() } else { permanent.join(" ") };
-        Ok(Selected { validity: chosen.uid_validity, next, access, permanent, highest, items })
+        Ok(Selected { validity: chosen.uid_validity, next, access, permanent, highest, items, saved: Vec::new() })
     }
 }
 

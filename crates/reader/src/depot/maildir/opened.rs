@@ -51,6 +51,7 @@ impl Opened {
             permanent: permanent.to_owned(),
             highest: None,
             items: Vec::new(),
+            saved: Vec::new(),
         };
         opened.refresh(database, root, &mut selected)?;
         Ok((opened, selected))
