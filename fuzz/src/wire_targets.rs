@@ -30,7 +30,7 @@ pub fn imap_commands(octets: &[u8]) {
                     assert_eq!(taken, order.length);
                 }
                 Incoming::Bad(tag, why) => told.push(format!("{tag:?} {why}")),
-                Incoming::Nothing | Incoming::Gone => return told,
+                Incoming::Nothing | Incoming::Gone | Incoming::Closed => return told,
             }
             assert!(told.len() <= octets.len() + MAX_BAD as usize);
         }

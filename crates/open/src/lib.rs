@@ -11,7 +11,7 @@ pub mod any_key;
 pub mod open;
 
 pub use any_key::AnySecretKey;
-pub use open::{OpenError, Opened, headers, open};
+pub use open::{OpenError, Opened, headers, headers_with_id, open};
 pub use secret_key::{Algorithm, KeyError, Lock, SecretKey};
 pub use unwrap::{Keyring, UnwrapError};
 pub use x509_key::X509SecretKey;

@@ -9,7 +9,7 @@ use sealed::{
     armor::ArmorError,
     field::{FieldError, SealedFields},
     field_blob::{self, BlobError},
-    identity::{AccountId, Hash, sha256},
+    identity::{AccountId, Hash, MessageId, sha256},
     index::Index,
     original::{Recovered, recover},
     outer::{Outer, OuterError},
@@ -53,10 +53,15 @@ pub enum OpenError {
 
 /// The protected header fields and what else a list needs, from a message's header section alone.
 pub fn headers(header: &[u8], keys: &Keyring, trust: &Trust) -> Result<Index, OpenError> {
+    headers_with_id(header, keys, trust).map(|(index, _)| index)
+}
+
+/// The same, and the id that the sealer signed with them: no two sealed messages have the same.
+pub fn headers_with_id(header: &[u8], keys: &Keyring, trust: &Trust) -> Result<(Index, MessageId), OpenError> {
     let fields = SealedFields::parse(&HeaderSection::parse(header)).map_err(OpenError::NotSealed)?;
     verify_envelope(&fields, trust)?;
     let key = keys.unwrap(&fields.key, fields.mark.profile)?;
-    index(&fields, &key)
+    Ok((index(&fields, &key)?, fields.mark.id))
 }
 
 /// A verified message, not yet written anywhere.

@@ -8,6 +8,7 @@ mod settings;
 mod password;
 mod certificate;
 mod link;
+mod places;
 mod subject;
 mod traits;
 mod thread;

@@ -3,6 +3,7 @@
 //! In: mailboxes, a directory. Out: the originals, octet for octet (in mbox with `>` before lines that begin with `From `, which is what
 //! that format is: "mboxrd"). Files have mode 0600; none is overwritten, and none has its name before it is whole.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::DirBuilderExt;
@@ -28,12 +29,14 @@ pub enum Form {
 }
 
 /// What was written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exported {
     /// Messages.
     pub written: u64,
     /// Sealed messages that do not open, and files that cannot be read.
     pub failed: u64,
+    /// Mailboxes that were written under another name than usual, since another one has that: both names.
+    pub renamed: Vec<(String, String)>,
 }
 
 /// Octets written at a time.
@@ -52,13 +55,23 @@ pub fn export(
         work.push((name, shelf.uids(name)?));
     }
     make(to)?;
-    for (name, _) in &work {
-        form.is_free(to, name)?;
-    }
-    progress.total(work.iter().map(|(_, uids)| uids.len() as u64).sum(), 0);
     let mut exported = Exported::default();
+    let mut used: HashSet<String> = HashSet::new();
+    let mut named = Vec::new();
     for (name, uids) in work {
-        let mut place = Place::open(form, to, name)?;
+        let usual = form.name_for(name);
+        let own = own_name(&usual, &used);
+        used.insert(own.clone());
+        form.is_free(to, &own)?;
+        if own != usual {
+            exported.renamed.push((name.clone(), own.clone()));
+        }
+        named.push((name, own, uids));
+    }
+    let work = named;
+    progress.total(work.iter().map(|(.., uids)| uids.len() as u64).sum(), 0);
+    for (name, own, uids) in work {
+        let mut place = Place::open(form, to, &own)?;
         for uid in uids {
             shelf.go_on()?;
             let put = shelf.find(name, uid).and_then(|found| place.put(shelf, uid, &found));
@@ -84,17 +97,25 @@ pub fn export(
 }
 
 impl Form {
+    /// The name that a mailbox is written under: in a Maildir as Dovecot spells it, where a dot divides levels.
+    fn name_for(self, name: &str) -> String {
+        match self {
+            Form::Mbox | Form::Eml => file_name(name),
+            Form::Maildir => MailboxName::from_utf8(&name.replace('.', "_")).wire().to_owned(),
+        }
+    }
+
     /// Whether a mailbox can be written there without anything of it being there twice.
     fn is_free(self, to: &Path, name: &str) -> Result<(), ShelfError> {
         match self {
             Form::Mbox => {
-                let path = to.join(file_name(name) + ".mbox");
+                let path = to.join(format!("{name}.mbox"));
                 if path.exists() { Err(ShelfError::Exists(path)) } else { Ok(()) }
             }
             Form::Eml => Ok(()),
             Form::Maildir => {
                 let Ok(maildir) = Maildir::open(to) else { return Ok(()) };
-                let there = maildir.mailbox(MailboxName::from_utf8(name).wire()).map_err(|_| no_maildir())?;
+                let there = maildir.mailbox(name).map_err(|_| no_maildir())?;
                 let occupied =
                     there.filter(|mailbox| mailbox.messages().map_or(true, |mut messages| messages.next().is_some()));
                 occupied.map_or(Ok(()), |mailbox| Err(ShelfError::Occupied(mailbox.dir().to_path_buf())))
@@ -108,6 +129,13 @@ fn file_name(name: &str) -> String {
     let name = name.replace(['/', '\0'], ".");
     let bare = name.trim_start_matches('.');
     format!("{}{bare}", "_".repeat(name.len().saturating_sub(bare.len())))
+}
+
+/// That name, or the first one with a number behind it that no other mailbox has. File systems may take capitals for small letters.
+fn own_name(usual: &str, used: &HashSet<String>) -> String {
+    let is_free = |name: &String| !used.iter().any(|other| other.to_lowercase() == name.to_lowercase());
+    let numbered = (2_u64..).map(|number| format!("{usual}-{number}"));
+    std::iter::once(usual.to_owned()).chain(numbered).find(is_free).unwrap_or_default()
 }
 
 fn no_maildir() -> ShelfError {
@@ -124,14 +152,13 @@ enum Place {
 
 impl Place {
     fn open(form: Form, to: &Path, name: &str) -> Result<Self, ShelfError> {
-        let file = file_name(name);
         Ok(match form {
             Form::Mbox => {
                 let whole = NamedTempFile::new_in(to).map_err(ShelfError::Write)?;
-                Place::Mbox(BufWriter::with_capacity(WRITE_BUFFER, whole), to.join(file + ".mbox"))
+                Place::Mbox(BufWriter::with_capacity(WRITE_BUFFER, whole), to.join(format!("{name}.mbox")))
             }
             Form::Eml => {
-                let folder = to.join(file);
+                let folder = to.join(name);
                 make(&folder)?;
                 Place::Eml(folder)
             }
@@ -140,11 +167,9 @@ impl Place {
                     make(&to.join(place))?;
                 }
                 let maildir = Maildir::open(to).map_err(|_| no_maildir())?;
-                // As Dovecot spells it.
-                let name = MailboxName::from_utf8(name);
-                let mailbox = match maildir.mailbox(name.wire()).map_err(|_| no_maildir())? {
+                let mailbox = match maildir.mailbox(name).map_err(|_| no_maildir())? {
                     Some(mailbox) => mailbox,
-                    None => maildir.create(name.wire()).map_err(|_| no_maildir())?,
+                    None => maildir.create(name).map_err(|_| no_maildir())?,
                 };
                 Place::Maildir(mailbox)
             }
@@ -305,6 +330,20 @@ fn name_it(file: NamedTempFile, path: PathBuf) -> Result<File, ShelfError> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
     use super::*;
+
+    #[test]
+    fn each_mailbox_has_a_name_of_its_own() {
+        for (form, expected) in
+            [(Form::Mbox, ["a.b", "a.b-2", "A.b-3", "a.b-2-2"]), (Form::Maildir, ["a/b", "a_b", "A_b-2", "a_b-2-2"])]
+        {
+            let mut used = HashSet::new();
+            for (name, expected) in ["a/b", "a.b", "A.b", "a.b-2"].into_iter().zip(expected) {
+                let own = own_name(&form.name_for(name), &used);
+                assert_eq!(own, expected, "{name}");
+                used.insert(own);
+            }
+        }
+    }
 
     #[test]
     fn mbox_lines_that_look_like_a_beginning_are_marked() {

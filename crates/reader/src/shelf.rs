@@ -14,12 +14,15 @@ use store::{Fate, Flags, UnixSeconds};
 use wire::MailboxName;
 
 use crate::depot::flags::letters_of;
-use crate::depot::{Access, Depot, Look, Original, ReachError, Selected, Trouble, View, reach, whole};
+use crate::depot::{
+    Access, Copies, Depot, Look, Original, ReachError, Selected, Standing, Trouble, View, reach, whole,
+};
 use crate::index::attachment_name;
 use crate::means::Means;
 use crate::opening::open_whole;
 use crate::place::{printable, steers};
 use crate::settings::Settings;
+use crate::vault::{Kind, Vault};
 
 /// Mail, open for reading. Nothing of it is changed.
 pub struct Shelf<'s> {
@@ -27,6 +30,7 @@ pub struct Shelf<'s> {
     depot: Box<dyn Depot + 's>,
     names: Vec<MailboxName>,
     opened: Option<(String, Selected)>,
+    copies: Copies,
     stop: Arc<AtomicBool>,
 }
 
@@ -39,6 +43,8 @@ pub struct Line {
     pub uid: u32,
     /// `sealed`, `plain`, or `foreign`: sealed by nobody we trust, or not for us; shown as it lies.
     pub state: &'static str,
+    /// Whether the same sealed message lies here besides, and nobody copied it through the bridge.
+    pub copy: bool,
     /// When it arrived, Unix seconds.
     pub arrived: i64,
     /// The Date field.
@@ -53,6 +59,7 @@ pub struct Line {
 pub struct Found {
     uid: u32,
     look: Look,
+    standing: Standing,
     flags: Flags,
     arrived: UnixSeconds,
 }
@@ -130,7 +137,7 @@ impl<'s> Shelf<'s> {
     pub fn open(settings: &'s Settings, stop: &Arc<AtomicBool>) -> Result<Self, ShelfError> {
         let mut depot = reach(Means { mail: settings, seal: None }, stop)?;
         let names = depot.mailboxes().map_err(|_| ShelfError::Unreadable)?;
-        Ok(Self { settings, depot, names, opened: None, stop: Arc::clone(stop) })
+        Ok(Self { settings, depot, names, opened: None, copies: Copies::default(), stop: Arc::clone(stop) })
     }
 
     /// The names of its mailboxes.
@@ -148,6 +155,7 @@ impl<'s> Shelf<'s> {
                 Err(Trouble::Gone) => continue,
                 other => other?,
             };
+            let standing = self.standing(uid, &look);
             let (state, fields) = match &look {
                 Look::Sealed(index) => ("sealed", index.fields.as_slice()),
                 Look::File(view, header) => (word(*view), header.as_deref().unwrap_or_default()),
@@ -161,13 +169,22 @@ impl<'s> Shelf<'s> {
                 mailbox: name.to_owned(),
                 uid,
                 state,
+                copy: standing == Standing::Copy,
                 arrived: self.depot.arrived(uid)?.unix,
                 date: text("Date"),
                 from: text("From"),
                 subject: text("Subject"),
             });
         }
+        self.copies.write();
         Ok(())
+    }
+
+    fn standing(&mut self, uid: u32, look: &Look) -> Standing {
+        if let Look::Sealed(listed) = look {
+            self.copies.see(self.depot.as_mut(), uid, listed.id);
+        }
+        self.copies.standing(uid)
     }
 
     /// The UIDs of a mailbox.
@@ -181,7 +198,9 @@ impl<'s> Shelf<'s> {
         let at = items.binary_search_by_key(&uid, |item| item.uid).map_err(|_| ShelfError::NoMessage)?;
         let flags = items.get(at).map(|item| letters_of(&item.flags)).unwrap_or_default();
         let look = self.depot.look(uid)?;
-        Ok(Found { uid, look, flags, arrived: UnixSeconds(self.depot.arrived(uid)?.unix) })
+        let standing = self.standing(uid, &look);
+        self.copies.write();
+        Ok(Found { uid, look, standing, flags, arrived: UnixSeconds(self.depot.arrived(uid)?.unix) })
     }
 
     /// The message as text for people: a few header fields, text parts, the names of what else is in it.
@@ -236,6 +255,8 @@ impl<'s> Shelf<'s> {
                 names: self.names.iter().map(MailboxName::utf8).collect(),
             })?;
             let selected = self.depot.open(mailbox, Access::Read).map_err(|_| ShelfError::Unreadable)?;
+            let ids = Vault::open(self.settings, Kind::Words).ok().map(|vault| vault.ids());
+            self.copies = Copies::open(ids, self.depot.as_mut(), &selected);
             self.opened = Some((name.to_owned(), selected));
         }
         self.opened.as_ref().map(|(_, selected)| selected).ok_or(ShelfError::Unreadable)
@@ -246,6 +267,11 @@ impl Found {
     /// Its flags, as letters of a Maildir.
     pub fn flags(&self) -> &Flags {
         &self.flags
+    }
+
+    /// Whether the same sealed message lies here besides, and nobody copied it through the bridge.
+    pub fn is_copy(&self) -> bool {
+        self.standing == Standing::Copy
     }
 
     /// When it arrived.

@@ -5,8 +5,10 @@
 //! plaintext on disk.
 
 mod key;
+mod ids;
 mod file;
 
 pub use file::VaultError;
 pub(crate) use file::{Batch, Kind, Vault, remove_files};
+pub(crate) use ids::{Before, Ids, Mark, Whose};
 pub(crate) use key::{make as make_key, read as read_key};

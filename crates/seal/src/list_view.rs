@@ -2,26 +2,14 @@
 //! its budget (format §4.5, A10, Choice e). In: what was learnt while the original was read; out: CBOR octets.
 
 use mail::HeaderSection;
-use sealed::{field_blob, index::Index};
+use sealed::{
+    field_blob::{self, PADDING},
+    index::{FURTHER, Index, SELECTED},
+};
 
 use crate::copies;
 
-/// Header fields selected, in this order; when room runs out they go from the end, but these four stay longest.
-const SELECTED: [&str; 13] = [
-    "From",
-    "Sender",
-    "Reply-To",
-    "To",
-    "Cc",
-    "Bcc",
-    "Date",
-    "Subject",
-    "Message-ID",
-    "In-Reply-To",
-    "References",
-    "List-Id",
-    "Content-Type",
-];
+/// When room runs out selected fields go from the end, but these four stay longest.
 const STAY_LONGEST: [&str; 4] = ["Date", "Subject", "Message-ID", "From"];
 /// Parts of `Sealed-Fields` that the blob may take by default.
 const PARTS: usize = 4;
@@ -31,12 +19,58 @@ const MAX_FIELD: usize = 2048;
 /// them up one by one would take time without end.
 const MAX_OCCURRENCES: usize = 16;
 const MAX_SELECTED: usize = 16 * 1024;
+/// A further field may be as long as this where it makes the blob larger.
+const MAX_FURTHER: usize = 96;
 const SHORT_REFERENCES: usize = 3;
 const SHORT_ADDRESSES: usize = 10;
 
 /// Selects the fields of `section` into `index`, and writes it so that it fits the budget. What was left out or shortened
 /// is named in it.
-pub fn write(mut index: Index, section: &HeaderSection<'_>) -> Vec<u8> {
+pub fn write(index: Index, section: &HeaderSection<'_>) -> Vec<u8> {
+    let (index, octets) = write_selected(index, section);
+    look_through(index, octets, section)
+}
+
+/// Adds the further fields that mail programs list by (key 16): short ones; longer ones as far as padding would stand in their place.
+fn look_through(index: Index, octets: Vec<u8>, section: &HeaderSection<'_>) -> Vec<u8> {
+    let budget = field_blob::index_capacity(PARTS);
+    let padded = |octets: &[u8]| octets.len().saturating_add(4).next_multiple_of(PADDING);
+    let mut best = (index, octets);
+    for (list, names) in (1..).zip(FURTHER) {
+        let mut next = (Index { looked_through: list, ..best.0.clone() }, Vec::new());
+        next.1 = next.0.write();
+        for &name in names {
+            let mut lines = Vec::new();
+            for field in section.all(name).take(MAX_OCCURRENCES) {
+                lines.extend_from_slice(&copies::inside(name, field));
+            }
+            if lines.is_empty() {
+                continue;
+            }
+            let whole = section.all(name).nth(MAX_OCCURRENCES).is_none();
+            let with = Index { fields: [next.0.fields.as_slice(), &lines].concat(), ..next.0.clone() };
+            let octets = with.write();
+            let is_free = padded(&octets) == padded(&next.1);
+            if whole && octets.len() <= budget && (is_free || (list == 1 && lines.len() <= MAX_FURTHER)) {
+                next = (with, octets);
+                continue;
+            }
+            if list > 1 {
+                // The earlier list is what can be said.
+                return best.1;
+            }
+            next.0.omitted.push(name.to_ascii_lowercase());
+            next.1 = next.0.write();
+        }
+        if next.1.len() > budget {
+            return best.1;
+        }
+        best = next;
+    }
+    best.1
+}
+
+fn write_selected(mut index: Index, section: &HeaderSection<'_>) -> (Index, Vec<u8>) {
     let budget = field_blob::index_capacity(PARTS);
     let mut fields = select(section, &mut index.omitted);
     let fill = |index: &mut Index, fields: &[Copied]| {
@@ -46,7 +80,7 @@ pub fn write(mut index: Index, section: &HeaderSection<'_>) -> Vec<u8> {
     let mut octets = fill(&mut index, &fields);
     for give_up in STEPS {
         if octets.len() <= budget {
-            return octets;
+            return (index, octets);
         }
         if let Some(name) = give_up(&mut index, &mut fields) {
             index.omitted.push(name.to_owned());
@@ -76,7 +110,7 @@ pub fn write(mut index: Index, section: &HeaderSection<'_>) -> Vec<u8> {
         index.omitted.push("envelope".to_owned());
         octets = fill(&mut index, &fields);
     }
-    octets
+    (index, octets)
 }
 
 /// One copied field.
@@ -192,6 +226,31 @@ mod tests {
         let section = HeaderSection::parse(&index.fields);
         assert_eq!(section.first("References").expect("kept").unfolded(), b"<id@x> <id@x> <id@x>");
         assert_eq!(mail::AddressList::parse(&section.first("To").expect("kept").unfolded()).addresses().count(), 10);
+    }
+
+    #[test]
+    fn further_fields_are_looked_through() {
+        let long = format!("<https://{}>", "u".repeat(400));
+        let received = "Received: from a by b with ESMTP; Tue, 3 Mar 2026 19:42:07 +0100\r\n".repeat(6);
+        let padded = |message: &str| {
+            let octets = write(Index::default(), &HeaderSection::parse(message.as_bytes()));
+            octets.len().saturating_add(4).next_multiple_of(PADDING)
+        };
+        for (header, list, fields, omitted) in [
+            ("X-Priority: 1\r\nX: y\r\n".to_owned(), 3, "X-Priority: 1\r\n", &[][..]),
+            ("Received: by x; y\r\nLines: 3\r\n".to_owned(), 3, "Lines: 3\r\nReceived: by x; y\r\n", &[]),
+            // Long ones only where there would be padding.
+            (received.clone(), 2, "", &[]),
+            (format!("List-Unsubscribe: {long}\r\n{received}"), 1, "", &[]),
+            (format!("X-Original-To: {long}\r\nLines: 3\r\n{received}"), 2, "Lines: 3\r\n", &["x-original-to"]),
+            // As many as nobody lists by are as one too long.
+            ("X-Label: x\r\n".repeat(100), 3, "", &["x-label"]),
+        ] {
+            let index = index_of(&header, Index::default());
+            assert_eq!((index.looked_through, &*index.fields), (list, fields.as_bytes()), "{header}");
+            assert_eq!(index.omitted, omitted, "{header}");
+            assert_eq!(padded(&header), padded(""), "{header}");
+        }
     }
 
     #[test]

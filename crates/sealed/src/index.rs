@@ -5,6 +5,45 @@ use minicbor::{Decoder, Encoder, data::Type};
 
 use crate::identity::Hash;
 
+/// Header fields selected for key 5, in this order.
+pub const SELECTED: [&str; 13] = [
+    "From",
+    "Sender",
+    "Reply-To",
+    "To",
+    "Cc",
+    "Bcc",
+    "Date",
+    "Subject",
+    "Message-ID",
+    "In-Reply-To",
+    "References",
+    "List-Id",
+    "Content-Type",
+];
+
+/// Further fields that mail programs list by, in the lists that key 16 numbers from one; each list holds those before it too.
+pub const FURTHER: [&[&str]; 3] = [
+    // Nearly always absent, or short.
+    &[
+        "Priority",
+        "X-Priority",
+        "Importance",
+        "Newsgroups",
+        "Lines",
+        "Content-Description",
+        "X-Label",
+        "X-Original-To",
+        "List-Post",
+        "X-K9mail-Identity",
+        "Chat-Version",
+    ],
+    // In all mail of lists, and long at times.
+    &["List-Subscribe", "List-Unsubscribe"],
+    // In nearly all mail that came from elsewhere, and long.
+    &["Received", "Autocrypt"],
+];
+
 /// What INDEX holds; the numbers are the map's keys.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Index {
@@ -38,6 +77,8 @@ pub struct Index {
     pub omitted: Vec<String>,
     /// 15: octets of the original as IMAP carries it, each bare LF as CRLF; the sizes of `body_structure` are of this form then.
     pub wire_length: Option<u64>,
+    /// 16: the list of further field names that were looked through; 0: none.
+    pub looked_through: u64,
 }
 
 /// INDEX 12: where a message was sealed.
@@ -89,6 +130,15 @@ impl Index {
         octets
     }
 
+    /// Whether every field of that name in the original is among `fields` as it is there: one that is not was left out, or was never looked for.
+    pub fn holds_all(&self, name: &str) -> bool {
+        let among = |names: &[&str]| names.iter().any(|other| other.eq_ignore_ascii_case(name));
+        // Of later lists than we know at least what we know of them.
+        let further = usize::try_from(self.looked_through).unwrap_or(usize::MAX).min(FURTHER.len());
+        let looked_for = among(&SELECTED) || FURTHER.iter().take(further).any(|names| among(names));
+        looked_for && !self.omitted.iter().any(|other| other.eq_ignore_ascii_case(name))
+    }
+
     /// Reads what `write` wrote, with unknown keys ignored; the whole input must be one map with ascending keys.
     pub fn parse(octets: &[u8]) -> Result<Self, BadIndex> {
         let mut decoder = Decoder::new(octets);
@@ -107,7 +157,8 @@ impl Index {
         let lists = [(8, &self.flags), (13, &self.envelope), (14, &self.omitted)];
         let optional = texts.iter().filter(|(_, text)| text.is_some()).count()
             + lists.iter().filter(|(_, list)| !list.is_empty()).count()
-            + usize::from(self.wire_length.is_some());
+            + usize::from(self.wire_length.is_some())
+            + usize::from(self.looked_through > 0);
         plain(to.map(6 + optional as u64));
         plain(to.u8(1).and_then(|to| to.u64(self.length)));
         plain(to.u8(2).and_then(|to| to.bytes(&self.hash)));
@@ -130,6 +181,9 @@ impl Index {
         }
         if let Some(length) = self.wire_length {
             plain(to.u8(15).and_then(|to| to.u64(length)));
+        }
+        if self.looked_through > 0 {
+            plain(to.u8(16).and_then(|to| to.u64(self.looked_through)));
         }
         Ok(())
     }
@@ -160,6 +214,7 @@ impl Index {
                 13 => index.envelope = texts(from)?,
                 14 => index.omitted = texts(from)?,
                 15 => index.wire_length = Some(from.u64().ok()?),
+                16 => index.looked_through = from.u64().ok()?,
                 _ => skip(from)?,
             }
         }
@@ -217,6 +272,30 @@ mod tests {
             ..Index::default()
         };
         assert_eq!(Index::parse(&index.write()), Ok(index));
+    }
+
+    #[test]
+    fn what_was_looked_through_is_known() {
+        let with = |looked_through, omitted: &[&str]| Index {
+            looked_through,
+            omitted: omitted.iter().map(|name| (*name).to_owned()).collect(),
+            ..Index::default()
+        };
+        for (index, name, expected) in [
+            (with(0, &[]), "subject", true),
+            (with(0, &["subject"]), "Subject", false),
+            (with(0, &[]), "X-Priority", false),
+            (with(1, &[]), "x-priority", true),
+            (with(1, &["x-priority"]), "X-Priority", false),
+            (with(1, &[]), "Received", false),
+            (with(2, &[]), "List-Unsubscribe", true),
+            (with(2, &[]), "Received", false),
+            (with(3, &[]), "RECEIVED", true),
+            (with(9, &[]), "Lines", true),
+            (with(2, &[]), "X-Spam-Score", false),
+        ] {
+            assert_eq!(Index::parse(&index.write()).map(|index| index.holds_all(name)), Ok(expected), "{name}");
+        }
     }
 
     #[test]

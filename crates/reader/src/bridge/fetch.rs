@@ -11,10 +11,11 @@ use sealed::index::Index as ListView;
 use wire::imap::server::{FetchItem, Flag, Haste, Names, Part, Section, SequenceSet, StoreKind, Which, push_string};
 
 use super::headers::is_of_header;
-use super::search::are_listed;
 use super::section;
 use super::section::{Decoded, Octets};
-use crate::depot::{Access, Arrived, Bodies, Depot, Item, Look, Original, Selected, Trouble, View, flags, whole};
+use crate::depot::{
+    Access, Arrived, Bodies, Copies, Depot, Item, Look, Original, Selected, Trouble, View, flags, whole,
+};
 use crate::index::{Holding, Index};
 use crate::settings::Settings;
 use crate::vault::Vault;
@@ -24,6 +25,10 @@ pub(crate) struct Desk<'b> {
     pub(crate) settings: &'b Settings,
     pub(crate) depot: Box<dyn Depot + 'b>,
     pub(crate) selected: Option<Selected>,
+    /// Which of its messages lie twice.
+    pub(crate) copies: Copies,
+    /// Messages whose flags are to be told again.
+    pub(crate) restless: Vec<u32>,
     /// The search index, if there is a key for it.
     pub(crate) index: Option<Index>,
     /// What the index says of the texts that are searched for just now.
@@ -76,6 +81,8 @@ impl<'b> Desk<'b> {
             settings,
             depot,
             selected: None,
+            copies: Copies::default(),
+            restless: Vec::new(),
             index,
             holding: None,
             headers,
@@ -89,8 +96,45 @@ impl<'b> Desk<'b> {
     /// Takes a mailbox in the place of the one before; `None`: no other.
     pub(crate) fn take(&mut self, selected: Option<Selected>) {
         self.open.clear();
+        self.restless.clear();
+        if let Some(before) = &self.selected {
+            self.copies.close(self.depot.as_ref(), before);
+        }
+        self.copies = Copies::default();
         self.selected = selected;
         self.tidy();
+        if let Some(selected) = &mut self.selected {
+            let ids = self.index.as_ref().map(|index| index.vault.ids());
+            self.copies = Copies::open(ids, self.depot.as_mut(), selected);
+            for item in &mut selected.items {
+                item.standing = self.copies.standing(item.uid);
+            }
+        }
+    }
+
+    /// Whether a message's flags are not known without a look at it.
+    pub(crate) fn is_unknown(&self, item: &Item) -> bool {
+        item.view.is_none_or(|view| view == View::Original && !self.copies.knows(item.uid))
+    }
+
+    /// Places of messages whose flags are to be told again.
+    pub(crate) fn take_restless(&mut self) -> Vec<usize> {
+        let uids = std::mem::take(&mut self.restless);
+        let items = self.items();
+        uids.iter().filter_map(|uid| items.binary_search_by_key(uid, |item| item.uid).ok()).collect()
+    }
+
+    /// How these messages stand now; those that stand otherwise than before, but for the one that is answered for just now, are told of later.
+    pub(crate) fn restand(&mut self, uids: &[u32], answered: Option<u32>) {
+        let Some(selected) = &mut self.selected else { return };
+        for uid in uids {
+            let Ok(at) = selected.items.binary_search_by_key(uid, |item| item.uid) else { continue };
+            let (Some(item), now) = (selected.items.get_mut(at), self.copies.standing(*uid)) else { continue };
+            if item.standing != now {
+                item.standing = now;
+                self.restless.extend((Some(*uid) != answered).then_some(*uid));
+            }
+        }
     }
 
     /// The messages of the selected mailbox.
@@ -107,7 +151,7 @@ impl<'b> Desk<'b> {
     pub(crate) fn announce(&mut self, places: &[usize], items: &[FetchItem]) {
         let Some(selected) = &self.selected else { return };
         let uids = selected.uids(places);
-        let unknown = |place: &usize| selected.items.get(*place).is_some_and(|item| item.view.is_none());
+        let unknown = |place: &usize| selected.items.get(*place).is_some_and(|item| self.is_unknown(item));
         let (mut looks, mut opens, mut reads) = (false, false, false);
         for item in items {
             match item {
@@ -123,16 +167,18 @@ impl<'b> Desk<'b> {
         if looks || opens || reads {
             self.depot.prepare(&uids);
         }
-        let listed = |item: &FetchItem| match item {
-            FetchItem::Section(section) => matches!(&section.part, Part::Fields(names) if are_listed(names)),
-            _ => true,
-        };
-        let wanted = match (opens, reads && !items.iter().all(listed)) {
-            (true, _) => uids,
-            (false, true) => self.without_header(uids),
-            (false, false) => Vec::new(),
-        };
-        self.bodies.expect(wanted);
+        match (opens, reads, fields_of(items)) {
+            (true, ..) => self.bodies.expect(uids),
+            (false, true, Some(fields)) => {
+                let uids = self.without_header(uids);
+                self.bodies.expect_fields(uids, fields);
+            }
+            (false, true, None) => {
+                let uids = self.without_header(uids);
+                self.bodies.expect(uids);
+            }
+            (false, false, _) => self.bodies.expect(Vec::new()),
+        }
     }
 
     /// Messages will be opened, in this order.
@@ -193,7 +239,7 @@ impl<'b> Desk<'b> {
         let seen = items
             .iter()
             .any(|item| matches!(item, FetchItem::Section(section) | FetchItem::Binary(section) if !section.peek));
-        let unknown = self.item(place)?.view.is_none() && items.contains(&FetchItem::Flags);
+        let unknown = self.is_unknown(self.item(place)?) && items.contains(&FetchItem::Flags);
         let look = if shows || unknown { Some(self.look(place)?) } else { None };
         let mut values = Vec::with_capacity(items.len().saturating_add(1));
         for item in items {
@@ -259,6 +305,10 @@ impl<'b> Desk<'b> {
                 self.depot.shown(uid, before, now)?;
                 self.item_mut(place)?.view = Some(now);
             }
+        }
+        if let Look::Sealed(listed) = &look {
+            let changed = self.copies.see(self.depot.as_mut(), uid, listed.id);
+            self.restand(&changed, Some(uid));
         }
         Ok(look)
     }
@@ -434,7 +484,7 @@ impl<'b> Desk<'b> {
 
     /// FLAGS, between parentheses.
     pub(crate) fn flags(&mut self, place: usize) -> Result<String, Trouble> {
-        if self.item(place)?.view.is_none() {
+        if self.is_unknown(self.item(place)?) {
             self.look(place)?;
         }
         Ok(flags::text(self.item(place)?))
@@ -458,6 +508,20 @@ impl<'b> Desk<'b> {
         let stored = self.depot.store(selected, &[place], None, StoreKind::Add, &[Flag::Seen]);
         Ok(stored.map_err(|_| Trouble::Io)?.failed.is_empty())
     }
+}
+
+/// The fields that are asked for, if no more of header sections is.
+fn fields_of(items: &[FetchItem]) -> Option<Vec<Vec<u8>>> {
+    let sections = items.iter().filter_map(|item| match item {
+        FetchItem::Section(section) => Some(&section.part),
+        _ => None,
+    });
+    let mut all = Vec::new();
+    for part in sections {
+        let Part::Fields(names) = part else { return None };
+        all.extend(names.iter().cloned());
+    }
+    Some(all)
 }
 
 /// Fields that an ENVELOPE is made of, in lower case.

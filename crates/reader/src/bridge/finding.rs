@@ -30,10 +30,20 @@ impl Session<'_> {
         if charset.is_some() && is_utf8 {
             return Ok(Answer::Bad("after ENABLE UTF8=ACCEPT no charset is named"));
         }
+        let save = returns.as_ref().filter(|returns| returns.contains(&ReturnItem::Save));
         let found = match self.find(which, charset.as_deref(), key, &[]) {
             Ok(found) => found,
-            Err(answer) => return Ok(answer),
+            Err(answer) => {
+                // What fails leaves nothing behind; what is no command leaves all as it is (RFC 5182 §2.1).
+                if save.is_some() && matches!(answer, Answer::No(_)) {
+                    self.save(which, &[]);
+                }
+                return Ok(answer);
+            }
         };
+        if let Some(returns) = save {
+            self.save(which, &saved(&found.numbers, returns));
+        }
         self.tell_found("SEARCH", tag, which, returns.as_deref(), &found)
     }
 
@@ -75,6 +85,18 @@ impl Session<'_> {
         let line = if threads.is_empty() { "THREAD".to_owned() } else { format!("THREAD {threads}") };
         untagged(self.link.sink(), &line)?;
         self.after_finding(which)
+    }
+
+    /// What `$` means from now on.
+    fn save(&mut self, which: Which, numbers: &[u32]) {
+        let Some(selected) = self.desk.as_mut().and_then(|desk| desk.selected.as_mut()) else { return };
+        selected.saved = match which {
+            Which::Uids => numbers.to_vec(),
+            Which::Numbers => {
+                let place = |number: &u32| usize::try_from(*number).ok()?.checked_sub(1);
+                selected.uids(&numbers.iter().filter_map(place).collect::<Vec<usize>>())
+            }
+        };
     }
 
     /// The numbers of the messages that match, in the order of the mailbox.
@@ -127,6 +149,10 @@ impl Session<'_> {
         returns: Option<&[ReturnItem]>,
         found: &Found,
     ) -> io::Result<Answer> {
+        // Whoever only saves is told nothing (RFC 5182 §2.1).
+        if returns == Some(&[ReturnItem::Save]) {
+            return self.after_finding(which);
+        }
         let numbers = found.numbers.as_slice();
         let mut line = match returns {
             None => verb.to_owned(),
@@ -150,6 +176,7 @@ impl Session<'_> {
                         ReturnItem::All if numbers.is_empty() => None,
                         ReturnItem::All => Some(format!(" ALL {}", number_set(numbers))),
                         ReturnItem::Count => Some(format!(" COUNT {}", numbers.len())),
+                        ReturnItem::Save => None,
                     };
                     line.push_str(&told.unwrap_or_default());
                 }
@@ -165,12 +192,29 @@ impl Session<'_> {
     }
 
     fn after_finding(&mut self, which: Which) -> io::Result<Answer> {
-        let noted = self.desk.as_mut().map_or(Ok(()), |desk| desk.depot.note());
+        let noted = self.desk.as_mut().map_or(Ok(()), |desk| {
+            desk.copies.write();
+            desk.depot.note()
+        });
         if which == Which::Uids {
             self.tell_changes(Pace::Heard)?;
         }
         Ok(if noted.is_ok() { Answer::ok("done") } else { Answer::state() })
     }
+}
+
+/// What is saved of what was found: where only the ends are asked for, the ends (RFC 5182 §2.4).
+fn saved(numbers: &[u32], returns: &[ReturnItem]) -> Vec<u32> {
+    let asks = |item| returns.contains(&item);
+    let ends = asks(ReturnItem::Min) || asks(ReturnItem::Max);
+    if !ends || asks(ReturnItem::All) || asks(ReturnItem::Count) {
+        return numbers.to_vec();
+    }
+    let min = numbers.first().filter(|_| asks(ReturnItem::Min));
+    let max = numbers.last().filter(|_| asks(ReturnItem::Max));
+    let mut ends: Vec<u32> = min.into_iter().chain(max).copied().collect();
+    ends.dedup();
+    ends
 }
 
 /// What cannot be looked into has nothing to be sorted by; what is gone is not told of.

@@ -11,9 +11,8 @@ use wire::imap::server::{Part, Section};
 use zeroize::Zeroizing;
 
 use super::fetch::Desk;
-use super::search::is_listed;
 use super::section::{Octets, Rest, pick};
-use crate::depot::{Filed, Look};
+use crate::depot::{Filed, Look, holds_all};
 
 /// Octets of a header section that is kept.
 const MOST: usize = 64 << 10;
@@ -32,9 +31,7 @@ impl Desk<'_> {
             return None;
         }
         let octets = match (look?, &section.part) {
-            (Look::Sealed(index), Part::Fields(names))
-                if names.iter().all(|name| is_listed(index, &String::from_utf8_lossy(name))) =>
-            {
+            (Look::Sealed(index), Part::Fields(names)) if holds_all(index, names) => {
                 pick(&index.fields, Rest::Named, names)
             }
             (Look::File(_, Some(header)), Part::Fields(names)) => pick(&wire_form(0, header), Rest::Named, names),

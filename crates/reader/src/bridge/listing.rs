@@ -27,8 +27,14 @@ pub(crate) fn lsub(depot: &mut dyn Depot, pattern: &str, names: Names, out: &mut
     }
 }
 
-/// Answers LIST.
-pub(crate) fn list(depot: &mut dyn Depot, order: &ListOrder, names: Names, out: &mut dyn Write) -> io::Result<Answer> {
+/// Answers LIST. `told`: the mailboxes that were named.
+pub(crate) fn list(
+    depot: &mut dyn Depot,
+    order: &ListOrder,
+    names: Names,
+    told: &mut Vec<MailboxName>,
+    out: &mut dyn Write,
+) -> io::Result<Answer> {
     let chosen = match choose(depot, order) {
         Ok(chosen) => chosen,
         Err(answer) => return Ok(answer),
@@ -40,6 +46,7 @@ pub(crate) fn list(depot: &mut dyn Depot, order: &ListOrder, names: Names, out: 
     for (listed, children) in &chosen {
         let below = if *children == Below::Subscribed { " (\"CHILDINFO\" (\"SUBSCRIBED\"))" } else { "" };
         write_listed("LIST", (listed, names), below, out)?;
+        told.push(listed.name.clone());
         let can_be_opened = !listed
             .attributes
             .iter()

@@ -3,13 +3,13 @@
 
 use std::io::{self, Write};
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64_simd::STANDARD;
 use zeroize::Zeroizing;
 
 use super::fetch::Desk;
-use super::session::{IMPATIENT, Session};
+use super::session::Session;
 use crate::answer::Answer;
 use crate::depot::ReachError;
 
@@ -21,7 +21,14 @@ impl Session<'_> {
         let known = user.eq_ignore_ascii_case(self.bridge.user.as_bytes());
         // Asked either way: the time that it takes tells nothing.
         if self.bridge.password.is(password) && known {
-            return match (self.door)() {
+            if !self.place.enter() {
+                return Answer::no("[LIMIT] too many connections");
+            }
+            let opened = (self.door)();
+            if opened.is_err() {
+                self.place.step_back();
+            }
+            return match opened {
                 Ok(depot) => {
                     self.desk = Some(Desk::new(&self.bridge.mail, depot));
                     Answer::Ok(format!("[CAPABILITY {}] logged in", self.capabilities()))
@@ -46,7 +53,7 @@ impl Session<'_> {
             None => {
                 self.link.sink().write_all(b"+ \r\n")?;
                 self.link.sink().flush()?;
-                match self.wait_for_line(IMPATIENT)? {
+                match self.wait_for_line()? {
                     Some(line) => line,
                     None => return Err(io::ErrorKind::TimedOut.into()),
                 }
@@ -65,9 +72,8 @@ impl Session<'_> {
         })
     }
 
-    fn wait_for_line(&mut self, patience: Duration) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
-        let began = Instant::now();
-        while began.elapsed() < patience && !self.stop.load(Ordering::Relaxed) {
+    fn wait_for_line(&mut self) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+        while !self.must_go() && !self.stop.load(Ordering::Relaxed) {
             if let Some(line) = self.link.line()? {
                 return Ok(Some(line));
             }

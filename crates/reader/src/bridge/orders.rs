@@ -59,6 +59,7 @@ impl Session<'_> {
             }
         }
         let (noted, unknown) = (desk.depot.note(), desk.unknown);
+        desk.copies.write();
         if which == Which::Uids {
             self.tell_changes(Pace::Heard)?;
         }
@@ -172,11 +173,27 @@ impl Session<'_> {
         if selected.access == Access::Read && leave == Leave::Go {
             return Ok(read_only());
         }
+        let uids = selected.uids(&places);
+        if leave == Leave::Stay {
+            // The first one must be known before its copy is.
+            desk.announce(&places, &[FetchItem::Flags]);
+            for place in &places {
+                let _ = desk.flags(*place);
+            }
+            desk.copies.write();
+        }
+        uids.iter().for_each(|uid| desk.copies.expect(*uid, name));
+        let Some(selected) = &desk.selected else { return Ok(Answer::Bad("select a mailbox first")) };
         let carried = match desk.depot.carry(selected, &places, name, leave) {
             Ok(carried) => carried,
-            // The client may make it, and try again (RFC 3501 §6.4.7).
-            Err(Answer::No(text)) => return Ok(Answer::No(text.replace("NONEXISTENT", "TRYCREATE"))),
-            Err(other) => return Ok(other),
+            Err(refused) => {
+                uids.iter().for_each(|uid| desk.copies.give_up(*uid, name));
+                return Ok(match refused {
+                    // The client may make it, and try again (RFC 3501 §6.4.7).
+                    Answer::No(text) => Answer::No(text.replace("NONEXISTENT", "TRYCREATE")),
+                    other => other,
+                });
+            }
         };
         let code = carried.code.map(|code| format!("[{code}] ")).unwrap_or_default();
         if leave == Leave::Go && !code.is_empty() {
@@ -229,11 +246,21 @@ impl Session<'_> {
             }
             Err(_) => return Ok(Answer::no("[UNAVAILABLE] the message cannot be kept now")),
         }
-        let Ok(message) = message.finish() else {
+        let Ok(mut message) = message.finish() else {
             return Ok(Answer::no("[UNAVAILABLE] the message cannot be kept now"));
         };
         let Some(desk) = &mut self.desk else { return Ok(Answer::Bad("log in first")) };
-        Ok(desk.depot.append(order, message))
+        let ids = desk.index.as_ref().map(|index| index.vault.ids());
+        let copied = ids.zip(append::id_of(&mut message)?).map(|(ids, id)| (ids.mark(id), ids));
+        if let Some((mark, ids)) = &copied {
+            // What cannot be noted is told of as a copy.
+            let _ = ids.expect(order.mailbox.wire(), *mark);
+        }
+        let answer = desk.depot.append(order, message);
+        if let (Some((mark, ids)), Answer::No(_) | Answer::Bad(_)) = (&copied, &answer) {
+            let _ = ids.was_expected(order.mailbox.wire(), *mark);
+        }
+        Ok(answer)
     }
 }
 

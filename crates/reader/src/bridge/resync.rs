@@ -75,6 +75,7 @@ impl Session<'_> {
             let _ = desk.fetch(place, &asked, self.link.sink())?;
         }
         let _ = desk.depot.note();
+        desk.copies.write();
         self.tell_changes(Pace::Heard)
     }
 }

@@ -4,7 +4,6 @@
 //! does not open matches nothing in its text. Nothing of what is searched for leaves this process.
 
 use mail::{HeaderSection, decode_charset, decode_words};
-use sealed::index::Index;
 use store::UnixSeconds;
 use wire::imap::server::{Date, SearchKey};
 use zeroize::Zeroizing;
@@ -24,23 +23,6 @@ pub(crate) struct Facts {
     header: Option<Zeroizing<Vec<u8>>>,
     words: Option<Words>,
 }
-
-/// Fields that the list view holds, in lower case (format §4.5).
-const LISTED: [&str; 13] = [
-    "from",
-    "sender",
-    "reply-to",
-    "to",
-    "cc",
-    "bcc",
-    "date",
-    "subject",
-    "message-id",
-    "in-reply-to",
-    "references",
-    "list-id",
-    "content-type",
-];
 
 /// A key with its texts decoded and folded.
 pub(crate) fn prepare(key: SearchKey, charset: Option<&str>) -> Option<SearchKey> {
@@ -180,6 +162,10 @@ impl Desk<'_> {
                 self.holds_for(place, first, facts)? || self.holds_for(place, second, facts)?
             }
             SearchKey::Not(key) => !self.holds_for(place, key, facts)?,
+            SearchKey::Numbers(set) | SearchKey::Uids(set) if set.is_saved() => {
+                let uid = self.item(place)?.uid;
+                self.selected.as_ref().is_some_and(|selected| selected.saved.binary_search(&uid).is_ok())
+            }
             SearchKey::Numbers(set) => {
                 let largest = u32::try_from(self.items().len()).unwrap_or(u32::MAX);
                 set.contains(u32::try_from(place.saturating_add(1)).unwrap_or(u32::MAX), largest)
@@ -189,7 +175,7 @@ impl Desk<'_> {
                 set.contains(self.item(place)?.uid, largest)
             }
             SearchKey::Flag(flag) => {
-                if flags::is_state(flag) && self.item(place)?.view.is_none() {
+                if flags::is_state(flag) && self.is_unknown(self.item(place)?) {
                     self.look_once(place, facts)?;
                 }
                 flags::has(flag, self.item(place)?)
@@ -281,7 +267,7 @@ impl Desk<'_> {
     fn section_with<'f>(&mut self, place: usize, name: &str, facts: &'f mut Facts) -> Result<&'f [u8], Trouble> {
         self.look_once(place, facts)?;
         let is_enough = match &facts.look {
-            Some(Look::Sealed(index)) => is_listed(index, name),
+            Some(Look::Sealed(index)) => index.holds_all(name),
             Some(Look::File(_, header)) => header.is_some(),
             None => false,
         };
@@ -310,15 +296,4 @@ impl Desk<'_> {
         }
         Ok(facts.words.as_ref())
     }
-}
-
-/// Whether the list view holds fields of all these names, unless some were left out.
-pub(crate) fn are_listed(names: &[Vec<u8>]) -> bool {
-    names.iter().all(|name| LISTED.contains(&String::from_utf8_lossy(name).to_ascii_lowercase().as_str()))
-}
-
-/// Whether the list view holds every field of that name.
-pub(crate) fn is_listed(index: &Index, name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    LISTED.contains(&name.as_str()) && !index.omitted.contains(&name)
 }

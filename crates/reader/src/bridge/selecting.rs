@@ -60,8 +60,8 @@ impl Session<'_> {
     /// Leaves the selected mailbox.
     pub(crate) fn leave(&mut self) {
         if let Some(desk) = &mut self.desk {
-            desk.depot.leave();
             desk.take(None);
+            desk.depot.leave();
         }
     }
 
@@ -85,8 +85,12 @@ impl Session<'_> {
     }
 
     fn tell(&mut self, changes: Changes) -> io::Result<()> {
-        let Changes { gone, exists, flagged } = changes;
+        let Changes { gone, exists, mut flagged } = changes;
         let Some(desk) = &mut self.desk else { return Ok(()) };
+        let uids: Vec<u32> = gone.iter().map(|(_, uid)| *uid).collect();
+        let others = desk.copies.forget(&uids);
+        desk.restand(&others, None);
+        flagged.extend(desk.take_restless());
         let Some(selected) = &mut desk.selected else { return Ok(()) };
         let out = self.link.sink();
         if desk.wishes.vanished && !gone.is_empty() {

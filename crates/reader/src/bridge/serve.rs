@@ -1,24 +1,25 @@
 //! The bridge's door: connections from this machine, each with a thread of its own.
 //!
-//! In: a listening socket on loopback. Out: sessions, until asked to stop. Never takes a connection from elsewhere; never more than [`MAX_SESSIONS`] at once.
+//! In: a listening socket on loopback. Out: sessions, until asked to stop. Never takes a connection from elsewhere; never more than [`MAX_SESSIONS`] that have logged in.
 
 use std::io::{self, BufWriter, Write};
 use std::net::{TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use store::database::OpenDatabaseError;
 use store::{Database, Fate};
 use wire::imap::server::{Connection, Leg};
 
-use super::session::{IMPATIENT, Session};
+use super::places::{Place, Places};
+use super::session::{NEWCOMER, Session};
 use super::settings::{Bridge, Shield};
 use crate::depot::{ReachError, TICK, Way};
 use crate::vault::{make_key, read_key};
 
-/// Connections at once: mail programs open a handful each.
+/// Connections at once that have logged in: mail programs open a handful each.
 pub const MAX_SESSIONS: usize = 64;
 /// Connections at once where each has one upstream: providers allow some ten to twenty for a user.
 const MAX_UPSTREAM: usize = 16;
@@ -75,7 +76,8 @@ pub fn serve(bridge: &Bridge, listener: &TcpListener, stop: &Arc<AtomicBool>) ->
         let _ = make_key(&bridge.mail, with);
     }
     listener.set_nonblocking(true)?;
-    let sessions = AtomicUsize::new(0);
+    let places = Places::new(most);
+    let places = &places;
     std::thread::scope(|scope| {
         while !stop.load(Ordering::Relaxed) {
             let stream = match listener.accept() {
@@ -87,19 +89,17 @@ pub fn serve(bridge: &Bridge, listener: &TcpListener, stop: &Arc<AtomicBool>) ->
                     continue;
                 }
             };
-            if sessions.fetch_add(1, Ordering::SeqCst) >= most {
+            let Some(place) = places.take() else {
                 let mut stream = stream;
                 if !matches!(bridge.shield, Shield::Tls(_)) {
                     let _ = stream.write_all(b"* BYE too many connections\r\n");
                 }
-                sessions.fetch_sub(1, Ordering::SeqCst);
                 continue;
-            }
-            let (way, sessions) = (&way, &sessions);
+            };
+            let way = &way;
             scope.spawn(move || {
-                let place = Place(sessions);
                 // A session that ends with an error, or by a bug, ends; there is nobody to tell but the client, who is gone.
-                let _ = catch_unwind(AssertUnwindSafe(|| attend(bridge, way, stream, stop)));
+                let _ = catch_unwind(AssertUnwindSafe(|| attend(bridge, way, stream, &place, stop)));
                 drop(place);
             });
         }
@@ -107,16 +107,13 @@ pub fn serve(bridge: &Bridge, listener: &TcpListener, stop: &Arc<AtomicBool>) ->
     Ok(())
 }
 
-/// Given back also when a session panics.
-struct Place<'s>(&'s AtomicUsize);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-fn attend(bridge: &Bridge, way: &Way<'_>, stream: TcpStream, stop: &Arc<AtomicBool>) -> io::Result<()> {
+fn attend(
+    bridge: &Bridge,
+    way: &Way<'_>,
+    stream: TcpStream,
+    place: &Place<'_>,
+    stop: &Arc<AtomicBool>,
+) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(TICK))?;
@@ -124,9 +121,10 @@ fn attend(bridge: &Bridge, way: &Way<'_>, stream: TcpStream, stop: &Arc<AtomicBo
     let leg = Leg::new(stream);
     if let Shield::Tls(tls) = &bridge.shield {
         let began = Instant::now();
-        leg.secure(tls, &mut || !stop.load(Ordering::Relaxed) && began.elapsed() < IMPATIENT)?;
+        let may_go_on = || !stop.load(Ordering::Relaxed) && !place.is_over() && began.elapsed() < NEWCOMER;
+        leg.secure(tls, &mut { may_go_on })?;
     }
     let link = Connection::new(leg.clone(), BufWriter::with_capacity(WRITE_BUFFER, leg));
     let door = || way.reach(bridge.means(), stop);
-    Session::new(bridge, &door, link, stop).run()
+    Session::new(bridge, &door, link, place, stop).run()
 }

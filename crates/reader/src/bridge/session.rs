@@ -11,6 +11,7 @@ use wire::imap::server::{Command, Incoming, Stage, StatusItem};
 use super::fetch::Desk;
 use super::link::Link;
 use super::listing;
+use super::places::Place;
 use super::settings::Bridge;
 use super::telling::Telling;
 use crate::answer::{Answer, tagged, untagged};
@@ -26,6 +27,8 @@ pub(crate) struct Session<'b> {
     /// There when the client has logged in.
     pub(crate) desk: Option<Desk<'b>>,
     pub(crate) wrong: u32,
+    pub(crate) place: &'b Place<'b>,
+    began: Instant,
     heard: Instant,
 }
 
@@ -36,12 +39,12 @@ pub(crate) type Door<'b> = dyn Fn() -> Result<Box<dyn Depot + 'b>, ReachError> +
 const BEFORE: &str = "IMAP4rev1 LITERAL+ SASL-IR ID AUTH=PLAIN";
 /// Before that, where a password may only come within TLS (RFC 2595 §3.2).
 const IN_CLEAR: &str = "IMAP4rev1 LITERAL+ ID STARTTLS LOGINDISABLED";
-const AFTER: &str = "IMAP4rev1 LITERAL+ ID ENABLE IDLE NAMESPACE UNSELECT ESEARCH SORT ESORT THREAD=ORDEREDSUBJECT \
+const AFTER: &str = "IMAP4rev1 LITERAL+ ID ENABLE IDLE NAMESPACE UNSELECT ESEARCH SEARCHRES SORT ESORT THREAD=ORDEREDSUBJECT \
                      THREAD=REFERENCES WITHIN LIST-EXTENDED LIST-STATUS BINARY PREVIEW UTF8=ACCEPT";
 /// A session in which nothing is said so long ends (RFC 3501 §5.4).
 pub(crate) const SILENT: Duration = Duration::from_secs(35 * 60);
-/// The same before the client has logged in, and in the middle of a message.
-pub(crate) const IMPATIENT: Duration = Duration::from_secs(60);
+/// Who has not logged in so long after he came goes again: programs do it at once.
+pub(crate) const NEWCOMER: Duration = Duration::from_secs(20);
 /// Wrong passwords in one session.
 const MAX_WRONG: u32 = 3;
 
@@ -62,8 +65,15 @@ pub(crate) enum Then {
 }
 
 impl<'b> Session<'b> {
-    pub(crate) fn new(bridge: &'b Bridge, door: &'b Door<'b>, link: Link, stop: &'b AtomicBool) -> Self {
-        Self { bridge, link, stop, door, desk: None, wrong: 0, heard: Instant::now() }
+    pub(crate) fn new(
+        bridge: &'b Bridge,
+        door: &'b Door<'b>,
+        link: Link,
+        place: &'b Place<'b>,
+        stop: &'b AtomicBool,
+    ) -> Self {
+        let now = Instant::now();
+        Self { bridge, link, stop, door, desk: None, wrong: 0, place, began: now, heard: now }
     }
 
     /// Leads the session to its end.
@@ -75,7 +85,10 @@ impl<'b> Session<'b> {
             match self.link.incoming()? {
                 Incoming::Nothing if self.is_over() => return self.bye("the session ends"),
                 Incoming::Nothing => continue,
+                Incoming::Closed => return self.bye("the connection was closed"),
                 Incoming::Gone => return self.bye("too long, or too much that cannot be understood"),
+                // Commands without a pause give nobody more time.
+                _ if self.desk.is_none() && self.must_go() => return self.bye("another one may log in"),
                 Incoming::Bad(tag, why) => {
                     tagged(self.link.sink(), tag.as_deref().unwrap_or("*"), &Answer::Bad(why))?;
                 }
@@ -123,8 +136,16 @@ impl<'b> Session<'b> {
     }
 
     fn is_over(&self) -> bool {
-        let patience = if self.desk.is_some() { SILENT } else { IMPATIENT };
-        self.stop.load(Ordering::Relaxed) || self.heard.elapsed() > patience
+        let is_late = match self.desk {
+            Some(_) => self.heard.elapsed() > SILENT,
+            None => self.must_go(),
+        };
+        self.stop.load(Ordering::Relaxed) || is_late
+    }
+
+    /// Whether a newcomer has had his time, or another one needs his place.
+    pub(crate) fn must_go(&self) -> bool {
+        self.place.is_over() || self.began.elapsed() > NEWCOMER
     }
 
     fn obey(&mut self, tag: &str, command: Command) -> io::Result<Then> {
@@ -227,7 +248,15 @@ impl<'b> Session<'b> {
             Command::Rename(from, to) => depot.arrange(&Arrangement::Rename(from, to)),
             Command::Subscribe(name) => depot.arrange(&Arrangement::Subscribe(name)),
             Command::Unsubscribe(name) => depot.arrange(&Arrangement::Unsubscribe(name)),
-            Command::List(order) => listing::list(depot.as_mut(), &order, names, out)?,
+            Command::List(order) => {
+                let mut told = Vec::new();
+                let answer = listing::list(depot.as_mut(), &order, names, &mut told, out)?;
+                if let (Some(index), Answer::Ok(_), true) = (&desk.index, &answer, order.is_of_all()) {
+                    // What is kept of others is in nobody's way.
+                    let _ = index.keep_mailboxes(&told);
+                }
+                answer
+            }
             Command::Lsub(pattern) => listing::lsub(depot.as_mut(), &pattern, names, out)?,
             Command::Namespace => match depot.namespaces() {
                 Ok(namespaces) => {

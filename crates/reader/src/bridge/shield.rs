@@ -5,7 +5,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::session::{IMPATIENT, Session, Then};
+use super::session::{NEWCOMER, Session, Then};
 use super::settings::Shield;
 use crate::answer::{Answer, tagged};
 
@@ -26,7 +26,7 @@ impl Session<'_> {
         }
         tagged(self.link.sink(), tag, &Answer::ok("begin"))?;
         let (began, stop) = (Instant::now(), self.stop);
-        let mut patience = || !stop.load(Ordering::Relaxed) && began.elapsed() < IMPATIENT;
+        let mut patience = || !stop.load(Ordering::Relaxed) && began.elapsed() < NEWCOMER;
         self.link.source().secure(tls, &mut patience)?;
         Ok(Then::GoOn)
     }

@@ -6,7 +6,11 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, Write};
 
+use mail::HeaderSection;
 use seal::SealError;
+use sealed::field::SealedFields;
+use sealed::identity::MessageId;
+use sealed::outer::read_header_section;
 use sealed::recognise::{What, recognise};
 use sealed::scratch::{Scratch, Scratched};
 use store::UnixSeconds;
@@ -27,6 +31,14 @@ pub(crate) fn place(mail: &Settings, order: &AppendOrder) -> Scratch<File> {
 /// Without a sealer nothing is stored: it would lie there in clear.
 pub(crate) fn no_sealer() -> Answer {
     Answer::no("[CANNOT] there is no key here to seal it with, and it is not stored in clear")
+}
+
+/// The id of a message that is sealed already, as it says itself; it is read from its beginning again.
+pub(crate) fn id_of(message: &mut Scratched<File>) -> io::Result<Option<MessageId>> {
+    let header = read_header_section(&mut BufReader::with_capacity(READ_BUFFER, &mut *message))?;
+    message.rewind()?;
+    let fields = header.and_then(|(header, _)| SealedFields::parse(&HeaderSection::parse(&header)).ok());
+    Ok(fields.map(|fields| fields.mark.id))
 }
 
 /// Writes the message sealed; as it is, if it is sealed or encrypted already.

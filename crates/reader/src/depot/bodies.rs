@@ -10,6 +10,8 @@ use super::view::{Body, Trouble};
 #[derive(Default)]
 pub(crate) struct Bodies {
     ahead: VecDeque<u32>,
+    /// Of these fields alone, where the list view does not hold them.
+    fields: Option<Vec<Vec<u8>>>,
     at_hand: HashMap<u32, Result<Body, Trouble>>,
 }
 
@@ -22,6 +24,19 @@ impl Bodies {
     pub(crate) fn expect(&mut self, uids: Vec<u32>) {
         self.at_hand.clear();
         self.ahead = uids.into();
+        self.fields = None;
+    }
+
+    /// Of these messages fields will be asked for: bodies only where the list view does not hold them.
+    pub(crate) fn expect_fields(&mut self, uids: Vec<u32>, fields: Vec<Vec<u8>>) {
+        self.expect(uids);
+        self.fields = Some(fields);
+    }
+
+    /// Whether the body of the next one will be asked for.
+    fn is_wanted(&self, uid: u32, depot: &mut dyn Depot) -> bool {
+        let Some(fields) = &self.fields else { return true };
+        !depot.look(uid).is_ok_and(|look| look.shows(fields))
     }
 
     /// The body of a message as it lies.
@@ -38,6 +53,10 @@ impl Bodies {
         while uids.len() < TOGETHER
             && let Some(next) = self.ahead.front().copied()
         {
+            if !self.is_wanted(next, depot) {
+                self.ahead.pop_front();
+                continue;
+            }
             // Where sizes are not known a round trip costs nothing.
             octets = octets.saturating_add(depot.size(next).ok().flatten().unwrap_or(MAX_TOGETHER));
             if octets > MAX_TOGETHER {

@@ -107,6 +107,15 @@ pub(crate) trait Depot {
     /// For each mailbox, what stays the same as long as no message comes into it or goes; `None`: that cannot be told.
     fn marks(&mut self, names: &[MailboxName]) -> Vec<Option<Vec<u8>>>;
 
+    /// Octets that say how the open mailbox stands: whoever has them knows later whether a message has gone since. `None`: that needs none.
+    fn stand(&self, selected: &Selected) -> Option<Vec<u8>>;
+
+    /// Whether a message that was seen in another mailbox, which stood so then, is certainly still there. That mailbox is not opened for it.
+    fn lies_there(&mut self, mailbox: &str, message: &[u8], stand: Option<Vec<u8>>) -> bool;
+
+    /// Whether what a mailbox shows lies in it, and is not shown in others besides.
+    fn holds_its_own(&mut self, mailbox: &str) -> bool;
+
     /// Stores flags in the open mailbox: of those only that were not changed since, if a change number is named.
     fn store(
         &mut self,

@@ -4,7 +4,7 @@
 use store::Flags;
 use wire::imap::server::{Flag, StoreKind};
 
-use super::selected::{Item, Recent};
+use super::selected::{Item, Recent, Standing};
 use super::view::View;
 
 /// Letters and what they mean.
@@ -13,7 +13,8 @@ const LETTERS: [(u8, Flag); 5] =
 /// The keyword that maildir(5) has a letter for: passed on to somebody.
 const FORWARDED: (u8, &str) = (b'P', "$Forwarded");
 /// Keywords that tell the state of sealed mail.
-const STATES: [&str; 3] = ["$SealedOK", "$SealedForeign", "$SealedBroken"];
+const STATES: [&str; 4] = ["$SealedOK", "$SealedForeign", "$SealedBroken", COPY];
+const COPY: &str = "$SealedCopy";
 /// Keywords of one message; more are not kept.
 pub(crate) const MAX_KEYWORDS: usize = 64;
 
@@ -25,7 +26,7 @@ pub(crate) fn text(item: &Item) -> String {
     let (system, keywords): (Vec<&str>, Vec<&str>) =
         item.flags.iter().map(String::as_str).partition(|flag| flag.starts_with('\\'));
     let recent = (item.recent == Recent::Yes).then(|| Flag::Recent.text());
-    let words = system.into_iter().chain(recent).chain(keywords).chain(state(item.view));
+    let words = system.into_iter().chain(recent).chain(keywords).chain(states(item));
     words.collect::<Vec<&str>>().join(" ")
 }
 
@@ -36,8 +37,14 @@ pub(crate) fn of_file(letters: &Flags, keywords: &[String]) -> Vec<String> {
     words.chain(keywords.iter().cloned()).collect()
 }
 
-fn state(view: Option<View>) -> Option<&'static str> {
-    match view? {
+/// What is shown of the state of sealed mail.
+fn states(item: &Item) -> impl Iterator<Item = &str> {
+    let is_copy = item.standing == Standing::Copy && item.view.is_some_and(View::is_original);
+    item.view.and_then(state).into_iter().chain(is_copy.then_some(COPY))
+}
+
+fn state(view: View) -> Option<&'static str> {
+    match view {
         View::AsItLies => None,
         View::Original => Some("$SealedOK"),
         View::Foreign => Some("$SealedForeign"),
@@ -63,7 +70,7 @@ pub(crate) fn is_state(flag: &Flag) -> bool {
 pub(crate) fn has(flag: &Flag, item: &Item) -> bool {
     match flag {
         Flag::Recent => item.recent == Recent::Yes,
-        flag => item.has(flag.text()) || state(item.view).is_some_and(|state| state.eq_ignore_ascii_case(flag.text())),
+        flag => item.has(flag.text()) || states(item).any(|state| state.eq_ignore_ascii_case(flag.text())),
     }
 }
 
@@ -150,14 +157,25 @@ mod tests {
     #[test]
     fn flags_go_both_ways_and_states_are_never_kept() {
         let mut flags = vec![Flag::Seen, Flag::Answered, Flag::Recent];
-        flags.extend(words(&["$Forwarded", "x", "X", "$SealedOK"]));
+        flags.extend(words(&["$Forwarded", "x", "X", "$SealedOK", "$sealedcopy"]));
         assert_eq!(letters(&flags).letters(), b"PRS");
         assert_eq!(keywords(&flags), ["x"]);
         let words = of_file(&letters(&flags), &keywords(&flags));
         let view = Some(View::Original);
-        let item = Item { uid: 1, flags: words, view, recent: Recent::Yes, size: None, modseq: None };
+        let item = Item {
+            uid: 1,
+            flags: words,
+            view,
+            recent: Recent::Yes,
+            standing: Standing::Only,
+            size: None,
+            modseq: None,
+        };
         assert_eq!(text(&item), "\\Answered \\Seen \\Recent $Forwarded x $SealedOK");
         assert!(has(&Flag::Keyword("$sealedok".to_owned()), &item) && has(&Flag::Seen, &item));
+        assert!(!has(&Flag::Keyword("$sealedcopy".to_owned()), &item));
+        let item = Item { standing: Standing::Copy, ..item };
+        assert!(has(&Flag::Keyword("$sealedcopy".to_owned()), &item) && text(&item).ends_with("$SealedOK $SealedCopy"));
         assert_eq!(stored(&flags), ["\\Seen", "\\Answered", "$Forwarded", "x", "X"]);
     }
 

@@ -19,6 +19,8 @@ pub(crate) struct Selected {
     pub(crate) highest: Option<u64>,
     /// By ascending UID.
     pub(crate) items: Vec<Item>,
+    /// UIDs of what `$` means (RFC 5182), ascending; some may be gone.
+    pub(crate) saved: Vec<u32>,
 }
 
 /// Whether anything may be changed.
@@ -38,6 +40,7 @@ pub(crate) struct Item {
     /// How it was last shown.
     pub(crate) view: Option<View>,
     pub(crate) recent: Recent,
+    pub(crate) standing: Standing,
     /// RFC822.SIZE, once it is known.
     pub(crate) size: Option<u64>,
     /// Its change number, where that is counted and known.
@@ -51,6 +54,16 @@ pub(crate) enum Recent {
     Yes,
     /// Somebody may have.
     No,
+}
+
+/// Whether a sealed message lies here once (A17).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// As far as is known.
+    #[default]
+    Only,
+    /// The same one lies here besides, and nobody copied it through us.
+    Copy,
 }
 
 /// What a mail program must be told.
@@ -74,6 +87,10 @@ impl Item {
 impl Selected {
     /// Places of the messages that a set means; `None`: it names a number that no message has (RFC 3501 §9 `seq-number`).
     pub(crate) fn places(&self, which: Which, set: &SequenceSet) -> Option<Vec<usize>> {
+        if set.is_saved() {
+            let at = |uid: &u32| self.items.binary_search_by_key(uid, |item| item.uid).ok();
+            return Some(self.saved.iter().filter_map(at).collect());
+        }
         let largest = match which {
             Which::Numbers => u32::try_from(self.items.len()).unwrap_or(u32::MAX),
             Which::Uids => self.items.last().map_or(0, |item| item.uid),
@@ -155,6 +172,7 @@ impl Selected {
                     }
                     item.recent = old.recent;
                     item.size = old.size;
+                    item.standing = old.standing;
                     item.view = item.view.or(old.view);
                 }
             }
@@ -177,10 +195,25 @@ mod tests {
 
     #[test]
     fn what_has_vanished() {
-        let item = |uid| Item { uid, flags: Vec::new(), view: None, recent: Recent::No, size: None, modseq: None };
+        let item = |uid| Item {
+            uid,
+            flags: Vec::new(),
+            view: None,
+            recent: Recent::No,
+            standing: Standing::Only,
+            size: None,
+            modseq: None,
+        };
         let items = [3, 4, 7].map(item).into_iter().collect();
-        let selected =
-            Selected { validity: 1, next: 10, access: Access::Read, permanent: String::new(), highest: None, items };
+        let selected = Selected {
+            validity: 1,
+            next: 10,
+            access: Access::Read,
+            permanent: String::new(),
+            highest: None,
+            items,
+            saved: Vec::new(),
+        };
         for (asked, expected) in [
             (&[(1, u32::MAX)][..], "1:2,5:6,8:9"),
             (&[(2, 5)], "2,5"),

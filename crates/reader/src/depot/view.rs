@@ -4,8 +4,10 @@
 //! original. Everything else is shown untouched. Never uses a private key before a pinned sealer's signature.
 
 use std::io::{self, Read};
+use std::ops::Deref;
 
 use open::OpenError;
+use sealed::identity::MessageId;
 use sealed::index::Index;
 use store::maildir::ScanError;
 
@@ -32,7 +34,14 @@ pub(crate) enum Look {
     /// It is shown as it lies; its header section, if it is not larger than a sealed message's.
     File(View, Option<Vec<u8>>),
     /// Its original is shown.
-    Sealed(Box<Index>),
+    Sealed(Box<Listed>),
+}
+
+/// The list view of a sealed message, and which one it is of.
+#[derive(Clone)]
+pub(crate) struct Listed {
+    pub(crate) id: MessageId,
+    index: Index,
 }
 
 /// A message as it lies.
@@ -52,6 +61,20 @@ pub(crate) enum Trouble {
     Broken,
     /// The disk, the memory.
     Io,
+}
+
+impl Listed {
+    pub(crate) fn new(id: MessageId, index: Index) -> Self {
+        Self { id, index }
+    }
+}
+
+impl Deref for Listed {
+    type Target = Index;
+
+    fn deref(&self) -> &Index {
+        &self.index
+    }
 }
 
 impl From<io::Error> for Trouble {
@@ -88,7 +111,20 @@ impl View {
     }
 }
 
+/// Whether the list view holds every field of all these names.
+pub(crate) fn holds_all(index: &Index, names: &[Vec<u8>]) -> bool {
+    names.iter().all(|name| index.holds_all(&String::from_utf8_lossy(name)))
+}
+
 impl Look {
+    /// Whether fields of these names are shown without the body.
+    pub(crate) fn shows(&self, names: &[Vec<u8>]) -> bool {
+        match self {
+            Look::File(_, header) => header.is_some(),
+            Look::Sealed(index) => holds_all(index, names),
+        }
+    }
+
     /// How it is shown.
     pub(crate) fn view(&self) -> View {
         match self {
@@ -101,8 +137,8 @@ impl Look {
 /// Looks at a header section; `None`: it is larger than a sealed message's.
 pub(crate) fn look(settings: &Settings, header: Option<Vec<u8>>) -> Look {
     let Some(header) = header else { return Look::File(View::AsItLies, None) };
-    match open::headers(&header, &settings.keys, &settings.trust) {
-        Ok(index) => Look::Sealed(Box::new(index)),
+    match open::headers_with_id(&header, &settings.keys, &settings.trust) {
+        Ok((index, id)) => Look::Sealed(Box::new(Listed::new(id, index))),
         Err(OpenError::NotSealed(_)) => Look::File(View::AsItLies, Some(header)),
         Err(_) => Look::File(View::Foreign, Some(header)),
     }

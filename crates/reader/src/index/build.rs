@@ -71,6 +71,7 @@ pub fn index(
         }
         builder.fill(mailbox, progress)?;
     }
+    builder.index.vault.settle();
     Ok(builder.indexed)
 }
 
@@ -97,14 +98,8 @@ impl Builder<'_> {
     fn survey(&mut self) -> Result<Vec<Lacking>, IndexError> {
         let names = self.depot.mailboxes().map_err(|_| IndexError::Mail)?;
         let present: HashSet<&str> = names.iter().map(MailboxName::wire).collect();
-        for gone in self.index.vault.mailboxes()?.into_iter().filter(|name| !present.contains(name.as_str())) {
-            let removed = self.index.vault.tidy(&gone, |_| false)?;
-            self.indexed.removed = self.indexed.removed.saturating_add(removed);
-            self.index.vault.forget_mailbox(&gone)?;
-        }
-        for (seen, _) in self.index.vault.seen()?.into_iter().filter(|(name, _)| !present.contains(name.as_str())) {
-            self.index.vault.forget_mailbox(&seen)?;
-        }
+        let removed = self.index.vault.keep_mailboxes(&present)?;
+        self.indexed.removed = self.indexed.removed.saturating_add(removed);
         let batch = self.index.vault.batch()?;
         for name in &names {
             self.index.vault.note_mailbox(name.wire())?;

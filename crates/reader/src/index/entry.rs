@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use wire::MailboxName;
 use wire::imap::server::SearchKey;
 
 use super::record::{Record, record_of};
@@ -107,6 +108,12 @@ impl Index {
     /// Header sections of the same mail.
     pub(crate) fn headers(&self) -> Result<Vault, VaultError> {
         self.vault.of(Kind::Headers)
+    }
+
+    /// What is kept of other mailboxes than these goes.
+    pub(crate) fn keep_mailboxes(&self, there: &[MailboxName]) -> Result<(), VaultError> {
+        let there = there.iter().map(MailboxName::wire).collect();
+        self.vault.keep_mailboxes(&there).map(drop)
     }
 
     /// Looks into every message of a mailbox.

@@ -2,6 +2,7 @@
 //!
 //! In: records. Out: the same, as long as key and trust are the same; others are as if they were not there. A crash loses at most the batch that was being written.
 
+use std::collections::HashSet;
 use std::fs::OpenOptions;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
@@ -9,12 +10,13 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use aws_lc_rs::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce};
+use aws_lc_rs::aead::{Aad, NONCE_LEN, Nonce};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use sealed::identity::{Hash, random, sha256};
 use zeroize::Zeroizing;
 
-use super::key;
+use super::ids::{self, Ids};
+use super::key::{self, Keys};
 use crate::settings::{Settings, Source};
 
 /// Records of one place, open. No `Debug`: it holds the key.
@@ -24,11 +26,11 @@ pub(crate) struct Vault {
 }
 
 /// The file, with its key: what opens it is asked once for all kinds of records.
-struct Open {
-    connection: Connection,
-    key: LessSafeKey,
-    place: Vec<u8>,
-    trust: Hash,
+pub(super) struct Open {
+    pub(super) connection: Connection,
+    pub(super) key: Keys,
+    pub(super) place: Vec<u8>,
+    pub(super) trust: Hash,
 }
 
 /// What records are of.
@@ -78,11 +80,15 @@ impl From<rusqlite::Error> for VaultError {
 
 /// How long a writer waits for another.
 const BUSY: Duration = Duration::from_secs(10);
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
+/// The version from which on what lies in the file is kept.
+const KEPT: i64 = 3;
 /// The mark of a mailbox of which something is missing, or may be.
 const MISSING: &[u8] = b"";
 /// Octets of a page: most records lie in one, and a search reads them in long strides.
 const PAGE: u32 = 32 << 10;
+/// Octets that stand beside the file.
+const WAL: i64 = 4 << 20;
 /// Octets of the file that are read where they lie, and count as this program's memory.
 const MAPPED: i64 = 64 << 20;
 /// The name, which no mailbox has, of a record that says under which key and trust all others were made.
@@ -97,14 +103,14 @@ impl Vault {
         let key = key::read(settings).ok_or(VaultError::None)?;
         let path = settings.state.with_file_name("index.db");
         let mut connection = connect(&path)?;
-        if (1..VERSION).contains(&version(&connection)?) {
+        if (1..KEPT).contains(&version(&connection)?) {
             // Of an earlier version of this program: it is made again.
             drop(connection);
             remove_files(settings)?;
             connection = connect(&path)?;
         }
         match version(&connection)? {
-            0 => connection.execute_batch(&tables())?,
+            0 | KEPT => connection.execute_batch(&tables())?,
             VERSION => {}
             _ => return Err(VaultError::Damaged),
         }
@@ -115,6 +121,11 @@ impl Vault {
     /// Records of another kind of the same place.
     pub(crate) fn of(&self, kind: Kind) -> Result<Vault, VaultError> {
         Self::begin(Rc::clone(&self.file), kind)
+    }
+
+    /// Which sealed messages were seen.
+    pub(crate) fn ids(&self) -> Ids {
+        Ids::new(Rc::clone(&self.file))
     }
 
     /// Whether the records were made under this key, with this trust. If not, they go, and those that come are.
@@ -198,6 +209,7 @@ impl Vault {
         let tag = self
             .file
             .key
+            .records
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(&bound), octets.as_mut_slice())
             .map_err(|_| VaultError::Unavailable)?;
         let sealed = [nonce.as_slice(), octets.as_slice(), tag.as_ref()].concat();
@@ -238,6 +250,46 @@ impl Vault {
         Ok(gone.len() as u64)
     }
 
+    /// What is kept of mailboxes that are not there any more goes, whatever it is; how many messages of this kind.
+    pub(crate) fn keep_mailboxes(&self, there: &HashSet<&str>) -> Result<u64, VaultError> {
+        let tables = [Kind::Heads, Kind::Words, Kind::Headers].map(Kind::table);
+        let tables: Vec<&str> = tables.into_iter().chain(["complete"]).chain(ids::NAMES).collect();
+        let Open { connection, place, .. } = &*self.file;
+        let mut gone: HashSet<String> = HashSet::new();
+        for table in &tables {
+            // From name to name: there are many more records than names.
+            let sql = format!("SELECT mailbox FROM {table} WHERE place = ?1 AND mailbox > ?2 ORDER BY mailbox LIMIT 1");
+            let mut statement = connection.prepare_cached(&sql)?;
+            let mut last = CANARY.to_owned();
+            while let Some(name) = statement.query_row(params![place, last], |row| row.get(0)).optional()? {
+                last = name;
+                if !there.contains(last.as_str()) {
+                    gone.insert(last.clone());
+                }
+            }
+        }
+        let mut removed = 0;
+        if gone.is_empty() {
+            return Ok(removed);
+        }
+        let batch = self.batch()?;
+        for (name, table) in gone.iter().flat_map(|name| tables.iter().map(move |table| (name, *table))) {
+            let sql = format!("DELETE FROM {table} WHERE place = ?1 AND mailbox = ?2");
+            let count = connection.execute(&sql, params![place, name])? as u64;
+            removed = if table == self.kind.table() { removed.saturating_add(count) } else { removed };
+        }
+        batch.commit()?;
+        Ok(removed)
+    }
+
+    /// Brings the file back to its size: what was written lies in it, and nothing beside it.
+    pub(crate) fn settle(&self) {
+        // Whoever reads just now is in the way of that, and does it later.
+        let settled: rusqlite::Result<i64> =
+            self.file.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+        drop(settled);
+    }
+
     /// The mailboxes of which something is kept.
     pub(crate) fn mailboxes(&self) -> Result<Vec<String>, VaultError> {
         let sql = self.sql("SELECT DISTINCT mailbox FROM {table} WHERE place = ?1 AND mailbox <> ?2");
@@ -271,13 +323,6 @@ impl Vault {
         Ok(())
     }
 
-    /// A mailbox that is gone.
-    pub(crate) fn forget_mailbox(&self, mailbox: &str) -> Result<(), VaultError> {
-        let sql = "DELETE FROM complete WHERE place = ?1 AND mailbox = ?2";
-        self.file.connection.execute(sql, params![self.file.place, mailbox])?;
-        Ok(())
-    }
-
     /// The mailboxes that were seen, and whether something of each of their messages was kept then.
     pub(crate) fn seen(&self) -> Result<Vec<(String, bool)>, VaultError> {
         let sql = "SELECT mailbox, length(mark) > 0 FROM complete WHERE place = ?1";
@@ -302,7 +347,7 @@ impl Vault {
         let (nonce, octets) = sealed.split_at_mut_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let bound = self.bound(mailbox, message);
-        self.file.key.open_in_place(nonce, Aad::from(&bound), octets).ok().map(|octets| &*octets)
+        self.file.key.records.open_in_place(nonce, Aad::from(&bound), octets).ok().map(|octets| &*octets)
     }
 
     /// What a record is bound to.
@@ -340,6 +385,7 @@ fn tables() -> String {
         )
     };
     let records = [Kind::Heads, Kind::Words, Kind::Headers].map(of_records).concat();
+    let ids = ids::TABLES;
     format!(
         "BEGIN IMMEDIATE;
          {records}
@@ -349,6 +395,7 @@ fn tables() -> String {
             mark BLOB NOT NULL,
             PRIMARY KEY (place, mailbox)
          ) STRICT;
+         {ids}
          PRAGMA user_version = {VERSION};
          COMMIT;"
     )
@@ -387,6 +434,9 @@ fn connect(path: &Path) -> Result<Connection, VaultError> {
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "page_size", PAGE)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
+    // What was written stands beside the file until it is this much, and is cut off again.
+    connection.pragma_update(None, "wal_autocheckpoint", WAL / i64::from(PAGE))?;
+    connection.pragma_update(None, "journal_size_limit", WAL)?;
     // As much of it may be in memory as the system likes to keep there anyway.
     connection.pragma_update(None, "mmap_size", MAPPED)?;
     // Power loss may cost the last records: they are made again.

@@ -6,6 +6,7 @@ use std::io::{self, Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
+use aws_lc_rs::hmac;
 use base64_simd::STANDARD;
 use sealed::identity::random;
 use zeroize::Zeroizing;
@@ -21,8 +22,16 @@ pub(crate) fn path(settings: &Settings) -> PathBuf {
     settings.state.with_file_name("index.key")
 }
 
+/// What is derived from the key. No `Debug`: it is as secret.
+pub(crate) struct Keys {
+    /// Seals records.
+    pub(super) records: LessSafeKey,
+    /// Makes names that say nothing of what they name.
+    pub(super) names: hmac::Key,
+}
+
 /// The key that is there; `None`: there is none that opens with our keys.
-pub(crate) fn read(settings: &Settings) -> Option<LessSafeKey> {
+pub(crate) fn read(settings: &Settings) -> Option<Keys> {
     let file = File::open(path(settings)).ok()?;
     let opened = open_whole(settings, file).ok()?;
     let mut text = Zeroizing::new(Vec::with_capacity(usize::try_from(opened.length().min(1_024)).ok()?));
@@ -32,7 +41,9 @@ pub(crate) fn read(settings: &Settings) -> Option<LessSafeKey> {
     opened.write(&mut *text).ok()?;
     let encoded = text.strip_prefix(HEADER.as_bytes())?.trim_ascii();
     let octets = Zeroizing::new(STANDARD.decode_to_vec(encoded).ok()?);
-    Some(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &octets).ok()?))
+    let records = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &octets).ok()?);
+    let names = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &octets), b"sealpost index names");
+    Some(Keys { records, names: hmac::Key::new(hmac::HMAC_SHA256, names.as_ref()) })
 }
 
 /// Makes a new key, in place of the one that may be there.

@@ -40,6 +40,7 @@ pub fn list(home: &Home, arguments: &ListArguments) -> Result<(), Failure> {
         let from = sender(&line.from, FROM);
         let subject = squeezed(&line.subject);
         let mark = match line.state {
+            "sealed" if line.copy => "  (a copy of another one)",
             "sealed" => "",
             "plain" => "  (not sealed)",
             _ => "  (sealed by nobody trusted here: as it lies)",
@@ -86,6 +87,11 @@ pub fn show(home: &Home, arguments: &OneMessage) -> Result<(), Failure> {
     let mut shelf = Shelf::open(&settings, &stop)?;
     let (mailbox, number) = named(arguments)?;
     let found = shelf.find(mailbox, number)?;
+    if found.is_copy() {
+        tell(format_args!(
+            "sealpost: the same sealed message lies here besides, and nobody copied it through the bridge"
+        ));
+    }
     print(&shelf.text(&found)?)
 }
 
@@ -127,6 +133,10 @@ pub fn export(home: &Home, arguments: &ExportMail) -> Result<(), Failure> {
     let exported = reader::export(&mut shelf, &mailboxes, form, &arguments.to, &mut watcher);
     watcher.0.finish();
     let exported = exported?;
+    for (mailbox, name) in &exported.renamed {
+        let (mailbox, name) = (squeezed(mailbox), squeezed(name));
+        tell(format_args!("sealpost: {mailbox} is written as {name}: another mailbox has its usual name"));
+    }
     tell(format_args!("sealpost: {} messages written in clear to {}", exported.written, arguments.to.display()));
     match exported.failed {
         0 => Ok(()),

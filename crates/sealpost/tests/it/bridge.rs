@@ -1,6 +1,7 @@
 //! The bridge as mail programs see it: RFC 3501 word by word, next to a real Dovecot, and with other people's clients.
 
 mod client;
+mod copies;
 mod scene;
 mod protocol;
 mod storing;

@@ -142,7 +142,10 @@ pub(crate) fn fetched<R: BufRead, B: Write>(
             "INTERNALDATE" => fetched.internal_date = frame.value()?.text(),
             "RFC822.SIZE" => fetched.size = frame.value()?.number(),
             "MODSEQ" => fetched.modseq = first(&frame.value()?).and_then(Value::number),
-            "BODYSTRUCTURE" => fetched.structure = Some(frame.value()?.written()),
+            "BODYSTRUCTURE" => {
+                let value = frame.value()?;
+                fetched.structure = matches!(value, Value::List(_)).then(|| value.written());
+            }
             "EMAILID" => fetched.email_id = first(&frame.value()?).and_then(Value::text),
             "X-GM-MSGID" => fetched.gm_msgid = frame.value()?.number(),
             "X-GM-LABELS" => fetched.gm_labels = Some(texts(&frame.value()?)?),

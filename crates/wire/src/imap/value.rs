@@ -29,11 +29,13 @@ impl Value {
         self.octets().map(|octets| String::from_utf8_lossy(octets).into_owned())
     }
 
-    /// As IMAP writes it (RFC 3501 §9). What is no text on one line becomes a literal.
+    /// As IMAP writes a body structure (RFC 3501 §9 `body`): what is neither NIL, a number, nor a list is a string there. An atom, in which a server may put quotes, would
+    /// turn the strings behind it inside out. What is no text on one line becomes a literal.
     pub(crate) fn written(&self) -> String {
         match self {
             Self::Nil => "NIL".to_owned(),
-            Self::Atom(octets) => String::from_utf8_lossy(octets).into_owned(),
+            Self::Atom(octets) if is_number(octets) => String::from_utf8_lossy(octets).into_owned(),
+            Self::Atom(octets) => written_string(&String::from_utf8_lossy(octets)),
             Self::Text(octets) => written_string(&String::from_utf8_lossy(octets)),
             // Body parts, and addresses, stand side by side without a space (RFC 3501 §9 `body-type-mpart`).
             Self::List(values) => {
@@ -80,6 +82,11 @@ fn written_string(text: &str) -> String {
         return format!("{{{}}}\r\n{text}", text.len());
     }
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// RFC 3501 §9 `number`, but that it may be larger.
+fn is_number(octets: &[u8]) -> bool {
+    (1..=20).contains(&octets.len()) && octets.iter().all(u8::is_ascii_digit)
 }
 
 /// Digits and nothing else: `str::parse` alone would let a plus sign pass.

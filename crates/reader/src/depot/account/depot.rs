@@ -1,6 +1,6 @@
 //! An account as a [`Depot`]. In: a connection upstream. Out: what the session's answers ask for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use wire::imap::server::{AppendOrder, DateTime, Flag, MAX_APPEND, Names, StatusI
 use wire::imap::{Access as Way, ImapError, Listed, Session, Status};
 use wire::{MailboxName, UidSet};
 
+use super::elsewhere::{none_has_gone, views_of};
 use super::heads::Heads;
 use super::marks::Marks;
 use super::mirror::{Mirror, Order, tell_too};
@@ -41,6 +42,10 @@ pub(crate) struct AccountDepot<'b> {
     /// What was told of the server.
     offered: String,
     marks: Marks,
+    /// Mailboxes that show what lies in others, once it was asked for.
+    views: Option<HashSet<String>>,
+    /// Of which other mailboxes it is known just now whether a message has gone.
+    whole: HashMap<String, bool>,
 }
 
 impl<'b> AccountDepot<'b> {
@@ -62,6 +67,8 @@ impl<'b> AccountDepot<'b> {
             name: None,
             offered: String::new(),
             marks: Marks::default(),
+            views: None,
+            whole: HashMap::new(),
         };
         depot.offered = depot.offers();
         Ok(depot)
@@ -94,7 +101,7 @@ impl<'b> AccountDepot<'b> {
         let mut permanent = chosen.permanent_flags;
         permanent.extend(chosen.new_keywords.then(|| "\\*".to_owned()));
         let permanent = if access == Access::Read { String::new() } else { permanent.join(" ") };
-        Ok(Selected { validity: chosen.uid_validity, next, access, permanent, highest, items })
+        Ok(Selected { validity: chosen.uid_validity, next, access, permanent, highest, items, saved: Vec::new() })
     }
 }
 
@@ -243,6 +250,7 @@ impl Depot for AccountDepot<'_> {
 
     fn open(&mut self, name: &MailboxName, access: Access) -> Result<Selected, Answer> {
         self.opened = None;
+        self.whole.clear();
         self.enter(name, access).map_err(|error| {
             if error.is_lost() {
                 self.upstream.give_up();
@@ -258,6 +266,7 @@ impl Depot for AccountDepot<'_> {
     }
 
     fn refresh(&mut self, selected: &mut Selected, pace: Pace) -> Changes {
+        self.whole.clear();
         let Some((mirror, _)) = &mut self.opened else { return Changes::default() };
         let asked = match pace {
             Pace::Heard => Ok(()),
@@ -353,6 +362,33 @@ impl Depot for AccountDepot<'_> {
             Ok(statuses) => statuses.into_iter().map(|status| status.and_then(mark)).collect(),
             Err(_) => vec![None; names.len()],
         }
+    }
+
+    fn stand(&self, selected: &Selected) -> Option<Vec<u8>> {
+        let (_, heads) = self.opened.as_ref()?;
+        Some(heads.stand(selected))
+    }
+
+    fn lies_there(&mut self, mailbox: &str, _: &[u8], stand: Option<Vec<u8>>) -> bool {
+        if let Some(whole) = self.whole.get(mailbox) {
+            return *whole;
+        }
+        let now = self.marks(&[MailboxName::from_wire(mailbox)]).pop().flatten();
+        let whole = stand.zip(now).is_some_and(|(then, now)| none_has_gone(&then, &now));
+        self.whole.insert(mailbox.to_owned(), whole);
+        whole
+    }
+
+    /// Special uses say which mailboxes show what lies in others (RFC 6154 §2). With Gmail's labels any does.
+    fn holds_its_own(&mut self, mailbox: &str) -> bool {
+        if self.upstream.has("X-GM-EXT-1") {
+            return false;
+        }
+        if self.views.is_none() {
+            let listed = self.upstream.ask(|session| session.list_in_full("*"));
+            self.views = listed.ok().map(|listed| views_of(&listed));
+        }
+        self.views.as_ref().is_some_and(|views| !views.contains(mailbox))
     }
 
     fn store(

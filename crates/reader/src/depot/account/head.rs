@@ -1,9 +1,10 @@
 //! What is known of a message from its header section. In: a look, a date, a size. Out: the same as octets, to be kept encrypted, and back.
 
+use sealed::identity::MessageId;
 use sealed::index::Index;
 use zeroize::Zeroizing;
 
-use crate::depot::view::{Look, View};
+use crate::depot::view::{Listed, Look, View};
 
 /// A message, without its body.
 pub(crate) struct Head {
@@ -16,7 +17,7 @@ pub(crate) struct Head {
     pub(crate) look: Look,
 }
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// Records are filled up to a multiple of this: their size says little.
 const STEP: usize = 256;
 const NONE: u64 = u64::MAX;
@@ -34,9 +35,11 @@ impl Head {
             }
             Look::Sealed(index) => {
                 to.push(View::Original.number());
+                to.extend_from_slice(&index.id.0);
                 to.extend_from_slice(&index.hash);
                 to.extend_from_slice(&index.length.to_be_bytes());
                 to.extend_from_slice(&index.wire_length.unwrap_or(NONE).to_be_bytes());
+                to.extend_from_slice(&index.looked_through.to_be_bytes());
                 push_text(&mut to, &index.fields);
                 push_optional(&mut to, index.body_structure.as_deref().map(str::as_bytes));
                 push_text(&mut to, index.omitted.join("\n").as_bytes());
@@ -57,10 +60,13 @@ impl Head {
         from = rest;
         let look = match View::of_number(*view)? {
             View::Original => {
+                let (id, rest) = from.split_first_chunk::<16>()?;
+                from = rest;
                 let (hash, rest) = from.split_first_chunk::<32>()?;
                 from = rest;
                 let length = number(&mut from)?;
                 let wire_length = Some(number(&mut from)?).filter(|length| *length != NONE);
+                let looked_through = number(&mut from)?;
                 let fields = part(&mut from)?;
                 let body_structure = optional(&mut from)?.map(String::from_utf8).transpose().ok()?;
                 let omitted = text(&mut from)?.split('\n').filter(|name| !name.is_empty()).map(str::to_owned).collect();
@@ -69,13 +75,14 @@ impl Head {
                     hash: *hash,
                     length,
                     wire_length,
+                    looked_through,
                     fields,
                     body_structure,
                     omitted,
                     preview,
                     ..Index::default()
                 };
-                Look::Sealed(Box::new(index))
+                Look::Sealed(Box::new(Listed::new(MessageId(*id), index)))
             }
             view => Look::File(view, optional(&mut from)?),
         };
@@ -132,7 +139,7 @@ mod tests {
             ..Index::default()
         };
         for look in [
-            Look::Sealed(Box::new(index)),
+            Look::Sealed(Box::new(Listed::new(MessageId([7; 16]), index))),
             Look::File(View::Foreign, Some(b"a".to_vec())),
             Look::File(View::AsItLies, None),
         ] {

@@ -10,6 +10,7 @@ use wire::imap::Fetched;
 use super::head::Head;
 use super::upstream::Upstream;
 use crate::depot::contract::Filed;
+use crate::depot::selected::Selected;
 use crate::depot::view::{Look, Trouble, View, look};
 use crate::settings::Settings;
 use crate::vault::{Batch, Vault};
@@ -112,6 +113,13 @@ impl Heads {
     /// Under which names records of a message are kept.
     pub(crate) fn filed(&self, uid: u32) -> Filed {
         Filed { mailbox: self.mailbox.clone(), message: key(self.validity, uid).to_vec() }
+    }
+
+    /// UIDVALIDITY, UIDNEXT, MESSAGES: as `Depot::marks` has them.
+    pub(crate) fn stand(&self, selected: &Selected) -> Vec<u8> {
+        let next = selected.items.last().map_or(1, |item| item.uid.saturating_add(1)).max(selected.next);
+        let count = u32::try_from(selected.items.len()).unwrap_or(u32::MAX);
+        [self.validity, next, count].iter().flat_map(|number| number.to_be_bytes()).collect()
     }
 
     fn kept(&self, uid: u32, kept: Option<&Vault>) -> Option<Head> {

@@ -29,7 +29,7 @@ impl Marks {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
     use super::*;
-    use crate::depot::selected::Recent;
+    use crate::depot::selected::{Recent, Standing};
 
     #[test]
     fn old_marks_hold_nothing_up() {
@@ -38,6 +38,7 @@ mod tests {
             flags: vec![flag.to_owned()],
             view: None,
             recent: Recent::No,
+            standing: Standing::Only,
             size: None,
             modseq: None,
         };

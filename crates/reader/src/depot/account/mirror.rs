@@ -11,7 +11,7 @@ use wire::imap::{Fetched, ImapError, Session, Tiding, Tidings};
 use super::marks::Marks;
 use super::upstream::Upstream;
 use crate::depot::flags::of_server;
-use crate::depot::selected::{Changes, Item, Recent, Selected};
+use crate::depot::selected::{Changes, Item, Recent, Selected, Standing};
 
 /// Messages that are there and were not told of yet.
 pub(crate) struct Mirror {
@@ -247,7 +247,7 @@ fn fetch(upstream: &mut Upstream, first: u32, items: &str) -> Result<Vec<(u32, I
         session.uid_fetch(&set, items, no_body, |fetched| {
             let Fetched { number, uid, flags: Some(flags), modseq, .. } = fetched else { return };
             let (flags, recent) = apart(flags);
-            found.push((number, Item { uid, flags, view: None, recent, size: None, modseq }));
+            found.push((number, Item { uid, flags, view: None, recent, standing: Standing::Only, size: None, modseq }));
         })
     })?;
     Ok(found)

@@ -87,6 +87,15 @@ impl Opened {
         if to.sync().is_err() {
             failed = failed.max(1);
         }
+        if leave == Leave::Stay && failed > 0 {
+            // All or nothing (RFC 3501 §6.4.7): whoever tries again must not find some of them twice.
+            for (_, unique, ..) in carried.drain(..) {
+                if let Ok(Some(mut copy)) = to.find(&unique) {
+                    let _ = to.remove(&mut copy, |_| true);
+                }
+            }
+            let _ = to.sync();
+        }
         if leave == Leave::Go {
             self.settle();
         }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 
 use sealed::scratch::Scratched;
-use store::{Database, Mailbox, Maildir, Uids};
+use store::{Database, Mailbox, Maildir, Uids, Unique};
 use wire::MailboxName;
 use wire::imap::Listed;
 use wire::imap::server::{AppendOrder, DateTime, Flag, MAX_APPEND, Names, StatusItem, StoreKind};
@@ -200,6 +200,21 @@ impl Depot for MaildirDepot<'_> {
 
     fn marks(&mut self, names: &[MailboxName]) -> Vec<Option<Vec<u8>>> {
         names.iter().map(|name| quiet_since(&self.find(name).ok()?)).collect()
+    }
+
+    fn stand(&self, _: &Selected) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// The file is looked for.
+    fn lies_there(&mut self, mailbox: &str, message: &[u8], _: Option<Vec<u8>>) -> bool {
+        let Ok(unique) = Unique::parse(message) else { return false };
+        let mailbox = self.find(&MailboxName::from_wire(mailbox));
+        mailbox.is_ok_and(|mailbox| mailbox.find(&unique).is_ok_and(|found| found.is_some()))
+    }
+
+    fn holds_its_own(&mut self, _: &str) -> bool {
+        true
     }
 
     fn store(

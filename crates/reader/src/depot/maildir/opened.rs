@@ -8,7 +8,7 @@ use store::{Database, Mailbox, Message, Place};
 
 use super::census::{LookError, census};
 use crate::depot::flags;
-use crate::depot::selected::{Access, Changes, Item, Recent, Selected};
+use crate::depot::selected::{Access, Changes, Item, Recent, Selected, Standing};
 use crate::depot::view::View;
 
 /// An open mailbox.
@@ -51,6 +51,7 @@ impl Opened {
             permanent: permanent.to_owned(),
             highest: None,
             items: Vec::new(),
+            saved: Vec::new(),
         };
         opened.refresh(database, root, &mut selected)?;
         Ok((opened, selected))
@@ -84,7 +85,15 @@ impl Opened {
             let view =
                 entry.view.and_then(View::of_number).or_else(|| self.view_of_same(entry.uid, &message, selected));
             let flags = flags::of_file(&message.flags(), &entry.keywords);
-            items.push(Item { uid: entry.uid, flags, view, recent, size: None, modseq: None });
+            items.push(Item {
+                uid: entry.uid,
+                flags,
+                view,
+                recent,
+                standing: Standing::Only,
+                size: None,
+                modseq: None,
+            });
             files.push(Held { uid: entry.uid, message, keywords: entry.keywords });
         }
         self.files = files;

@@ -36,7 +36,9 @@ pub enum Incoming {
     Bad(Option<String>, &'static str),
     /// Nothing yet.
     Nothing,
-    /// The client is gone, or cannot be followed any longer.
+    /// The client has closed the connection.
+    Closed,
+    /// It cannot be followed any longer.
     Gone,
 }
 
@@ -70,14 +72,14 @@ impl<R: Read, W: Write> Connection<R, W> {
                     match self.fill()? {
                         Filled::More => continue,
                         Filled::Later => return Ok(Incoming::Nothing),
-                        Filled::Gone => return Ok(Incoming::Gone),
+                        Filled::Gone => return Ok(Incoming::Closed),
                     }
                 }
             }
             let Some(line) = (match self.take_line()? {
                 Line::Whole(line) => Some(line),
                 Line::Later => return Ok(Incoming::Nothing),
-                Line::Gone => return Ok(Incoming::Gone),
+                Line::Gone => return Ok(Incoming::Closed),
                 Line::TooLong => None,
             }) else {
                 self.gathered.zeroize();
@@ -345,7 +347,7 @@ mod tests {
                     words.push(format!("{tag}={} {}", String::from_utf8(message).unwrap(), taken.is_ok()));
                 }
                 Incoming::Nothing => {}
-                Incoming::Gone => return words,
+                Incoming::Gone | Incoming::Closed => return words,
             }
         }
     }

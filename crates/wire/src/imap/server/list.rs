@@ -16,6 +16,13 @@ pub struct ListOrder {
     pub form: Form,
 }
 
+impl ListOrder {
+    /// Whether every mailbox is named that there is.
+    pub fn is_of_all(&self) -> bool {
+        self.select.is_empty() && self.patterns.iter().any(|pattern| pattern == "*")
+    }
+}
+
 /// In which form LIST was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {

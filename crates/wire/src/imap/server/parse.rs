@@ -11,7 +11,7 @@ use super::list::{ListOrder, pattern, reference, status_items};
 use super::search::SearchKey;
 use super::section::FetchItem;
 use super::set::SequenceSet;
-use super::sort::{parse_algorithm, parse_keys, parse_returns};
+use super::sort::{ReturnItem, parse_algorithm, parse_keys, parse_returns};
 use crate::mailbox_name::MailboxName;
 
 /// A tag and its command. The tag is known even where the command is wrong.
@@ -184,6 +184,10 @@ fn with_arguments(word: &str, which: Which, from: &mut Cursor<'_>) -> Result<Com
         "SEARCH" => search(which, from)?,
         "SORT" => {
             let returns = parse_returns(from)?;
+            // RFC 5182 knows it of SEARCH alone.
+            if returns.iter().flatten().any(|item| *item == ReturnItem::Save) {
+                return Err("only SEARCH saves what it finds");
+            }
             let keys = parse_keys(from)?;
             from.space()?;
             let Asked { charset, key, .. } = asked(from)?;
@@ -272,13 +276,13 @@ fn quick(from: &mut Cursor<'_>) -> Result<Resume, Why> {
     let mut known = None;
     if from.eat(b' ') {
         if from.peek() != Some(b'(') {
-            known = Some(SequenceSet::parse(from)?);
+            known = Some(SequenceSet::parse_ranges(from)?);
         }
         // Pairs of numbers and UIDs would spare us to name what is gone; we name it all the same.
         if (known.is_none() || from.eat(b' ')) && from.eat(b'(') {
-            SequenceSet::parse(from)?;
+            SequenceSet::parse_ranges(from)?;
             from.space()?;
-            SequenceSet::parse(from)?;
+            SequenceSet::parse_ranges(from)?;
             from.expect(b')')?;
         }
     }

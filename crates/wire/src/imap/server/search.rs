@@ -73,7 +73,7 @@ impl SearchKey {
             from.expect(b')')?;
             return Ok(key);
         }
-        if from.peek().is_some_and(|octet| octet.is_ascii_digit() || octet == b'*') {
+        if from.peek().is_some_and(|octet| octet.is_ascii_digit() || matches!(octet, b'*' | b'$')) {
             return Ok(Self::Numbers(SequenceSet::parse(from)?));
         }
         let word = from.word()?;

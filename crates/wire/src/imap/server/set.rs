@@ -13,12 +13,26 @@ pub enum Bound {
     Largest,
 }
 
-/// Ranges as they were written.
+/// Which messages are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SequenceSet(Vec<(Bound, Bound)>);
+pub struct SequenceSet(Meant);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Meant {
+    /// Ranges as they were written.
+    Ranges(Vec<(Bound, Bound)>),
+    /// `$`: what was found last, and is still there (RFC 5182).
+    Saved,
+}
 
 impl SequenceSet {
+    /// Ranges, or `$`.
     pub(crate) fn parse(from: &mut Cursor<'_>) -> Result<Self, Why> {
+        if from.eat(b'$') { Ok(Self(Meant::Saved)) } else { Self::parse_ranges(from) }
+    }
+
+    /// Where only numbers may stand.
+    pub(crate) fn parse_ranges(from: &mut Cursor<'_>) -> Result<Self, Why> {
         let mut ranges = Vec::new();
         loop {
             let first = bound(from)?;
@@ -28,7 +42,7 @@ impl SequenceSet {
             }
             ranges.push((first, last));
             if !from.eat(b',') {
-                return Ok(Self(ranges));
+                return Ok(Self(Meant::Ranges(ranges)));
             }
         }
     }
@@ -38,6 +52,18 @@ impl SequenceSet {
         let mut cursor = Cursor::new(text.as_bytes());
         let set = Self::parse(&mut cursor).ok()?;
         cursor.end().ok().map(|()| set)
+    }
+
+    /// Whether what was saved is meant; there are no ranges then.
+    pub fn is_saved(&self) -> bool {
+        self.0 == Meant::Saved
+    }
+
+    fn written(&self) -> &[(Bound, Bound)] {
+        match &self.0 {
+            Meant::Ranges(ranges) => ranges,
+            Meant::Saved => &[],
+        }
     }
 
     /// Whether the number is meant. `largest`: what `*` is; zero when there is nothing.
@@ -51,7 +77,7 @@ impl SequenceSet {
             Bound::Number(number) => number,
             Bound::Largest => largest,
         };
-        self.0.iter().map(move |(first, last)| {
+        self.written().iter().map(move |(first, last)| {
             let (first, last) = (number(*first), number(*last));
             (first.min(last), first.max(last))
         })
@@ -63,7 +89,7 @@ impl SequenceSet {
             Bound::Number(number) => *number,
             Bound::Largest => 0,
         };
-        self.0.iter().map(|(first, last)| named(first).max(named(last))).max().unwrap_or_default()
+        self.written().iter().map(|(first, last)| named(first).max(named(last))).max().unwrap_or_default()
     }
 }
 
@@ -98,7 +124,8 @@ mod tests {
             let meant: Vec<u32> = (1..=5).filter(|number| set.contains(*number, largest)).collect();
             assert_eq!(meant, expected, "{text}");
         }
-        for wrong in ["", "0", "1,", "1:", "a", "1::2", "1 2", "4294967296"] {
+        assert!(SequenceSet::of_text("$").is_some_and(|set| set.is_saved() && !set.contains(1, 5)));
+        for wrong in ["", "$:3", "1,$", "$$", "0", "1,", "1:", "a", "1::2", "1 2", "4294967296"] {
             assert_eq!(SequenceSet::of_text(wrong), None, "{wrong}");
         }
         assert_eq!(SequenceSet::of_text("2:9,*").unwrap().largest_named(), 9);

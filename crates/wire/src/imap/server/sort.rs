@@ -54,6 +54,8 @@ pub enum ReturnItem {
     All,
     /// How many.
     Count,
+    /// They are what `$` means from now on (RFC 5182).
+    Save,
 }
 
 /// Sort keys of one command.
@@ -120,6 +122,7 @@ pub(crate) fn parse_returns(from: &mut Cursor<'_>) -> Result<Option<Vec<ReturnIt
             "MAX" => ReturnItem::Max,
             "ALL" => ReturnItem::All,
             "COUNT" => ReturnItem::Count,
+            "SAVE" => ReturnItem::Save,
             _ => return Err("no such form of a result"),
         };
         if items.contains(&item) {
