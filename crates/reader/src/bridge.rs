@@ -4,8 +4,8 @@
 //! if it had never been sealed. Never: plaintext on disk; a mail opened that no pinned sealer signed; outer octets of a message that was
 //! shown as its original; a log of what is read.
 
-mod settings;
 mod password;
+mod settings;
 mod certificate;
 mod link;
 mod places;

@@ -9,5 +9,5 @@ mod look;
 mod put_back;
 
 pub(crate) mod restore;
-pub(crate) mod undo;
 pub(crate) mod verify;
+pub(crate) mod undo;

@@ -22,7 +22,7 @@ use crate::means::Means;
 use crate::opening::open_whole;
 use crate::place::{printable, steers};
 use crate::settings::Settings;
-use crate::vault::{Kind, Vault};
+use crate::vault::{Ids, Kind, Vault};
 
 /// Mail, open for reading. Nothing of it is changed.
 pub struct Shelf<'s> {
@@ -255,7 +255,7 @@ impl<'s> Shelf<'s> {
                 names: self.names.iter().map(MailboxName::utf8).collect(),
             })?;
             let selected = self.depot.open(mailbox, Access::Read).map_err(|_| ShelfError::Unreadable)?;
-            let ids = Vault::open(self.settings, Kind::Words).ok().map(|vault| vault.ids());
+            let ids = Vault::open(self.settings, Kind::Words).ok().map(|vault| Ids::beside(&vault));
             self.copies = Copies::open(ids, self.depot.as_mut(), &selected);
             self.opened = Some((name.to_owned(), selected));
         }

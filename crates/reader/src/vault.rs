@@ -5,10 +5,12 @@
 //! plaintext on disk.
 
 mod key;
-mod ids;
+mod schema;
 mod file;
+mod ids;
 
 pub use file::VaultError;
-pub(crate) use file::{Batch, Kind, Vault, remove_files};
+pub(crate) use file::{Batch, Vault, remove_files};
 pub(crate) use ids::{Before, Ids, Mark, Whose};
 pub(crate) use key::{make as make_key, read as read_key};
+pub(crate) use schema::Kind;

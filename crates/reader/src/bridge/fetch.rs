@@ -10,7 +10,7 @@ use mail::{HeaderSection, MAX_PREVIEW_INPUT, body, body_structure, envelope, pre
 use sealed::index::Index as ListView;
 use wire::imap::server::{FetchItem, Flag, Haste, Names, Part, Section, SequenceSet, StoreKind, Which, push_string};
 
-use super::headers::is_of_header;
+use super::headers::{Headers, is_of_header};
 use super::section;
 use super::section::{Decoded, Octets};
 use crate::depot::{
@@ -18,7 +18,7 @@ use crate::depot::{
 };
 use crate::index::{Holding, Index};
 use crate::settings::Settings;
-use crate::vault::Vault;
+use crate::vault::Ids;
 
 /// The selected mailbox and what is open of it.
 pub(crate) struct Desk<'b> {
@@ -33,8 +33,7 @@ pub(crate) struct Desk<'b> {
     pub(crate) index: Option<Index>,
     /// What the index says of the texts that are searched for just now.
     pub(crate) holding: Option<Holding>,
-    /// Header sections of originals, if there is a key for it.
-    pub(crate) headers: Option<Vault>,
+    headers: Headers,
     /// Bodies that will be asked for.
     bodies: Bodies,
     pub(crate) wishes: Wishes,
@@ -76,7 +75,7 @@ enum Value {
 impl<'b> Desk<'b> {
     pub(crate) fn new(settings: &'b Settings, depot: Box<dyn Depot + 'b>) -> Self {
         let index = Index::open(settings).ok();
-        let headers = index.as_ref().and_then(|index| index.headers().ok());
+        let headers = Headers::beside(index.as_ref());
         Self {
             settings,
             depot,
@@ -104,7 +103,7 @@ impl<'b> Desk<'b> {
         self.selected = selected;
         self.tidy();
         if let Some(selected) = &mut self.selected {
-            let ids = self.index.as_ref().map(|index| index.vault.ids());
+            let ids = self.index.as_ref().map(|index| Ids::beside(&index.vault));
             self.copies = Copies::open(ids, self.depot.as_mut(), selected);
             for item in &mut selected.items {
                 item.standing = self.copies.standing(item.uid);
@@ -169,13 +168,12 @@ impl<'b> Desk<'b> {
         }
         match (opens, reads, fields_of(items)) {
             (true, ..) => self.bodies.expect(uids),
-            (false, true, Some(fields)) => {
-                let uids = self.without_header(uids);
-                self.bodies.expect_fields(uids, fields);
-            }
-            (false, true, None) => {
-                let uids = self.without_header(uids);
-                self.bodies.expect(uids);
+            (false, true, fields) => {
+                let uids = self.headers.lacking(uids, |uid| self.depot.filed(uid));
+                match fields {
+                    Some(fields) => self.bodies.expect_fields(uids, fields),
+                    None => self.bodies.expect(uids),
+                }
             }
             (false, false, _) => self.bodies.expect(Vec::new()),
         }
@@ -269,9 +267,7 @@ impl<'b> Desk<'b> {
                     let original = self.original(place, look.as_ref())?;
                     Value::Text(format!("BODY {}", body(original.structure(), MAX_STRUCTURE).ok_or(Trouble::Io)?))
                 }
-                FetchItem::Section(section)
-                    if let Some(octets) = self.at_hand(self.item(place)?.uid, look.as_ref(), section) =>
-                {
+                FetchItem::Section(section) if let Some(octets) = self.at_hand(place, look.as_ref(), section)? => {
                     Value::AtHand(section.name.clone(), octets)
                 }
                 FetchItem::Section(section) => {
@@ -290,6 +286,12 @@ impl<'b> Desk<'b> {
             values.push(Value::ModSeq);
         }
         Ok(values)
+    }
+
+    /// A section of the message at that place, if no body is needed for it.
+    fn at_hand(&self, place: usize, look: Option<&Look>, section: &Section) -> Result<Option<Octets>, Trouble> {
+        let filed = self.depot.filed(self.item(place)?.uid);
+        Ok(self.headers.at_hand(filed.as_ref(), look, section))
     }
 
     /// Looks at a message's header section. Shown otherwise than before, it may be another message.
@@ -346,9 +348,9 @@ impl<'b> Desk<'b> {
                 if let Look::Sealed(index) = look
                     && let Some((_, original)) = self.open.last_mut()
                     && let Ok(header) = original.header()
-                    && !self.keeps_header(uid)
+                    && let Some(filed) = self.depot.filed(uid)
                 {
-                    self.keep_header(uid, &index.hash, &header);
+                    self.headers.keep(&filed, &index.hash, &header);
                 }
                 self.learn(place);
             }
@@ -373,7 +375,7 @@ impl<'b> Desk<'b> {
         let Some(first) = self.items().first().and_then(|item| self.depot.filed(item.uid)) else { return };
         let filed = self.items().iter().filter_map(|item| self.depot.filed(item.uid));
         let present: HashSet<Vec<u8>> = filed.map(|filed| filed.message).collect();
-        for kept in self.index.iter().map(|index| &index.vault).chain(&self.headers) {
+        for kept in self.index.iter().map(|index| &index.vault).chain(self.headers.vault()) {
             // It is in nobody's way.
             let _ = kept.tidy(&first.mailbox, |message| present.contains(message));
         }

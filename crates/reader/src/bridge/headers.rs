@@ -10,9 +10,10 @@ use sealed::identity::Hash;
 use wire::imap::server::{Part, Section};
 use zeroize::Zeroizing;
 
-use super::fetch::Desk;
 use super::section::{Octets, Rest, pick};
 use crate::depot::{Filed, Look, holds_all};
+use crate::index::Index;
+use crate::vault::Vault;
 
 /// Octets of a header section that is kept.
 const MOST: usize = 64 << 10;
@@ -24,9 +25,23 @@ pub(crate) fn is_of_header(section: &Section) -> bool {
     section.path.is_empty() && matches!(section.part, Part::Header | Part::Fields(_) | Part::FieldsNot(_))
 }
 
-impl Desk<'_> {
-    /// A section, if no body is needed for it.
-    pub(crate) fn at_hand(&self, uid: u32, look: Option<&Look>, section: &Section) -> Option<Octets> {
+/// Header sections of originals that were opened before; none where there is no key for them.
+#[derive(Default)]
+pub(crate) struct Headers(Option<Vault>);
+
+impl Headers {
+    /// In the same file as the search index.
+    pub(crate) fn beside(index: Option<&Index>) -> Self {
+        Self(index.and_then(|index| index.headers().ok()))
+    }
+
+    /// Where they are kept.
+    pub(crate) fn vault(&self) -> Option<&Vault> {
+        self.0.as_ref()
+    }
+
+    /// A section of a message, if no body is needed for it.
+    pub(crate) fn at_hand(&self, filed: Option<&Filed>, look: Option<&Look>, section: &Section) -> Option<Octets> {
         if !is_of_header(section) {
             return None;
         }
@@ -36,7 +51,7 @@ impl Desk<'_> {
             }
             (Look::File(_, Some(header)), Part::Fields(names)) => pick(&wire_form(0, header), Rest::Named, names),
             (Look::Sealed(index), part) => {
-                let header = self.kept_header(uid, &index.hash)?;
+                let header = self.kept(filed?, &index.hash)?;
                 match part {
                     Part::Header => header,
                     Part::Fields(names) => pick(&header, Rest::Named, names),
@@ -53,34 +68,30 @@ impl Desk<'_> {
         })
     }
 
-    /// The header section of an original that was opened before.
-    pub(crate) fn kept_header(&self, uid: u32, hash: &Hash) -> Option<Zeroizing<Vec<u8>>> {
-        let Filed { mailbox, message } = self.depot.filed(uid)?;
-        let record = self.headers.as_ref()?.octets(&mailbox, &message).ok()??;
+    /// The header section of a message whose original has that hash.
+    fn kept(&self, Filed { mailbox, message }: &Filed, hash: &Hash) -> Option<Zeroizing<Vec<u8>>> {
+        let record = self.vault()?.octets(mailbox, message).ok()??;
         let (of, rest) = record.split_first_chunk::<32>()?;
         let (length, rest) = rest.split_first_chunk::<4>()?;
         let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
         (of == hash).then(|| rest.get(..length).map(|octets| Zeroizing::new(octets.to_vec())))?
     }
 
-    /// Whether that is known.
-    pub(crate) fn keeps_header(&self, uid: u32) -> bool {
-        let filed = self.headers.as_ref().and_then(|headers| Some((headers, self.depot.filed(uid)?)));
-        filed.is_some_and(|(headers, filed)| headers.has(&filed.mailbox, &filed.message).unwrap_or(false))
-    }
-
-    /// Those of the messages of the selected mailbox of which it is not known.
-    pub(crate) fn without_header(&self, mut uids: Vec<u32>) -> Vec<u32> {
-        let first = uids.first().and_then(|uid| self.depot.filed(*uid));
-        let (Some(headers), Some(Filed { mailbox, .. })) = (&self.headers, first) else { return uids };
-        let known: HashSet<Vec<u8>> = headers.messages(&mailbox).unwrap_or_default().into_iter().collect();
-        uids.retain(|uid| self.depot.filed(*uid).is_none_or(|filed| !known.contains(&filed.message)));
+    /// Those of the messages of one mailbox of which it is not known.
+    pub(crate) fn lacking(&self, mut uids: Vec<u32>, filed: impl Fn(u32) -> Option<Filed>) -> Vec<u32> {
+        let first = uids.first().and_then(|uid| filed(*uid));
+        let (Some(vault), Some(Filed { mailbox, .. })) = (self.vault(), first) else { return uids };
+        let known: HashSet<Vec<u8>> = vault.messages(&mailbox).unwrap_or_default().into_iter().collect();
+        uids.retain(|uid| filed(*uid).is_none_or(|filed| !known.contains(&filed.message)));
         uids
     }
 
-    /// Keeps the header section of an original.
-    pub(crate) fn keep_header(&self, uid: u32, hash: &Hash, header: &[u8]) {
-        let (Some(headers), Some(filed)) = (&self.headers, self.depot.filed(uid)) else { return };
+    /// Keeps the header section of an original, unless it is kept already.
+    pub(crate) fn keep(&self, filed: &Filed, hash: &Hash, header: &[u8]) {
+        let Some(vault) = self.vault() else { return };
+        if vault.has(&filed.mailbox, &filed.message).unwrap_or(false) {
+            return;
+        }
         let Some(length) = u32::try_from(header.len()).ok().filter(|_| header.len() <= MOST) else { return };
         let whole = header.len().saturating_add(36).next_multiple_of(STEP);
         let mut record = Zeroizing::new(Vec::with_capacity(whole));
@@ -89,6 +100,6 @@ impl Desk<'_> {
         record.extend_from_slice(header);
         record.resize(whole, 0);
         // What cannot be kept is found out again.
-        let _ = headers.put(&filed.mailbox, &filed.message, record);
+        let _ = vault.put(&filed.mailbox, &filed.message, record);
     }
 }

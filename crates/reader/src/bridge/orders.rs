@@ -14,6 +14,7 @@ use wire::imap::server::{
 use super::session::{SILENT, Session};
 use crate::answer::{Answer, untagged};
 use crate::depot::{Access, Leave, Pace, Stored, Trouble, append};
+use crate::vault::Ids;
 
 impl Session<'_> {
     pub(crate) fn fetch(
@@ -250,7 +251,7 @@ impl Session<'_> {
             return Ok(Answer::no("[UNAVAILABLE] the message cannot be kept now"));
         };
         let Some(desk) = &mut self.desk else { return Ok(Answer::Bad("log in first")) };
-        let ids = desk.index.as_ref().map(|index| index.vault.ids());
+        let ids = desk.index.as_ref().map(|index| Ids::beside(&index.vault));
         let copied = ids.zip(append::id_of(&mut message)?).map(|(ids, id)| (ids.mark(id), ids));
         if let Some((mark, ids)) = &copied {
             // What cannot be noted is told of as a copy.

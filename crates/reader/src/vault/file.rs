@@ -15,8 +15,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use sealed::identity::{Hash, random, sha256};
 use zeroize::Zeroizing;
 
-use super::ids::{self, Ids};
 use super::key::{self, Keys};
+use super::schema::{KEPT, Kind, NAMES, VERSION, tables};
 use crate::settings::{Settings, Source};
 
 /// Records of one place, open. No `Debug`: it holds the key.
@@ -31,27 +31,6 @@ pub(super) struct Open {
     pub(super) key: Keys,
     pub(super) place: Vec<u8>,
     pub(super) trust: Hash,
-}
-
-/// What records are of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// What a list shows.
-    Heads,
-    /// What a search looks into.
-    Words,
-    /// Header sections of originals.
-    Headers,
-}
-
-impl Kind {
-    fn table(self) -> &'static str {
-        match self {
-            Kind::Heads => "heads",
-            Kind::Words => "words",
-            Kind::Headers => "headers",
-        }
-    }
 }
 
 /// Why there are no records.
@@ -80,9 +59,6 @@ impl From<rusqlite::Error> for VaultError {
 
 /// How long a writer waits for another.
 const BUSY: Duration = Duration::from_secs(10);
-const VERSION: i64 = 4;
-/// The version from which on what lies in the file is kept.
-const KEPT: i64 = 3;
 /// The mark of a mailbox of which something is missing, or may be.
 const MISSING: &[u8] = b"";
 /// Octets of a page: most records lie in one, and a search reads them in long strides.
@@ -123,9 +99,9 @@ impl Vault {
         Self::begin(Rc::clone(&self.file), kind)
     }
 
-    /// Which sealed messages were seen.
-    pub(crate) fn ids(&self) -> Ids {
-        Ids::new(Rc::clone(&self.file))
+    /// The file, for what else is kept in it.
+    pub(super) fn file(&self) -> Rc<Open> {
+        Rc::clone(&self.file)
     }
 
     /// Whether the records were made under this key, with this trust. If not, they go, and those that come are.
@@ -252,11 +228,9 @@ impl Vault {
 
     /// What is kept of mailboxes that are not there any more goes, whatever it is; how many messages of this kind.
     pub(crate) fn keep_mailboxes(&self, there: &HashSet<&str>) -> Result<u64, VaultError> {
-        let tables = [Kind::Heads, Kind::Words, Kind::Headers].map(Kind::table);
-        let tables: Vec<&str> = tables.into_iter().chain(["complete"]).chain(ids::NAMES).collect();
         let Open { connection, place, .. } = &*self.file;
         let mut gone: HashSet<String> = HashSet::new();
-        for table in &tables {
+        for table in NAMES {
             // From name to name: there are many more records than names.
             let sql = format!("SELECT mailbox FROM {table} WHERE place = ?1 AND mailbox > ?2 ORDER BY mailbox LIMIT 1");
             let mut statement = connection.prepare_cached(&sql)?;
@@ -273,7 +247,7 @@ impl Vault {
             return Ok(removed);
         }
         let batch = self.batch()?;
-        for (name, table) in gone.iter().flat_map(|name| tables.iter().map(move |table| (name, *table))) {
+        for (name, table) in gone.iter().flat_map(|name| NAMES.iter().map(move |table| (name, *table))) {
             let sql = format!("DELETE FROM {table} WHERE place = ?1 AND mailbox = ?2");
             let count = connection.execute(&sql, params![place, name])? as u64;
             removed = if table == self.kind.table() { removed.saturating_add(count) } else { removed };
@@ -369,36 +343,6 @@ impl Batch<'_> {
     pub(crate) fn commit(self) -> Result<(), VaultError> {
         Ok(self.0.commit()?)
     }
-}
-
-fn tables() -> String {
-    let of_records = |kind: Kind| {
-        let table = kind.table();
-        format!(
-            "CREATE TABLE IF NOT EXISTS {table} (
-                place BLOB NOT NULL,
-                mailbox TEXT NOT NULL,
-                message BLOB NOT NULL,
-                sealed BLOB NOT NULL,
-                PRIMARY KEY (place, mailbox, message)
-             ) STRICT;"
-        )
-    };
-    let records = [Kind::Heads, Kind::Words, Kind::Headers].map(of_records).concat();
-    let ids = ids::TABLES;
-    format!(
-        "BEGIN IMMEDIATE;
-         {records}
-         CREATE TABLE IF NOT EXISTS complete (
-            place BLOB NOT NULL,
-            mailbox TEXT NOT NULL,
-            mark BLOB NOT NULL,
-            PRIMARY KEY (place, mailbox)
-         ) STRICT;
-         {ids}
-         PRAGMA user_version = {VERSION};
-         COMMIT;"
-    )
 }
 
 /// Octets that no other place has.

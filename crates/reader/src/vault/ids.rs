@@ -7,7 +7,7 @@ use aws_lc_rs::hmac;
 use rusqlite::params;
 use sealed::identity::MessageId;
 
-use super::file::{Open, VaultError};
+use super::file::{Open, Vault, VaultError};
 
 /// What stands for an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,36 +35,10 @@ pub(crate) struct Before {
 /// Which sealed messages of a place were seen. No `Debug`: it holds the key.
 pub(crate) struct Ids(Rc<Open>);
 
-/// The tables.
-pub(super) const NAMES: [&str; 3] = ["ids", "awaited", "stands"];
-
-/// `ids`: messages that lie there. `awaited`: messages that are put there through us. `stands`: how a mailbox stood when its messages were seen.
-pub(super) const TABLES: &str = "CREATE TABLE IF NOT EXISTS ids (
-        place BLOB NOT NULL,
-        mailbox TEXT NOT NULL,
-        message BLOB NOT NULL,
-        mark BLOB NOT NULL,
-        ours INTEGER NOT NULL,
-        PRIMARY KEY (place, mailbox, message)
-     ) STRICT;
-     CREATE INDEX IF NOT EXISTS ids_by_mark ON ids (place, mark);
-     CREATE TABLE IF NOT EXISTS awaited (
-        place BLOB NOT NULL,
-        mailbox TEXT NOT NULL,
-        mark BLOB NOT NULL,
-        count INTEGER NOT NULL,
-        PRIMARY KEY (place, mailbox, mark)
-     ) STRICT;
-     CREATE TABLE IF NOT EXISTS stands (
-        place BLOB NOT NULL,
-        mailbox TEXT NOT NULL,
-        stand BLOB NOT NULL,
-        PRIMARY KEY (place, mailbox)
-     ) STRICT;";
-
 impl Ids {
-    pub(super) fn new(file: Rc<Open>) -> Self {
-        Self(file)
+    /// In the same file as these records.
+    pub(crate) fn beside(records: &Vault) -> Self {
+        Self(records.file())
     }
 
     /// What stands for an id, under this key and this trust.

@@ -77,99 +77,122 @@ fn every_crate_has_a_floor_and_uses_lower_ones_only() {
     }
 }
 
+/// In each room, from a crate down to the smallest folder: a module imports no module that is declared after it.
 #[test]
 fn modules_import_only_what_is_declared_before_them() {
-    for name in crates().iter().filter(|name| *name != "sealpost") {
-        let source = root().join("crates").join(name).join("src");
-        check_modules(&source, &source.join("lib.rs"), name);
-    }
-}
-
-/// `file` declares modules; each of their files may say `crate::x` only for an `x` declared above.
-fn check_modules(directory: &Path, file: &Path, name: &str) {
-    let text = fs::read_to_string(file).unwrap();
-    let declared: Vec<String> = text.lines().filter_map(declaration).collect();
-    assert!(!declared.is_empty(), "{name} has modules");
-    let position: BTreeMap<&str, usize> =
-        declared.iter().enumerate().map(|(at, module)| (module.as_str(), at)).collect();
-    for (at, module) in declared.iter().enumerate() {
-        for path in files_of(directory, module) {
-            let text = fs::read_to_string(&path).unwrap();
-            let product = text.split("#[cfg(test)]\nmod tests").next().unwrap();
-            for used in imports(product) {
-                if let Some(&other) = position.get(used.as_str()) {
-                    assert!(other <= at, "{}: {module} uses {used}, which is declared after it", path.display());
-                }
+    for name in crates() {
+        let source = root().join("crates").join(&name).join("src");
+        let files = files_below(&source);
+        let rooms: BTreeMap<Vec<String>, Vec<String>> = files
+            .iter()
+            .map(|(module, text)| (module.clone(), text.lines().filter_map(declaration).map(str::to_owned).collect()))
+            .collect();
+        assert!(!rooms[&Vec::new()].is_empty(), "{name} has modules");
+        for (module, text) in &files {
+            for path in imports(text, module) {
+                let shared = module.iter().zip(&path).take_while(|(own, other)| own == other).count();
+                let (Some(own), Some(other)) = (module.get(shared), path.get(shared)) else { continue };
+                let place = |of: &String| rooms[&module[..shared]].iter().position(|declared| declared == of);
+                let (Some(own), Some(other)) = (place(own), place(other)) else { continue };
+                assert!(
+                    other < own,
+                    "{name}: {} uses {}, which is declared after it",
+                    module.join("::"),
+                    path.join("::")
+                );
             }
         }
     }
 }
 
-fn declaration(line: &str) -> Option<String> {
+/// The modules of a crate, each as its path and its text without tests and comments.
+fn files_below(source: &Path) -> Vec<(Vec<String>, String)> {
+    let mut files = Vec::new();
+    let mut folders = vec![source.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let module = path.strip_prefix(source).unwrap().with_extension("");
+                let mut module: Vec<String> = module.iter().map(|part| part.to_str().unwrap().to_owned()).collect();
+                module.pop_if(|last| ["lib", "main", "mod"].contains(&last.as_str()));
+                let text = fs::read_to_string(&path).unwrap();
+                let product = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+                let lines = product.lines().filter(|line| !line.trim_start().starts_with("//"));
+                files.push((module, lines.collect::<Vec<_>>().join("\n")));
+            }
+        }
+    }
+    files
+}
+
+fn declaration(line: &str) -> Option<&str> {
     let rest = line
         .strip_prefix("pub mod ")
         .or_else(|| line.strip_prefix("mod "))
         .or_else(|| line.strip_prefix("pub(crate) mod "))?;
-    rest.strip_suffix(';').map(str::to_owned)
+    rest.strip_suffix(';')
 }
 
-fn files_of(directory: &Path, module: &str) -> Vec<PathBuf> {
-    let mut files = vec![directory.join(format!("{module}.rs"))];
-    let mut folders = vec![directory.join(module)];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).into_iter().flatten() {
-            let path = entry.unwrap().path();
-            if path.is_dir() { folders.push(path) } else { files.push(path) }
+/// All that the text of a module names by a path of its own crate, from the crate's root down.
+fn imports(text: &str, module: &[String]) -> Vec<Vec<String>> {
+    let begins = ["crate::", "super::"].iter().flat_map(|word| text.match_indices(word)).map(|(at, _)| at);
+    let begins =
+        begins.filter(|at| !text[..*at].ends_with(|before: char| before.is_alphanumeric() || "_:".contains(before)));
+    let mut found = Vec::new();
+    for at in begins {
+        let (paths, _) = paths(&text[at..]);
+        for path in paths {
+            let up = path.iter().take_while(|part| *part == "super").count();
+            let below = if up == 0 { &[][..] } else { &module[..module.len().saturating_sub(up)] };
+            found.push([below, &path[up.max(1)..]].concat());
         }
     }
-    files.retain(|file| file.exists());
-    assert!(!files.is_empty(), "{module} has a file");
-    files
+    found
 }
 
-/// First segments after `crate::`, also within braces.
-fn imports(text: &str) -> Vec<String> {
-    let word =
-        |text: &str| text.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect::<String>();
-    let mut names = Vec::new();
-    for (at, found) in text.match_indices("crate::") {
-        let before = text[..at].chars().next_back();
-        if before.is_some_and(|letter| letter.is_alphanumeric() || letter == '_') || is_comment(text, at) {
-            continue;
-        }
-        let rest = &text[at + found.len()..];
-        let Some(inner) = rest.strip_prefix('{') else {
-            names.push(word(rest));
-            continue;
-        };
-        let mut depth = 0;
-        let mut start = true;
-        for (offset, letter) in inner.char_indices() {
-            match letter {
-                '{' => depth += 1,
-                '}' if depth == 0 => break,
-                '}' => depth -= 1,
-                ',' if depth == 0 => start = true,
-                letter if start && !letter.is_whitespace() => {
-                    names.push(word(&inner[offset..]));
-                    start = false;
-                }
-                _ => {}
+/// The paths that a text begins with, `a::{b, c::d}` being two, and what comes after them.
+fn paths(text: &str) -> (Vec<Vec<String>>, &str) {
+    let text = text.trim_start();
+    if let Some(mut rest) = text.strip_prefix('{') {
+        let mut all = Vec::new();
+        loop {
+            let (some, after) = paths(rest);
+            all.extend(some);
+            rest = after.trim_start();
+            match rest.strip_prefix(',') {
+                Some(after) => rest = after,
+                None => return (all, rest.strip_prefix('}').unwrap_or(rest)),
             }
         }
     }
-    names
-}
-
-fn is_comment(text: &str, at: usize) -> bool {
-    let line = text[..at].rfind('\n').map_or(0, |end| end + 1);
-    text[line..at].trim_start().starts_with("//")
+    let end = text.find(|letter: char| !letter.is_alphanumeric() && letter != '_').unwrap_or(text.len());
+    let (word, rest) = text.split_at(end);
+    if word.is_empty() {
+        return (Vec::new(), rest.strip_prefix('*').unwrap_or(rest));
+    }
+    let rest = rest
+        .strip_prefix(" as ")
+        .map_or(rest, |alias| alias.trim_start_matches(|letter: char| letter.is_alphanumeric() || letter == '_'));
+    let (mut below, rest) = match rest.strip_prefix("::") {
+        Some(rest) => paths(rest),
+        None => (Vec::new(), rest),
+    };
+    if below.is_empty() {
+        below.push(Vec::new());
+    }
+    below.iter_mut().for_each(|path| path.insert(0, word.to_owned()));
+    (below, rest)
 }
 
 #[test]
 fn the_import_reader_reads_imports() {
-    let text = "use crate::{\n    a::{B, C},\n    d,\n};\nuse crate::e::F;\n// crate::g\nfn f() { crate::h::i() }\n";
-    assert_eq!(imports(text), ["a", "d", "e", "h"]);
+    let text = "use crate::{\n    a::{B, c::D as E},\n    d,\n};\nuse super::e::F;\nfn f() { super::super::h::i() }\nuse x::crate_::y;";
+    let module = ["one", "two", "three"].map(str::to_owned);
+    let found: Vec<String> = imports(text, &module).iter().map(|path| path.join("::")).collect();
+    assert_eq!(found, ["a::B", "a::c::D", "d", "one::two::e::F", "one::h::i"]);
 }
 
 #[test]
