@@ -79,8 +79,18 @@ fn in_clear() -> SocketAddr {
     address
 }
 
+/// A process that ends with this value, also when the test breaks off.
+struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A server that speaks TLS from the first octet on.
-fn in_tls(stage: &Stage) -> (SocketAddr, Child) {
+fn in_tls(stage: &Stage) -> (SocketAddr, Serving) {
     let (key, certificate) = (stage.path("server.key"), stage.path("server.pem"));
     let openssl = |arguments: &str| {
         let mut command = Command::new("openssl");
@@ -96,6 +106,7 @@ fn in_tls(stage: &Stage) -> (SocketAddr, Child) {
     let address = free();
     let mut serving = openssl("s_server -quiet -accept");
     let serving = serving.arg(address.to_string()).arg("-key").arg(key).arg("-cert").arg(certificate).spawn().unwrap();
+    let serving = Serving(serving);
     until("it listens", || TcpStream::connect(address).is_ok());
     (address, serving)
 }
@@ -112,7 +123,7 @@ fn check_names_what_is_most_likely_wrong_with_a_server() {
     configure(&stage, "gate", listen, store.imap(), "", &more);
     change(&stage, "for =", "checks = \"off\", for =");
     let begun = fs::read_to_string(stage.path("gate/config.toml")).unwrap();
-    let (clear, (tls, mut serving)) = (in_clear(), in_tls(&stage));
+    let (clear, (tls, _serving)) = (in_clear(), in_tls(&stage));
     for (sink, says, hints) in [
         (format!("{{ smtp = \"{clear}\", tls = \"tls\" }}"), "this port begins in clear", "tls = \"starttls\""),
         (format!("{{ smtp = \"{tls}\", tls = \"starttls\" }}"), "this port speaks TLS at once", "tls = \"tls\""),
@@ -129,8 +140,6 @@ fn check_names_what_is_most_likely_wrong_with_a_server() {
         assert!(found.code == 78 && text.contains(says) && text.contains(hints), "{sink}: {text}");
         assert!(text.contains("metrics: somebody listens at"), "{text}");
     }
-    serving.kill().unwrap();
-    serving.wait().unwrap();
 }
 
 #[test]
