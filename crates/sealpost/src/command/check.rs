@@ -108,7 +108,10 @@ fn purpose(config: &Config, account: &str) -> Purpose {
         Flow::Mailboxes(_) | Flow::Delivery(_) => false,
     };
     let flows = || config.flow.values();
+    #[cfg(feature = "open")]
     let is_read = config.bridge.as_ref().is_some_and(|bridge| bridge.account.as_deref() == Some(account));
+    #[cfg(not(feature = "open"))]
+    let is_read = false;
     match flows().any(is_forwarded_to) && !flows().any(is_replaced_in) && !is_read {
         true => Purpose::Forwarded,
         false => Purpose::Mailboxes,
