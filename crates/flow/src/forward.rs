@@ -55,7 +55,7 @@ mod serve;
 
 pub use counts::{Counts, Event, Plight, Totals};
 pub use obstacle::Obstacle;
-pub use probe::probe;
+pub use probe::{Hitch, Likely, Ready, probe};
 pub use rate::Rates;
 pub use recipients::Recipients;
 pub use refusal::Refusal;

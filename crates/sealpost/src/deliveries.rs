@@ -4,7 +4,7 @@ use std::{
     net::TcpListener,
     os::unix::net::UnixListener,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use flow::delivery::{Door, Hold, Listen, Policy, Settings, Sink, Socket};
@@ -32,7 +32,12 @@ use crate::{
 const MAX_MESSAGE: u64 = 100 * 1024 * 1024;
 
 /// Sockets that systemd has opened for us (`LISTEN_FDS`), each handed out once.
-pub struct Sockets(Mutex<Vec<Socket>>);
+#[derive(Default)]
+pub struct Sockets {
+    opened: Mutex<Vec<Socket>>,
+    /// Places that a flow asked for, and that systemd has not opened.
+    missed: Mutex<Vec<String>>,
+}
 
 impl Sockets {
     /// What there is. To be asked once, when the program begins.
@@ -46,26 +51,55 @@ impl Sockets {
                 sockets.push(Socket::Unix(socket));
             }
         }
-        Self(Mutex::new(sockets))
+        Self { opened: Mutex::new(sockets), ..Self::default() }
     }
 
     /// None at all.
     pub fn none() -> Self {
-        Self(Mutex::default())
+        Self::default()
     }
 
     /// Is there one at this address?
     #[cfg(feature = "forward")]
     pub fn has(&self, place: &Place) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|socket| is_at(socket, place))
+        lock(&self.opened).iter().any(|socket| is_at(socket, place))
+    }
+
+    /// What is to be said when all flows have taken theirs: a socket that systemd has opened and nobody took is a mistake in one of two places.
+    pub fn mistake(&self) -> Option<String> {
+        let shown = |socket: &Socket| match socket {
+            Socket::Tcp(socket) => socket.local_addr().map(|address| address.to_string()),
+            Socket::Unix(socket) => socket.local_addr().map(|address| match address.as_pathname() {
+                Some(path) => path.display().to_string(),
+                None => "a socket without a name".to_owned(),
+            }),
+        };
+        let left: Vec<String> = lock(&self.opened).iter().filter_map(|socket| shown(socket).ok()).collect();
+        if left.is_empty() {
+            return None;
+        }
+        let own = lock(&self.missed);
+        let own = if own.is_empty() { "no other place".to_owned() } else { own.join(", ") };
+        Some(format!(
+            "systemd has opened {}, where no flow listens; config.toml says {own}. Write the same address in `source` and in \
+             ListenStream= of the socket unit: who connects to the other one is not answered",
+            left.join(", ")
+        ))
     }
 
     /// The one at this address.
     pub fn take(&self, place: &Place) -> Option<Socket> {
-        let mut sockets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = sockets.iter().position(|socket| is_at(socket, place))?;
+        let mut sockets = lock(&self.opened);
+        let Some(at) = sockets.iter().position(|socket| is_at(socket, place)) else {
+            lock(&self.missed).push(place.to_string());
+            return None;
+        };
         Some(sockets.swap_remove(at))
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn is_at(socket: &Socket, place: &Place) -> bool {

@@ -79,7 +79,9 @@ async fn hand_over(pool: &Pool, from: &MailFrom, to: &RcptTo, said: Option<&Xfor
         Err(DeliverError::TooLarge) => return Put::TooLarge,
         Err(DeliverError::Lacks(_)) => return Put::Lacks,
         Err(DeliverError::Read(_)) => return Put::Unwritable,
-        Err(DeliverError::NotSent(_) | DeliverError::Untrusted | DeliverError::NoLogin(_)) => return Put::Lost,
+        Err(DeliverError::NotSent(_) | DeliverError::Untrusted | DeliverError::NoLogin(_) | DeliverError::NoAuth) => {
+            return Put::Lost;
+        }
         Err(DeliverError::Unknown) => return Put::Unknown,
     };
     // One recipient, one answer.

@@ -44,6 +44,8 @@ pub(crate) enum Way {
     Put,
     /// It was there already.
     Found,
+    /// Its content was there already, under its name, and nothing else came.
+    Like,
 }
 
 type Outcome = Result<(Arrived, Way), Met>;
@@ -191,13 +193,7 @@ impl Clerk {
             return Ok(Age::Old);
         }
         self.desk = None;
-        let mut session = self.account.connect(&self.stop).map_err(|error| match error {
-            ConnectError::Credentials(_) => Obstacle::Login.into(),
-            ConnectError::Imap(error) => Met::of_imap(&error),
-            _ => Met::from(Obstacle::Unreachable),
-        })?;
-        let delimiter = session.list("", "INBOX").ok().and_then(|listed| listed.first().and_then(|one| one.delimiter));
-        let mailbox = Mailbox::named(&self.name, delimiter);
+        let (mut session, mailbox) = connect(&self.account, &self.name, &self.stop)?;
         let selected = match session.select(mailbox.wire(), Access::Write) {
             Err(error) if error.is_refusal() => {
                 // It is not there, as a rule. Somebody else may make it at this moment.
@@ -214,6 +210,17 @@ impl Clerk {
     }
 }
 
+/// A session, and what its server calls the mailbox; nothing is opened yet.
+pub(crate) fn connect(account: &Account, name: &str, stop: &Arc<AtomicBool>) -> Result<(Session, Mailbox), Met> {
+    let mut session = account.connect(stop).map_err(|error| match error {
+        ConnectError::Credentials(_) => Obstacle::Login.into(),
+        ConnectError::Imap(error) => Met::of_imap(&error),
+        _ => Met::from(Obstacle::Unreachable),
+    })?;
+    let delimiter = session.list("", "INBOX").ok().and_then(|listed| listed.first().and_then(|one| one.delimiter));
+    Ok((session, Mailbox::named(name, delimiter)))
+}
+
 /// Was it us who broke off?
 fn is_ours(error: &ImapError) -> bool {
     matches!(error, ImapError::Withdrawn | ImapError::Stopped)
@@ -227,13 +234,21 @@ fn steps(
     lease: &Lease,
 ) -> Result<(), ImapError> {
     let Desk { session, mailbox, looked_at, .. } = desk;
-    let sought: Vec<usize> = open(outcomes).into_iter().filter(|at| is(parcels, *at, Look::First)).collect();
+    // Where the server does not say where it puts them, what bears their name already is another message, or the same one from before.
+    let says_where = session.has("UIDPLUS");
+    let is_sought = |at: &usize| is(parcels, *at, Look::First) || !says_where && is_known_by_name(parcels, *at);
+    let sought: Vec<usize> = open(outcomes).into_iter().filter(is_sought).collect();
+    let mut before = HashMap::new();
     if !sought.is_empty() {
-        let found = look_for(session, looked_at, parcels, &sought)?;
-        fetch_back(session, parcels, &found, Way::Found, outcomes, temporary)?;
+        before = look_for(session, looked_at, parcels, &sought)?;
+        let first = before.iter().filter(|(_, at)| is(parcels, **at, Look::First));
+        let first = first.map(|(uid, at)| (*uid, *at)).collect();
+        fetch_back(session, parcels, &first, Way::Found, outcomes, temporary)?;
     }
     let open = open(outcomes);
-    let put = put(session, looked_at, mailbox, parcels, &open, outcomes, lease)?;
+    let asked = Asked { open: &open, before: &before };
+    let (put, like) = put(session, looked_at, mailbox, parcels, asked, outcomes, lease)?;
+    fetch_back(session, parcels, &like, Way::Like, outcomes, temporary)?;
     fetch_back(session, parcels, &put, Way::Put, outcomes, temporary)
 }
 
@@ -246,16 +261,33 @@ fn is(parcels: &[Parcel], at: usize, look: Look) -> bool {
     parcels.get(at).is_some_and(|parcel| parcel.look == look)
 }
 
-/// APPENDs those; where they lie, by UID. What was refused has its outcome.
+/// Is it looked for by its Message-ID, which others may bear, too?
+fn is_known_by_name(parcels: &[Parcel], at: usize) -> bool {
+    let evidence = parcels.get(at).map(|parcel| &parcel.evidence);
+    matches!(evidence, Some(Evidence::AsItCame(likeness)) if likeness.name.is_some())
+}
+
+/// Which copies are to be put.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    open: &'a [usize],
+    /// What bore the name of one of them before, by UID.
+    before: &'a HashMap<u32, usize>,
+}
+
+/// Copies by UID.
+type Placed = HashMap<u32, usize>;
+
+/// APPENDs those; where they lie, and what bore their names before. What was refused has its outcome.
 fn put(
     session: &mut Session,
     looked_at: &mut LookedAt,
     mailbox: &Mailbox,
     parcels: &mut [Parcel],
-    open: &[usize],
+    Asked { open, before }: Asked<'_>,
     outcomes: &mut [Option<Outcome>],
     lease: &Lease,
-) -> Result<HashMap<u32, usize>, ImapError> {
+) -> Result<(Placed, Placed), ImapError> {
     let (mut order, mut tenures) = (Vec::new(), Vec::new());
     let mut messages: Vec<Append<'_>> = Vec::new();
     for (at, parcel) in parcels.iter_mut().enumerate().filter(|(at, _)| open.contains(at)) {
@@ -312,9 +344,13 @@ fn put(
     }
     if !unplaced.is_empty() {
         // Without UIDPLUS the server does not say where.
-        placed.extend(look_for(session, looked_at, parcels, &unplaced)?);
+        // If only what was there before is there, the copy may still come: it stays in doubt, unless that has its content.
+        let found = look_for(session, looked_at, parcels, &unplaced)?;
+        let (like, new): (Placed, Placed) = found.into_iter().partition(|(uid, _)| before.contains_key(uid));
+        placed.extend(new);
+        return Ok((placed, like));
     }
-    Ok(placed)
+    Ok((placed, Placed::new()))
 }
 
 /// Reads them back, and compares.
@@ -342,13 +378,13 @@ fn fetch_back(
             let outcome = match fetched.body {
                 Some(Ok(mut copy)) => {
                     let shown = copy.rewind().ok().and_then(|()| match way {
-                        Way::Put => parcel.evidence.proves(copy, &mut scratch()),
+                        Way::Put | Way::Like => parcel.evidence.proves(copy, &mut scratch()),
                         Way::Found => parcel.evidence.is(copy, &mut scratch()),
                     });
                     match (shown, &parcel.evidence) {
                         (Some(shown), _) => Ok((Arrived::seen(shown), way)),
                         // It has the same Message-ID, and is another one.
-                        (None, Evidence::AsItCame(_)) if way == Way::Found => return,
+                        (None, Evidence::AsItCame(_)) if way != Way::Put => return,
                         (None, _) => Err(Obstacle::NotAsSent.into()),
                     }
                 }

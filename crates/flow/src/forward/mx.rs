@@ -185,7 +185,7 @@ pub(crate) fn obstacle(error: &DeliverError) -> Obstacle {
     match error {
         DeliverError::NotSent(_) => Obstacle::Unreachable,
         DeliverError::Untrusted => Obstacle::Untrusted,
-        DeliverError::NoLogin(_) => Obstacle::Login,
+        DeliverError::NoLogin(_) | DeliverError::NoAuth => Obstacle::Login,
         DeliverError::Unknown => Obstacle::Unknown,
         DeliverError::TooLarge => Obstacle::TooLarge,
         DeliverError::Lacks(_) => Obstacle::Lacks,

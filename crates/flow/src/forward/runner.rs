@@ -321,7 +321,7 @@ impl Runner {
         }
         match self.target.put(parcel).await {
             Ok((arrived, way)) => {
-                self.counts.event(if way == Way::Found { Event::Found } else { Event::Arrived });
+                self.counts.event(if way == Way::Put { Event::Arrived } else { Event::Found });
                 let change = if self.may_come_back(kind, &envelope) { Change::Relayed(id) } else { Change::Done(id) };
                 self.settle(change, Some(arrived)).await;
                 // It takes mail again: a note that it refused is tried once more.
@@ -409,7 +409,7 @@ impl Runner {
 
     /// It arrived. Not written, it is found at its target when it comes again.
     pub(crate) async fn arrived(&self, id: MessageId, way: Way) {
-        self.counts.event(if way == Way::Found { Event::Found } else { Event::Encrypted });
+        self.counts.event(if way == Way::Put { Event::Encrypted } else { Event::Found });
         drop(self.group.write(Change::Done(id)).await);
     }
 

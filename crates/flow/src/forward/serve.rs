@@ -124,7 +124,8 @@ async fn run(mut settings: Settings, tell: Tell, controls: &Controls) -> Result<
     // A spool that cannot be used is known before the first sender is.
     settings.spool.beat().await?;
     settings.spool.tally().await?;
-    settings.spool.make_room().await?;
+    // On a full disk that fails, and what waits is handed on all the same.
+    let _ = settings.spool.make_room().await;
     let place = settings.listen.place.clone();
     let listener = open(&mut settings.listen).await.map_err(|error| ForwardError::Listen(place, error))?;
     let connections = Connections::new(listener, settings.sessions.clamp(1, limit::SESSIONS));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use testbed::{Character, Dedup, Double};
+use testbed::{Character, Dedup, Double, Faults, Rule};
 
 use crate::scene::Scene;
 use crate::station::{Station, account, assert_once, choice, listed, mail, until};
@@ -134,6 +134,30 @@ fn a_stranger_with_the_same_message_id_makes_nothing_count_as_there() {
     assert!(station.told.lock().unwrap().join("\n").contains("NotAsSent"));
     // The one that is there is there.
     assert!(station.send(&one).contains("before"));
+}
+
+/// Where nobody says where it was put, and a message of the same name was there before, it is not known whether this one is there: its sender keeps it.
+#[test]
+fn what_is_in_doubt_is_not_refused_for_good() {
+    let home = tempfile::tempdir().unwrap();
+    let scene = Scene::new(home.path());
+    let server = Double::start(Character::Gmail { dedup: Dedup::Ignore });
+    let faults = Faults::between(server.address(), vec![Rule::strip(&["UIDPLUS"])]);
+    let station = Station::open(&scene, choice(&scene, account(faults.address(), "alice", "alice-pw")));
+    let named = |number: usize| encrypted(&scene, number, "Message-ID: <contract@good.test>\r\n");
+    let (one, other) = (named(1), named(2));
+    let said = station.send(&one);
+    assert!(said.starts_with("250"), "{said}");
+    for _ in 0..3 {
+        let said = station.send(&other);
+        assert!(said.starts_with("451"), "{said}");
+    }
+    assert_eq!(stored(&server), std::slice::from_ref(&one));
+    // The same content under the same name, as another server has handed it on, is there.
+    let again = [b"Received: from a by b; Mon, 23 Nov 2026 10:00:00 +0100\r\n".to_vec(), one.clone()].concat();
+    assert!(station.send(&one).contains("before"));
+    let said = station.send(&again);
+    assert!(said.starts_with("250"), "{said}");
 }
 
 #[test]

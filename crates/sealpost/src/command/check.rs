@@ -14,12 +14,12 @@ use std::{
 
 use serde::Serialize;
 
-use self::account::Reached;
+use self::account::{Purpose, Reached};
 use crate::{
     args::Check,
     clock,
     command::{print, print_json},
-    config::{Config, Flow},
+    config::{Config, Flow, Place},
     failure::{Exit, Failure},
     flows,
     home::Home,
@@ -62,7 +62,8 @@ pub fn run(home: &Home, arguments: &Check) -> Result<(), Failure> {
             let stop = stop::asked_to_stop()?;
             let mut reached = BTreeMap::new();
             for (name, account) in &config.account {
-                reached.insert(name.as_str(), account::check(home, name, account, &stop, &mut findings));
+                let purpose = purpose(&config, name);
+                reached.insert(name.as_str(), account::check(home, name, account, purpose, &stop, &mut findings));
             }
             #[cfg(feature = "open")]
             bridge(home, &config, &mut findings);
@@ -75,6 +76,9 @@ pub fn run(home: &Home, arguments: &Check) -> Result<(), Failure> {
                     #[cfg(feature = "forward")]
                     Flow::Forward(forward) => forward::check(home, &config, name, forward, &stop, &mut findings),
                 }
+            }
+            if let Some(metrics) = &config.metrics {
+                findings.push(port("metrics", metrics.listen));
             }
         }
         Err(failure) => findings.push(wrong("config.toml", failure)),
@@ -91,6 +95,45 @@ pub fn run(home: &Home, arguments: &Check) -> Result<(), Failure> {
             if count == 1 { "1 thing is wrong".to_owned() } else { format!("{count} things are wrong") },
         )
         .hint("each is named above, with what to do")),
+    }
+}
+
+/// What an account is for.
+fn purpose(config: &Config, account: &str) -> Purpose {
+    let is_replaced_in = |flow: &Flow| match flow {
+        Flow::Mailboxes(flow) => flow.source.place == Place::Account(account.to_owned()),
+        Flow::Delivery(_) | Flow::Forward(_) => false,
+    };
+    let is_forwarded_to = |flow: &Flow| match flow {
+        Flow::Forward(flow) => flow.accounts().into_iter().flatten().any(|name| name == account),
+        Flow::Mailboxes(_) | Flow::Delivery(_) => false,
+    };
+    let flows = || config.flow.values();
+    #[cfg(feature = "open")]
+    let is_read = config.bridge.as_ref().is_some_and(|bridge| bridge.account.as_deref() == Some(account));
+    #[cfg(not(feature = "open"))]
+    let is_read = false;
+    match flows().any(is_forwarded_to) && !flows().any(is_replaced_in) && !is_read {
+        true => Purpose::Forwarded,
+        false => Purpose::Mailboxes,
+    }
+}
+
+/// Whether this port can be listened at.
+fn port(what: &str, address: std::net::SocketAddr) -> Finding {
+    match std::net::TcpListener::bind(address) {
+        Ok(_) => good(what, Some(address.to_string())),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Finding {
+            what: what.to_owned(),
+            verdict: Verdict::Warning,
+            detail: Some(format!("somebody listens at {address}")),
+            hint: Some("that is right while this program runs; else choose another address in [metrics]".to_owned()),
+        },
+        Err(error) => wrong(
+            what,
+            Failure::new(Exit::Config, format_args!("cannot listen at {address}: {error}"))
+                .hint("is the address one of this machine's? [metrics] listen = \"127.0.0.1:9464\""),
+        ),
     }
 }
 

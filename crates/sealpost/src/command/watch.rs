@@ -130,6 +130,9 @@ fn all(home: &Home, config: &Config, names: &[String], undone: Undone) -> Result
             }
         }
     }
+    if let Some(mistake) = sockets.mistake() {
+        tell(format_args!("WARNING: {mistake}"));
+    }
     if undone == Undone::IsLeftOut {
         leave_out_undone(&mut settings, passing.len());
     }

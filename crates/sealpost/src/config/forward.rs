@@ -160,7 +160,7 @@ impl Forward {
     }
 
     /// The accounts that it names: where it puts mail, and whose login it uses.
-    pub(super) fn accounts(&self) -> [Option<&String>; 2] {
+    pub fn accounts(&self) -> [Option<&String>; 2] {
         match &self.sink {
             Sink::Account { account, .. } => [Some(account), None],
             Sink::Hop { auth, .. } => [auth.as_ref(), None],

@@ -27,7 +27,7 @@ impl Forward {
             .to_owned())
     }
 
-    pub(super) fn accounts(&self) -> [Option<&String>; 2] {
+    pub fn accounts(&self) -> [Option<&String>; 2] {
         match *self {}
     }
 }

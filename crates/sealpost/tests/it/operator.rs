@@ -3,12 +3,14 @@
 use std::{
     fs,
     io::{Read, Write},
-    net::{SocketAddr, TcpStream},
-    os::unix::fs::PermissionsExt,
+    net::{SocketAddr, TcpListener, TcpStream},
+    os::{fd::OwnedFd, unix::fs::PermissionsExt},
+    process::{Child, Command, Stdio},
+    thread,
 };
 
 use rustix::process::Signal;
-use testbed::{Dovecot, Format, Language, Names, submit};
+use testbed::{Character, Double, Dovecot, Format, Language, Names, submit};
 
 use crate::{
     forward::{ME, configure, mail, stage},
@@ -57,6 +59,156 @@ fn check_tries_what_run_needs() {
     stage.write("gate/secret", "wrong\n");
     let found = String::from_utf8_lossy(&stage.run("--home gate check", b"").out).into_owned();
     assert!(found.contains("there is no login at the target") && found.contains("renew the password"), "{found}");
+}
+
+/// A server that begins in clear, answers each greeting with one line, and offers nothing.
+fn in_clear() -> SocketAddr {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    thread::spawn(move || {
+        for mut stream in socket.incoming().flatten() {
+            thread::spawn(move || {
+                let _ = stream.write_all(b"220 hop.test ESMTP\r\n");
+                let mut octets = [0; 1000];
+                while stream.read(&mut octets).is_ok_and(|count| count > 0) {
+                    let _ = stream.write_all(b"250 hop.test\r\n");
+                }
+            });
+        }
+    });
+    address
+}
+
+/// A process that ends with this value, also when the test breaks off.
+struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A server that speaks TLS from the first octet on.
+fn in_tls(stage: &Stage) -> (SocketAddr, Serving) {
+    let (key, certificate) = (stage.path("server.key"), stage.path("server.pem"));
+    let openssl = |arguments: &str| {
+        let mut command = Command::new("openssl");
+        command.args(arguments.split(' ')).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let made = openssl("req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 2 -keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .status();
+    assert!(made.unwrap().success());
+    let address = free();
+    let mut serving = openssl("s_server -quiet -accept");
+    let serving = serving.arg(address.to_string()).arg("-key").arg(key).arg("-cert").arg(certificate).spawn().unwrap();
+    let serving = Serving(serving);
+    until("it listens", || TcpStream::connect(address).is_ok());
+    (address, serving)
+}
+
+#[test]
+fn check_names_what_is_most_likely_wrong_with_a_server() {
+    if !testbed::servers() {
+        return;
+    }
+    let stage = stage(&["gate"]);
+    let store = Dovecot::start(Format::Maildir);
+    let (listen, metrics) = (free(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let more = format!("[metrics]\nlisten = \"{}\"", metrics.local_addr().unwrap());
+    configure(&stage, "gate", listen, store.imap(), "", &more);
+    change(&stage, "for =", "checks = \"off\", for =");
+    let begun = fs::read_to_string(stage.path("gate/config.toml")).unwrap();
+    let (clear, (tls, _serving)) = (in_clear(), in_tls(&stage));
+    for (sink, says, hints) in [
+        (format!("{{ smtp = \"{clear}\", tls = \"tls\" }}"), "this port begins in clear", "tls = \"starttls\""),
+        (format!("{{ smtp = \"{tls}\", tls = \"starttls\" }}"), "this port speaks TLS at once", "tls = \"tls\""),
+        (format!("{{ smtp = \"{clear}\", tls = \"starttls\" }}"), "offers no STARTTLS", ""),
+        (format!("{{ smtp = \"{clear}\", auth = \"work\" }}"), "it offers no login (AUTH)", "take `auth` out"),
+        ("{ smtp = \"nowhere.invalid:25\" }".to_owned(), "the DNS has no address for this name", "getent hosts"),
+        (format!("{{ smtp = \"{}\" }}", free()), "cannot be reached", "firewall"),
+    ] {
+        let account = "{ account = \"work\", mailbox = \"INBOX\" }";
+        assert!(begun.contains(account));
+        stage.write("gate/config.toml", begun.replace(account, &sink));
+        let found = stage.run("--home gate check", b"");
+        let text = String::from_utf8_lossy(&found.out).into_owned();
+        assert!(found.code == 78 && text.contains(says) && text.contains(hints), "{sink}: {text}");
+        assert!(text.contains("metrics: somebody listens at"), "{text}");
+    }
+}
+
+#[test]
+fn check_makes_nothing_and_asks_of_an_account_no_more_than_the_flow_does() {
+    if !testbed::servers() {
+        return;
+    }
+    let stage = stage(&["gate"]);
+    let store = Dovecot::start(Format::Maildir);
+    configure(&stage, "gate", free(), store.imap(), "", "");
+    change(&stage, "for =", "checks = \"off\", for =");
+    change(&stage, "mailbox = \"INBOX\"", "mailbox = \"Sealed\"");
+    for _ in 0..2 {
+        let text = stage.text("--home gate check", b"");
+        assert!(text.contains("mailbox Sealed: logged in; it is not there"), "{text}");
+        assert!(text.contains("the flow makes it"), "{text}");
+    }
+    let listen = free();
+    let server = Double::start(Character::NoUidPlus);
+    configure(&stage, "gate", listen, server.address(), "", "");
+    change(&stage, "for =", "checks = \"off\", for =");
+    let text = stage.text("--home gate check", b"");
+    assert!(text.contains("(UIDPLUS): not offered: each copy is looked for"), "{text}");
+    assert!(text.contains("target: mailbox INBOX: logged in, it can be written"), "{text}");
+    // So it is.
+    let forwarder = run(&stage, "gate", listen);
+    assert!(send(listen, ME, 1).starts_with("250"));
+    until("it is there", || server.messages("INBOX").len() == 1);
+    until("it is out of the queue", || stage.text("--home gate queue list", b"") == "nothing waits\n");
+    end(forwarder);
+}
+
+/// The program with a socket that was opened for it, as systemd does (sd_listen_fds(3)).
+fn run_with_socket(stage: &Stage, socket: TcpListener) -> Child {
+    let command = stage.command("--home gate run");
+    Command::new("sh")
+        .args(["-c", "export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$0\" \"$@\" 3<&0 </dev/null"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .current_dir(command.get_current_dir().unwrap())
+        .stdin(OwnedFd::from(socket))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn a_socket_of_systemd_that_no_flow_takes_is_told_with_both_addresses() {
+    let stage = stage(&["gate"]);
+    let (socket, listen) = (TcpListener::bind("127.0.0.1:0").unwrap(), free());
+    let opened = socket.local_addr().unwrap();
+    configure(&stage, "gate", listen, free(), "", "");
+    let forwarder = run_with_socket(&stage, socket);
+    until("it listens", || TcpStream::connect(listen).is_ok());
+    let log = end(forwarder);
+    let says = format!("systemd has opened {opened}, where no flow listens; config.toml says {listen}");
+    assert!(log.contains(&says), "{log}");
+    // The same in both: nothing is to be said.
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = socket.local_addr().unwrap();
+    configure(&stage, "gate", listen, free(), "", "");
+    let forwarder = run_with_socket(&stage, socket);
+    until("it answers", || {
+        let mut greeting = [0; 3];
+        TcpStream::connect(listen).is_ok_and(|mut stream| stream.read(&mut greeting).is_ok() && &greeting == b"220")
+    });
+    let log = end(forwarder);
+    assert!(!log.contains("systemd"), "{log}");
 }
 
 #[test]

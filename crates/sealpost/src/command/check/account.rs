@@ -27,11 +27,21 @@ pub struct Reached {
     listing: Listing,
 }
 
+/// What an account is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Mail is replaced in it, or read.
+    Mailboxes,
+    /// Forwarded mail is put into it, and nothing is removed.
+    Forwarded,
+}
+
 /// Tries an account; `None` when there is no session to be had.
 pub fn check(
     home: &Home,
     name: &str,
     config: &Account,
+    purpose: Purpose,
     stop: &Arc<AtomicBool>,
     findings: &mut Vec<Finding>,
 ) -> Option<Reached> {
@@ -66,7 +76,10 @@ pub fn check(
     };
     findings.push(good(&what, Some(format!("logged in; {protection}"))));
     findings.push(mailboxes(&what, &listing));
-    offers(&what, &session, &listing, findings);
+    match purpose {
+        Purpose::Mailboxes => offers(&what, &session, &listing, findings),
+        Purpose::Forwarded => offers_to_put(&what, &session, findings),
+    }
     session.logout();
     Some(Reached { listing })
 }
@@ -138,6 +151,20 @@ fn offers(what: &str, session: &Session, listing: &Listing, findings: &mut Vec<F
             warn(idle, "not offered: new mail is asked for now and then", "nothing is to be done; it is sealed later")
         }
     });
+    several_and_limit(what, session, findings);
+}
+
+/// The same, where mail is only put.
+fn offers_to_put(what: &str, session: &Session, findings: &mut Vec<Finding>) {
+    let told = match session.has("UIDPLUS") {
+        true => None,
+        false => Some("not offered: each copy is looked for after it was put".to_owned()),
+    };
+    findings.push(good(&format!("{what}, where a copy was put (UIDPLUS)"), told));
+    several_and_limit(what, session, findings);
+}
+
+fn several_and_limit(what: &str, session: &Session, findings: &mut Vec<Finding>) {
     let several = if session.has("MULTIAPPEND") { "offered" } else { "not offered: sealing old mail takes longer" };
     findings.push(good(&format!("{what}, many messages at once (MULTIAPPEND)"), Some(several.to_owned())));
     let limit = match session.append_limit() {

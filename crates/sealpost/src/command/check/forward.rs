@@ -1,10 +1,10 @@
 //! `check` of a flow of mail that is forwarded: all that `run` needs is tried, keys, listener, DNS, queue, target. No mail is taken or sent, and
-//! nothing is changed; but a mailbox that is missing is made, as the flow would.
+//! nothing is changed.
 
 use std::sync::{Arc, atomic::AtomicBool};
 
 use flow::forward::{
-    Own, Settings, Sink,
+    Hitch, Likely, Own, Ready, Settings, Sink,
     mx::dns::{Dns, Dnssec, Silence},
     probe,
 };
@@ -163,13 +163,56 @@ async fn target(what: &str, settings: Settings, findings: &mut Vec<Finding>) {
         Sink::Domain { mx, .. } => (format!("mail servers of {}", mx.domain), "one proved its name, and answers"),
         Sink::Maildir(path) => (path.display().to_string(), "it is there"),
     };
-    findings.push(match probe(settings.sink, settings.spool, &settings.session.hello, settings.temporary).await {
-        Ok(()) => good(&of, Some(format!("{place}: {done}"))),
-        Err(obstacle) => wrong(
-            &of,
-            Failure::new(Exit::Unavailable, format_args!("{place}: {}", obstacle.text())).hint(mend(obstacle)),
+    let is_account = matches!(settings.sink, Sink::Account { .. });
+    findings.push(match probe(settings.sink).await {
+        Ok(Ready::Now) => good(&of, Some(format!("{place}: {done}"))),
+        Ok(Ready::OnceMade) if is_account => warning(
+            of,
+            &format!("{place}: logged in; it is not there"),
+            "the flow makes it when it begins; if that is not wanted, correct `mailbox` in `sink`",
         ),
+        Ok(Ready::OnceMade) => good(&of, Some(format!("{place}: it will be made"))),
+        Err(hitch) => {
+            let (what, hint) = explain(&hitch, is_account);
+            wrong(&of, Failure::new(Exit::Unavailable, format_args!("{place}: {what}")).hint(hint))
+        }
     });
+}
+
+/// What is most likely wrong, and what to do.
+fn explain(hitch: &Hitch, is_account: bool) -> (String, &'static str) {
+    let (what, hint) = match (hitch.likely, is_account) {
+        (Some(Likely::NoSuchName), _) => (
+            "the DNS has no address for this name",
+            "is it written as the provider names it? `getent hosts NAME` asks as this program does",
+        ),
+        (Some(Likely::TlsAtOnce), true) => (
+            "this port speaks TLS at once",
+            "write imaps:// in `imap` of the account: imap:// begins in clear (STARTTLS)",
+        ),
+        (Some(Likely::TlsAtOnce), false) => (
+            "this port speaks TLS at once",
+            "write tls = \"tls\" in `sink`, or name the port that begins in clear (587 as a rule) with tls = \"starttls\"",
+        ),
+        (Some(Likely::ClearFirst), true) => (
+            "this port begins in clear",
+            "write imap:// in `imap` of the account (STARTTLS), or name the port of imaps:// (993)",
+        ),
+        (Some(Likely::ClearFirst), false) => (
+            "this port begins in clear",
+            "write tls = \"starttls\" in `sink`, or name the port that speaks TLS at once (465 as a rule)",
+        ),
+        (Some(Likely::NoAuth), _) => (
+            "it offers no login (AUTH)",
+            "take `auth` out of `sink`, or use the port for submission (587 with tls = \"starttls\", 465 with \"tls\"): many \
+             servers offer a login there alone, and within TLS",
+        ),
+        (None, _) => {
+            let met = hitch.met.as_ref().map(|met| format!(" ({met})")).unwrap_or_default();
+            return (format!("{}{met}", hitch.obstacle.text()), mend(hitch.obstacle));
+        }
+    };
+    (what.to_owned(), hint)
 }
 
 fn warning(what: String, detail: &str, hint: &str) -> Finding {

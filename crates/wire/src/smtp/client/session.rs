@@ -106,6 +106,9 @@ pub enum DeliverError {
     /// The server refuses the login, or there is none to be had: no message at all is taken until somebody mends that.
     #[error("the next server {0}")]
     NoLogin(&'static str),
+    /// A login is wanted here, and the server offers none (RFC 4954).
+    #[error("the next server offers no login (AUTH)")]
+    NoAuth,
     /// The connection broke after the server had everything.
     #[error("the next server broke off without an answer")]
     Unknown,
@@ -475,6 +478,9 @@ impl Session {
         let credentials =
             asked.ok().and_then(Result::ok).ok_or(DeliverError::NoLogin("needs a login that is not to be had"))?;
         let offered: Vec<String> = self.capabilities.arguments("AUTH").map(str::to_owned).collect();
+        if offered.is_empty() {
+            return Err(DeliverError::NoAuth);
+        }
         let mechanism = Mechanism::choose(&credentials, |name| offered.iter().any(|one| one == name));
         let mechanism = mechanism.ok_or(DeliverError::NoLogin("offers no way to log in"))?;
         let mut exchange = Exchange::new(mechanism, &credentials, self.hop.place.host().unwrap_or_default(), 0)
