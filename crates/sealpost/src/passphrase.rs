@@ -67,5 +67,9 @@ fn prompt(text: &str) -> Result<Zeroizing<String>, Failure> {
     if crate::flows::is_stopped() {
         return Err(Failure::stopped());
     }
+    // The terminal is as it was again.
+    if typed.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::Interrupted) {
+        return Err(Failure::new(Exit::Interrupted, "no passphrase was given"));
+    }
     typed.doing(Exit::Config, "cannot ask for the passphrase")
 }
