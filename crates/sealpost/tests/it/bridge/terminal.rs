@@ -139,13 +139,15 @@ fn mail_of_an_account_is_listed_shown_searched_and_exported() {
 
 /// Arguments: the program, a home. Presses Ctrl-C where a passphrase is asked for; prints how it ended, and whether the terminal echoes.
 const CTRL_C: &str = r#"
-import os, pty, sys, termios
+import os, pty, sys, termios, time
 pid, terminal = pty.fork()
 if pid == 0:
     os.execv(sys.argv[1], [sys.argv[1], '--home', sys.argv[2], 'list'])
 told = b''
-while b'Passphrase' not in told or termios.tcgetattr(terminal)[3] & termios.ECHO:
+while b'Passphrase' not in told:
     told += os.read(terminal, 1000)
+while termios.tcgetattr(terminal)[3] & termios.ECHO:
+    time.sleep(0.01)
 os.write(terminal, b'\x03')
 status = os.waitpid(pid, 0)[1]
 echoes = bool(termios.tcgetattr(terminal)[3] & termios.ECHO)
