@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mail::{BodyPart, HeaderSection, PartKind, decode_words, part_text, text_of_html};
+use mail::{BodyPart, ContentType, HeaderSection, PartKind, decode_words, part_text, text_of_html};
 use store::{Fate, Flags, UnixSeconds};
 use wire::MailboxName;
 
@@ -41,7 +41,8 @@ pub struct Line {
     pub mailbox: String,
     /// Its UID.
     pub uid: u32,
-    /// `sealed`, `plain`, or `foreign`: sealed by nobody we trust, or not for us; shown as it lies.
+    /// `sealed`; `plain`; `encrypted`: by its author, as its header section says; `foreign`: sealed by nobody we trust, or not for us. All but the first are shown as they
+    /// lie.
     pub state: &'static str,
     /// Whether the same sealed message lies here besides, and nobody copied it through the bridge.
     pub copy: bool,
@@ -158,7 +159,10 @@ impl<'s> Shelf<'s> {
             let standing = self.standing(uid, &look);
             let (state, fields) = match &look {
                 Look::Sealed(index) => ("sealed", index.fields.as_slice()),
-                Look::File(view, header) => (word(*view), header.as_deref().unwrap_or_default()),
+                Look::File(view, header) => {
+                    let header = header.as_deref().unwrap_or_default();
+                    (word(*view, header), header)
+                }
             };
             let section = HeaderSection::parse(fields);
             let text = |name: &str| {
@@ -280,8 +284,23 @@ impl Found {
     }
 }
 
-fn word(view: View) -> &'static str {
-    if view == View::Foreign { "foreign" } else { "plain" }
+fn word(view: View, header: &[u8]) -> &'static str {
+    match view {
+        View::Foreign => "foreign",
+        _ if is_encrypted(header) => "encrypted",
+        _ => "plain",
+    }
+}
+
+/// Whether a header section says that the body is one encrypted object (RFC 3156 §4, RFC 8551 §3.2).
+fn is_encrypted(header: &[u8]) -> bool {
+    let Some(field) = HeaderSection::parse(header).first("Content-Type").map(|field| field.unfolded()) else {
+        return false;
+    };
+    let content_type = ContentType::parse(&field);
+    let kind = content_type.parameters().get("smime-type").unwrap_or_default().to_ascii_lowercase();
+    let is_cms = ["pkcs7-mime", "x-pkcs7-mime"].iter().any(|subtype| content_type.is("application", subtype));
+    content_type.is("multipart", "encrypted") || (is_cms && matches!(&*kind, "enveloped-data" | "authenveloped-data"))
 }
 
 /// Of alternatives the plain text is shown, where there is one. As deep as the structure goes.
@@ -325,4 +344,26 @@ fn push_part(original: &mut Original, part: &BodyPart, text: &mut String) -> Res
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_its_author_encrypted_is_told_by_its_header() {
+        for (value, expected) in [
+            ("multipart/encrypted; protocol=\"application/pgp-encrypted\"; boundary=x", "encrypted"),
+            ("application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m", "encrypted"),
+            ("application/x-pkcs7-mime;\r\n smime-type=authEnveloped-data", "encrypted"),
+            ("application/pkcs7-mime; smime-type=signed-data", "plain"),
+            ("multipart/signed; protocol=\"application/pgp-signature\"", "plain"),
+            ("text/plain", "plain"),
+        ] {
+            let header = format!("Subject: x\r\nContent-Type: {value}\r\n\r\n");
+            assert_eq!(word(View::AsItLies, header.as_bytes()), expected, "{value}");
+            assert_eq!(word(View::Foreign, header.as_bytes()), "foreign");
+        }
+        assert_eq!(word(View::AsItLies, b""), "plain");
+    }
 }

@@ -20,6 +20,9 @@ pub enum Exit {
     Refused = 77,
     /// EX_CONFIG: configuration or keys must be mended.
     Config = 78,
+    /// Ctrl-C where something was asked for: what a shell says of a program that SIGINT ended.
+    #[cfg(feature = "open")]
+    Interrupted = 130,
 }
 
 impl Exit {
@@ -27,6 +30,8 @@ impl Exit {
         match self {
             Self::Usage | Self::Config => "is the path right, and may you read and write there?",
             Self::Data => "`sealpost inspect` says what this message is",
+            #[cfg(feature = "open")]
+            Self::Interrupted => "nothing was done",
             Self::Temporary => "is the disk full, or the reader gone?",
             Self::Unavailable | Self::Refused => "`sealpost check` looks at config, keys and mailboxes",
         }

@@ -64,8 +64,10 @@ fn prompt(text: &str) -> Result<Zeroizing<String>, Failure> {
             .hint("name a file that holds it: --passphrase-file FILE"));
     }
     let typed = rpassword::prompt_password(text).map(Zeroizing::new);
-    if crate::stop::is_stopped() {
-        return Err(Failure::stopped());
+    // Ctrl-C: a key here, or a signal that was heard. The terminal is as it was again.
+    let is_interrupted = typed.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::Interrupted);
+    if is_interrupted || crate::stop::is_stopped() {
+        return Err(Failure::new(Exit::Interrupted, "no passphrase was given"));
     }
     typed.doing(Exit::Config, "cannot ask for the passphrase")
 }

@@ -77,9 +77,9 @@ pub fn search(home: &Home, arguments: &SearchArguments) -> Result<(), Failure> {
     }
     let mut text = String::new();
     for hit in &hits {
-        let from = shelf::sender(&hit.from, FROM);
+        let from = shelf::padded(&shelf::sender(&hit.from, FROM), FROM);
         let subject = shelf::squeezed(&hit.subject);
-        text.push_str(&format!("{}/{}  {}  {from:<FROM$}  {subject}\n", hit.mailbox, hit.uid, hit.date));
+        text.push_str(&format!("{}/{}  {}  {from}  {subject}\n", hit.mailbox, hit.uid, hit.date));
     }
     print_lines(&text)
 }

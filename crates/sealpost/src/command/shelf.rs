@@ -1,8 +1,10 @@
 //! `list`, `show`, `cat` and `export`: mail in a terminal.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 
 use reader::{Fate, Form, Progress, Shelf, ShelfError};
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::{
     args::{ExportFormat, ExportMail, ListArguments, MessageName, OneMessage},
@@ -16,8 +18,12 @@ use crate::{
     tell::tell,
 };
 
-/// Characters of a sender that are shown.
+/// Columns of a sender.
 const FROM: usize = 26;
+/// Columns before a subject.
+const BEFORE: usize = 6 + 2 + 10 + 2 + FROM + 2;
+/// Columns of a subject that are shown in any case.
+const LEAST: usize = 20;
 
 /// Lists a mailbox.
 pub fn list(home: &Home, arguments: &ListArguments) -> Result<(), Failure> {
@@ -35,17 +41,21 @@ pub fn list(home: &Home, arguments: &ListArguments) -> Result<(), Failure> {
         return print_json(&lines);
     }
     let mut text = String::new();
+    let columns = columns();
     for line in &lines {
         let day = reader::day(line.arrived);
-        let from = sender(&line.from, FROM);
-        let subject = squeezed(&line.subject);
+        let from = padded(&sender(&line.from, FROM), FROM);
         let mark = match line.state {
             "sealed" if line.copy => "  (a copy of another one)",
             "sealed" => "",
             "plain" => "  (not sealed)",
+            "encrypted" => "  (encrypted by its author)",
             _ => "  (sealed by nobody trusted here: as it lies)",
         };
-        text.push_str(&format!("{:>6}  {day}  {from:<FROM$}  {subject}{mark}\n", line.uid));
+        let subject = squeezed(&line.subject);
+        let room = columns.map(|columns| columns.saturating_sub(BEFORE + mark.width()).max(LEAST));
+        let subject = room.map_or(subject.clone(), |room| cut(&subject, room));
+        text.push_str(&format!("{:>6}  {day}  {from}  {subject}{mark}\n", line.uid));
     }
     print_lines(&text)
 }
@@ -68,11 +78,40 @@ fn list_mailboxes(shelf: &mut Shelf<'_>, arguments: &ListArguments) -> Result<()
     print_lines(&lines.collect::<String>())
 }
 
+/// Columns of the terminal; `None`: it is none, and nothing is cut.
+fn columns() -> Option<usize> {
+    let out = io::stdout();
+    let size = rustix::termios::tcgetwinsize(&out).ok().filter(|_| out.is_terminal())?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// As much as so many columns hold; with a mark where something was cut off.
+fn cut(text: &str, columns: usize) -> String {
+    if text.width() <= columns {
+        return text.to_owned();
+    }
+    let mut kept = String::new();
+    let mut used = 1;
+    for character in text.chars() {
+        used += character.width().unwrap_or_default();
+        if used > columns {
+            break;
+        }
+        kept.push(character);
+    }
+    kept.trim_end().to_owned() + "…"
+}
+
+/// With blanks behind it, up to so many columns.
+pub fn padded(text: &str, columns: usize) -> String {
+    text.to_owned() + &" ".repeat(columns.saturating_sub(text.width()))
+}
+
 /// The name of a sender, or else the address.
 pub fn sender(from: &str, most: usize) -> String {
     let from = squeezed(from);
     let name = from.split_once('<').map(|(name, _)| name.trim().trim_matches('"'));
-    name.filter(|name| !name.is_empty()).unwrap_or(&from).chars().take(most).collect()
+    cut(name.filter(|name| !name.is_empty()).unwrap_or(&from), most)
 }
 
 /// With one blank where there are several.
@@ -188,5 +227,28 @@ impl From<ShelfError> for Failure {
             other => (other.fate().into(), "`sealpost check` looks at config, keys and mailboxes"),
         };
         Self::new(exit, with_causes(&error)).hint(hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_cut_by_columns() {
+        for (text, columns, expected) in [
+            ("short", 5, "short"),
+            ("longer", 5, "long…"),
+            ("ein Wort", 5, "ein…"),
+            // Two columns each.
+            ("船小屋の鍵", 10, "船小屋の鍵"),
+            ("船小屋の鍵", 9, "船小屋の…"),
+            ("船小屋の鍵", 8, "船小屋…"),
+            // An accent of its own has none.
+            ("e\u{301}e\u{301}", 2, "e\u{301}e\u{301}"),
+        ] {
+            assert_eq!(cut(text, columns), expected);
+            assert_eq!(padded(&cut(text, columns), 12).width(), 12);
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! The bridge as mail programs see it: RFC 3501 word by word, next to a real Dovecot, and with other people's clients.
 
 mod client;
+mod bounds;
 mod copies;
+mod lists;
 mod scene;
 mod protocol;
 mod storing;

@@ -31,6 +31,77 @@ fn number(answer: &Answer, word: &str) -> u64 {
 }
 
 #[test]
+fn what_was_found_is_meant_by_a_dollar_sign() {
+    let bodies = ["a", "b", "a b", "b c", "a c"];
+    let mails: Vec<Vec<u8>> =
+        bodies.iter().enumerate().map(|(at, body)| message(&format!("m{at}"), &body.replace(' ', " and "))).collect();
+    let scene = scene::Scene::sealed(&mails);
+    let bridge = scene.bridge();
+    let mut client = bridge.client();
+    check(
+        &mut client,
+        &[
+            ("CAPABILITY", &["SEARCHRES"]),
+            ("SELECT INBOX", &["* 5 EXISTS"]),
+            // Nothing was found yet.
+            ("FETCH $ UID", &["OK", "!FETCH"]),
+            ("SEARCH $", &["* SEARCH\r\n"]),
+            // Who only saves is told nothing (RFC 5182 §2.1).
+            ("SEARCH RETURN (SAVE) SUBJECT m", &["OK", "!SEARCH"]),
+            ("SEARCH RETURN (COUNT) $", &["COUNT 5"]),
+            ("UID SEARCH RETURN (SAVE ALL) UID 2:4", &["ALL 2:4"]),
+            ("SEARCH $ NOT 3", &["* SEARCH 2 4\r\n"]),
+            ("UID SEARCH UID $ SUBJECT m3", &["* SEARCH 4\r\n"]),
+            ("SEARCH NOT $", &["* SEARCH 1 5\r\n"]),
+            ("FETCH $ UID", &["UID 2)", "UID 3)", "UID 4)", "!UID 5", "!UID 1)"]),
+            ("UID FETCH $ FLAGS", &["UID 2 ", "!UID 1 "]),
+            ("STORE $ +FLAGS.SILENT dollar", &["OK"]),
+            ("SEARCH KEYWORD dollar", &["* SEARCH 2 3 4\r\n"]),
+            ("UID STORE $ FLAGS.SILENT (a)", &["OK"]),
+            ("COPY $ Trash", &["COPYUID", " 2:4 1:3]"]),
+            ("UID COPY $ Trash", &["COPYUID"]),
+            ("SORT (SUBJECT) UTF-8 $", &["* SORT 2 3 4\r\n"]),
+            ("THREAD ORDEREDSUBJECT UTF-8 $", &["(2)(3)(4)"]),
+            // Only the ends, unless more is asked for (§2.4).
+            ("SEARCH RETURN (SAVE MIN) 2:4", &["MIN 2"]),
+            ("SEARCH $", &["* SEARCH 2\r\n"]),
+            ("SEARCH RETURN (SAVE MIN MAX) 2:4", &["MIN 2 MAX 4"]),
+            ("SEARCH $", &["* SEARCH 2 4\r\n"]),
+            ("SEARCH RETURN (SAVE MAX COUNT) 2:4", &["MAX 4 COUNT 3"]),
+            ("SEARCH $", &["* SEARCH 2 3 4\r\n"]),
+            // What refers to what was saved, and saves.
+            ("SEARCH RETURN (SAVE) $ 3:5", &["OK"]),
+            ("SEARCH $", &["* SEARCH 3 4\r\n"]),
+            // What is no command changes nothing; what fails leaves nothing.
+            ("SEARCH RETURN (SAVE) NOSUCHKEY", &["BAD"]),
+            ("SEARCH RETURN (SAVE) MODSEQ 3", &["BAD"]),
+            ("SORT RETURN (SAVE) (SUBJECT) UTF-8 ALL", &["BAD"]),
+            ("FETCH 1,$ UID", &["BAD"]),
+            ("SEARCH $", &["* SEARCH 3 4\r\n"]),
+            // What is expunged is not meant any more.
+            ("STORE 3 +FLAGS.SILENT (\\Deleted)", &["OK"]),
+            ("UID EXPUNGE $", &["* 3 EXPUNGE", "OK"]),
+            ("SEARCH $", &["* SEARCH 3\r\n"]),
+            ("FETCH $ UID", &["* 3 FETCH (UID 4)"]),
+            ("SEARCH RETURN (SAVE) CHARSET x-none SUBJECT m", &["NO [BADCHARSET"]),
+            ("SEARCH $", &["* SEARCH\r\n"]),
+            ("STORE $ +FLAGS x", &["OK", "!FETCH"]),
+            ("COPY $ Trash", &["OK"]),
+            ("UID MOVE $ Trash", &["OK"]),
+            ("SEARCH RETURN (SAVE) ALL", &["OK"]),
+            ("MOVE $ Trash", &["COPYUID", "* 1 EXPUNGE"]),
+            ("SEARCH RETURN (COUNT) ALL", &["COUNT 0"]),
+            ("SEARCH $", &["* SEARCH\r\n"]),
+            // It is the mailbox's.
+            ("SELECT Trash", &["OK"]),
+            ("SEARCH RETURN (SAVE) ALL", &["OK"]),
+            ("SELECT Trash", &["OK"]),
+            ("SEARCH $", &["* SEARCH\r\n"]),
+        ],
+    );
+}
+
+#[test]
 fn what_needs_no_server_is_offered_over_a_maildir() {
     let mut mails = three();
     mails.push(

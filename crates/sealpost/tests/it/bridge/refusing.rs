@@ -70,7 +70,7 @@ fn a_body_that_fails_after_its_list_view_is_not_shown_in_any_form() {
         "RFC822",
         "BODY[TEXT]",
         "BODY.PEEK[HEADER]",
-        "BODY.PEEK[HEADER.FIELDS (SUBJECT RECEIVED)]",
+        "BODY.PEEK[HEADER.FIELDS (SUBJECT X-SPAM)]",
         "(ENVELOPE BODY.PEEK[])",
     ] {
         let answer = client.say(&format!("FETCH 1 {items}"));

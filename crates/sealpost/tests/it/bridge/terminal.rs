@@ -1,12 +1,12 @@
 //! `list`, `show`, `cat` and `export`.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use super::{
     account,
     scene::{Scene, message},
 };
-use crate::program::{holds, samples};
+use crate::program::{Stage, holds, is_there, samples};
 
 #[test]
 fn mail_is_listed_shown_and_printed() {
@@ -18,6 +18,11 @@ fn mail_is_listed_shown_and_printed() {
     assert_eq!(listed.lines().count(), samples.len() + 1, "{listed}");
     assert!(listed.contains("The boathouse key is under the blue flower pot"), "{listed}");
     assert!(listed.contains("not sealed  (not sealed)"), "{listed}");
+    let encrypted = b"From: b@example.org\r\nSubject: ours\r\nContent-Type: multipart/encrypted; protocol=\"application/pgp-encrypted\"; boundary=x\r\n\r\n--x--\r\n";
+    let path = scene.maildir().join("cur/9000000001.encrypted.host:2,");
+    fs::write(&path, encrypted).unwrap();
+    assert!(stage.text("list", b"").contains("ours  (encrypted by its author)"));
+    fs::remove_file(path).unwrap();
     let json = stage.json("list --json", b"");
     let lines = json.as_array().unwrap();
     assert_eq!(lines.len(), samples.len() + 1);
@@ -130,4 +135,40 @@ fn mail_of_an_account_is_listed_shown_searched_and_exported() {
     drop(scene.server);
     stage.bad("search boathouse", b"", 75, "cannot be reached");
     assert_eq!(stage.json("search --as-it-is --json boathouse", b"").as_array().unwrap().len(), 1);
+}
+
+/// Arguments: the program, a home. Presses Ctrl-C where a passphrase is asked for; prints how it ended, and whether the terminal echoes.
+const CTRL_C: &str = r#"
+import os, pty, sys, termios, time
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], [sys.argv[1], '--home', sys.argv[2], 'list'])
+told = b''
+while b'Passphrase' not in told:
+    told += os.read(terminal, 1000)
+while termios.tcgetattr(terminal)[3] & termios.ECHO:
+    time.sleep(0.01)
+os.write(terminal, b'\x03')
+status = os.waitpid(pid, 0)[1]
+echoes = bool(termios.tcgetattr(terminal)[3] & termios.ECHO)
+print(os.waitstatus_to_exitcode(status), echoes)
+"#;
+
+#[test]
+fn ctrl_c_at_the_passphrase_ends_it_and_leaves_the_terminal_as_it_was() {
+    if !is_there("python3", "--version") {
+        return;
+    }
+    let stage = Stage::new();
+    stage.write("passphrase", "once upon a time");
+    stage.good("init --address alice@example.org --passphrase-file passphrase --recovery recovery.asc", b"");
+    for place in ["cur", "new", "tmp"] {
+        fs::create_dir_all(stage.path("Maildir").join(place)).unwrap();
+    }
+    stage.write("home/config.toml", format!("[bridge]\nmaildir = {:?}\n", stage.path("Maildir")));
+    let mut command = Command::new("python3");
+    command.args(["-c", CTRL_C, env!("CARGO_BIN_EXE_sealpost")]).arg(stage.path("home"));
+    let run = command.output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    assert_eq!(out.trim(), "130 True", "{err}");
 }

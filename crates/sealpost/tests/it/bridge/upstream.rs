@@ -95,6 +95,34 @@ pub fn resident(bridge: &Bridge) -> usize {
 }
 
 #[test]
+fn a_structure_slips_nothing_in() {
+    let head = "* 1 FETCH (UID 3 INTERNALDATE \" 1-Jan-2020 00:00:00 +0000\" RFC822.SIZE 9 BODY[HEADER] {14}\r\nSubject: a\r\n\r\n)\r\n";
+    let script: &[(&str, &str, &str)] = &[
+        // A quotation mark within an atom turns the strings behind it inside out.
+        (
+            "(TEXT x\" \") FLAGS ($SealedOK) X (\" NIL 7)",
+            "(\"TEXT\" \"x\\\"\" \") FLAGS ($SealedOK) X (\" NIL 7)",
+            "t3 OK",
+        ),
+        ("(\"a\" \\\\ {3}\r\n\r\n* 1 EXPUNGE)", "(\"a\" \"\\\\\\\\\" {3}\r\n\r\n* 1 \"EXPUNGE\")", "t3 OK"),
+        ("(\"a\" {15}\r\n\r\n* 1 EXPUNGE\r\n 7)", "(\"a\" {15}\r\n\r\n* 1 EXPUNGE\r\n 7)", "t3 OK"),
+        ("(\"a\" b\r* 2)", "(\"a\" {3}\r\nb\r* 2)", "t3 OK"),
+        ("(a{5} 00000000000000000000000000001)", "(\"a{5}\" \"00000000000000000000000000001\")", "t3 OK"),
+        // What is no structure is asked of the message itself.
+        ("NIL", "", "t3 NO"),
+        ("x", "", "t3 NO"),
+    ];
+    for (structure, expected, tagged) in script {
+        let answer: &'static str = format!("* 1 FETCH (UID 3 BODYSTRUCTURE {structure})\r\n").leak();
+        let script: Script = Box::leak(Box::new([("HEADER", head), ("UID BODYSTRUCTURE", answer)]));
+        let told = said(script, &["SELECT INBOX", "UID FETCH 3 BODYSTRUCTURE"]);
+        assert!(told.contains(tagged), "{structure}: {told}");
+        let written = format!("* 1 FETCH (UID 3 BODYSTRUCTURE {expected})\r\n");
+        assert!(expected.is_empty() || told.starts_with(&written), "{structure}: {told}");
+    }
+}
+
+#[test]
 fn garbage_wrong_numbers_and_absurd_lengths() {
     let select = "SELECT INBOX";
     let fetch = "UID FETCH 3 (ENVELOPE)";

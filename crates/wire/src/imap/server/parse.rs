@@ -505,7 +505,7 @@ mod tests {
             "a SEARCH NOT",
             "a SEARCH OR ALL",
             "a SEARCH RETURN (MIN MIN) ALL",
-            "a SEARCH RETURN (SAVE) ALL",
+            "a SORT RETURN (SAVE) (SUBJECT) UTF-8 ALL",
             "a SEARCH RETURN (MIN)",
             "a SEARCH OLDER 0",
             "a SORT (SUBJECT) ALL",
