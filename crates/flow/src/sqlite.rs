@@ -3,12 +3,11 @@
 //! In: a path, what tells our file from others, the steps of its schema. Out: a connection in WAL mode, or why there is none. Whoever writes
 //! decides when a commit is synced.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::Connection;
+use store::make_private;
 
 /// How long another process may hold it.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,8 +31,7 @@ pub(crate) enum OpenError {
 
 /// Opens the file. `application_id`: tells it from others (SQLite file format §1.3.16). Entry k of `migrations` brings schema k to k + 1.
 pub(crate) fn open(path: &Path, application_id: i64, migrations: &[&str]) -> Result<Connection, OpenError> {
-    // SQLite gives its `-wal` and `-shm` files the mode of the main file.
-    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    make_private(path)?;
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "trusted_schema", "OFF")?;

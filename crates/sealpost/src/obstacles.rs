@@ -41,6 +41,10 @@ pub fn mend(obstacle: Obstacle) -> &'static str {
             "make room on the disk that `spool` lies on (`df`, `sealpost queue list`); what waits is handed on meanwhile, and mail \
              is taken again by itself. `sealpost queue drop` removes what is not wanted"
         }
+        Obstacle::Overfull => {
+            "find out why the target refuses it (`sealpost queue list`), then `sealpost queue retry --all`, or `queue drop` what is \
+             not wanted; mail is taken again by itself"
+        }
         Obstacle::Refused | Obstacle::TooLarge | Obstacle::Lacks | Obstacle::NotAsSent | Obstacle::Damaged => {
             "`sealpost queue list` shows which; `queue cat` takes the sealed copy out"
         }

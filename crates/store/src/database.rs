@@ -3,12 +3,12 @@
 //! In: a path. Out: an open connection with the current schema, and transactions. Never holds mail, keys or addresses in
 //! the clear beyond what its callers name flows and mailboxes; never opens a schema it does not know.
 
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+
+use crate::private_file::make_private;
 
 /// How long a writer waits for another process that holds the database.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -231,15 +231,6 @@ const MIGRATIONS: &[&str] = &[
 ",
 ];
 
-/// SQLite gives its `-wal` and `-shm` files the mode of the main file, so this one call covers all three.
-fn make_private(path: &Path) -> std::io::Result<()> {
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
-    if file.metadata()?.permissions().mode() & 0o077 != 0 {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-    }
-    Ok(())
-}
-
 /// Before anything is written: not even the switch to WAL happens to a file that is not ours to touch.
 fn refuse_what_is_not_ours(connection: &Connection) -> Result<(), OpenDatabaseError> {
     let version = schema(connection)?;
@@ -282,7 +273,35 @@ fn newest() -> i64 {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
     use super::*;
+
+    /// Locks of this process on a file (proc_locks(5)).
+    fn locks(path: &Path) -> usize {
+        let (process, file) = (std::process::id().to_string(), format!(":{}", fs::metadata(path).unwrap().ino()));
+        let all = fs::read_to_string("/proc/locks").unwrap();
+        let of = |line: &&str| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            words.get(4) == Some(&process.as_str()) && words.get(5).is_some_and(|word| word.ends_with(&file))
+        };
+        all.lines().filter(of).count()
+    }
+
+    #[test]
+    fn a_connection_more_takes_no_lock_from_those_that_are() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("state.db");
+        let first = Database::open(&path).unwrap();
+        assert!(schema(first.read()).unwrap() > 0);
+        let held = locks(&path);
+        assert!(held > 0, "an open database holds a lock");
+        let second = Database::open(&path).unwrap();
+        assert!(locks(&path) >= held, "without it another process takes itself for the last one");
+        drop(second);
+        assert!(locks(&path) >= held);
+    }
 
     #[test]
     fn opens_twice_privately_and_durably() {

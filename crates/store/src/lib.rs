@@ -24,6 +24,7 @@ pub mod fate;
 mod cores;
 
 pub mod clock;
+mod private_file;
 pub mod database;
 pub mod journal;
 pub mod ledger;
@@ -47,6 +48,7 @@ pub use maildir::{
     Durable, Flags, Mailbox, Maildir, Message, Outcome, Place, Proven, Published, Replacer, Retired, Staged, Staging,
     Unique, Unsynced, recover,
 };
+pub use private_file::make_private;
 pub use proof::Proof;
 pub use replace::{Batch, Ending, Halt, Job, Replace, Replaced};
 pub use special::SpecialUse;

@@ -31,7 +31,7 @@ use crate::forward::rewrite::Author;
 use crate::forward::runner::{Noted, Runner, Told};
 use crate::forward::sealing::{Arrival, Found};
 use crate::forward::settings::Own;
-use crate::forward::spool::{Announced, End, Kind, Room, SpoolError, Written};
+use crate::forward::spool::{Announced, End, Kind, SpoolError, Written};
 use crate::forward::trace::{Path, path};
 use crate::forward::verdict::{Action, Strictness};
 
@@ -137,8 +137,8 @@ impl Intake {
         if !self.recipients.has(&to.address) {
             return Err(self.refuse(Reply::new(550, (5, 7, 1), "no mail is taken for this recipient"), Refusal::Relay));
         }
-        if self.runner.spool.room(from.size.unwrap_or_default()) == Room::Short {
-            return Err(self.refuse(Obstacle::NoRoom.reply(), Obstacle::NoRoom));
+        if let Some(obstacle) = self.runner.no_room(from.size.unwrap_or_default()) {
+            return Err(self.refuse(obstacle.reply(), obstacle));
         }
         // How large it will be is not known yet: a full mailbox is looked at when it is sealed.
         match self.runner.target.obstacle(0) {

@@ -63,8 +63,8 @@ pub enum Copy {
 pub enum End {
     /// They will be removed, the first of them then, Unix seconds.
     Removal(u64),
-    /// They were removed, since there was too much of what was refused.
-    Removed,
+    /// They stay, and so much of it lies there that no more mail is taken.
+    Overfull,
 }
 
 /// Many messages that could not be handed on, told of at once.
@@ -99,9 +99,9 @@ pub fn compose_many(note: &Many<'_>) -> Vec<u8> {
             "Messages that could not be handed on will be removed",
             "could not be handed on, since your provider refused them, gave them back,\r\nor did not take them in time.",
         ),
-        End::Removed => (
-            "Messages that your provider refused were removed",
-            "had been refused by your provider, and were removed: more of them came than are\r\nkept. They were the oldest.",
+        End::Overfull => (
+            "No more mail is taken for you: your provider refused too much",
+            "were refused by your provider, and wait here. As long as there are so many, no\r\nmore is taken: who writes to you is told to come again later.",
         ),
     };
     let mut out = String::with_capacity(1024);
@@ -115,11 +115,11 @@ pub fn compose_many(note: &Many<'_>) -> Vec<u8> {
         line(&mut out, &format!("Removed:   {} at the earliest, the oldest first", date(at)));
     }
     line(&mut out, "");
-    let what = if note.end == End::Removed { "the others" } else { "them" };
-    line(&mut out, &format!("Whoever runs {host} gets at {what} by these commands:"));
+    line(&mut out, &format!("Whoever runs {host} gets at them by these commands:"));
     line(&mut out, "  sealpost queue list           which there are, and why");
     line(&mut out, "  sealpost queue retry --all    to have all of them tried again; or: -- ID");
     line(&mut out, "  sealpost queue cat -- ID      the sealed copy, which you can open");
+    line(&mut out, "  sealpost queue drop -- ID     to remove one");
     line(&mut out, "");
     line(
         &mut out,
@@ -284,7 +284,7 @@ mod tests {
     fn a_note_of_many_says_how_many_and_how_to_get_at_them() {
         let (id, host, from, to) = ("4bX1yz", "mx.example.net", "forward@example.net", "alice@example.net\r\nBcc: x@y");
         let (came, now) = ((1_795_426_830, 1_795_430_430), 1_797_000_000);
-        for (end, says) in [(End::Removal(1_798_000_000), "Removed: "), (End::Removed, "gets at the others")] {
+        for (end, says) in [(End::Removal(1_798_000_000), "Removed: "), (End::Overfull, "come again later")] {
             let text = compose_many(&Many { end, count: 12, octets: 5000, came, id, host, from, to, now });
             assert_eq!(HeaderSection::parse(&text).fields().len(), 8);
             let text = String::from_utf8(text).expect("ASCII");

@@ -33,6 +33,8 @@ pub enum Obstacle {
     Unwritable,
     /// The disk that the spool lies on is full, or nearly. This is not of the target.
     NoRoom,
+    /// So much of what the target refused lies in the spool that no more is taken.
+    Overfull,
     /// It refuses this copy for good.
     Refused,
     /// The copy is larger than it takes.
@@ -51,7 +53,7 @@ pub enum Obstacle {
 
 impl Obstacle {
     /// All of them.
-    pub const ALL: [Obstacle; 19] = [
+    pub const ALL: [Obstacle; 20] = [
         Obstacle::Unreachable,
         Obstacle::Untrusted,
         Obstacle::Nameless,
@@ -64,6 +66,7 @@ impl Obstacle {
         Obstacle::NoMailbox,
         Obstacle::Unwritable,
         Obstacle::NoRoom,
+        Obstacle::Overfull,
         Obstacle::Refused,
         Obstacle::TooLarge,
         Obstacle::Lacks,
@@ -83,9 +86,12 @@ impl Obstacle {
             | Obstacle::Unknown
             | Obstacle::NotNow
             | Obstacle::Throttled => Fate::Retry,
-            Obstacle::Login | Obstacle::Full | Obstacle::NoMailbox | Obstacle::Unwritable | Obstacle::NoRoom => {
-                Fate::Stop
-            }
+            Obstacle::Login
+            | Obstacle::Full
+            | Obstacle::NoMailbox
+            | Obstacle::Unwritable
+            | Obstacle::NoRoom
+            | Obstacle::Overfull => Fate::Stop,
             Obstacle::Refused
             | Obstacle::TooLarge
             | Obstacle::Lacks
@@ -119,6 +125,7 @@ impl Obstacle {
             Obstacle::NoMailbox => "no-mailbox",
             Obstacle::Unwritable => "unwritable",
             Obstacle::NoRoom => "no-room",
+            Obstacle::Overfull => "overfull",
             Obstacle::Refused => "refused",
             Obstacle::TooLarge => "too-large",
             Obstacle::Lacks => "lacks-extension",
@@ -149,6 +156,7 @@ impl Obstacle {
             Obstacle::NoMailbox => "the mailbox is not there, or may not be written to",
             Obstacle::Unwritable => "it cannot be written: no space, or no permission",
             Obstacle::NoRoom => "the disk of the queue is full: what waits is handed on, and no more is taken",
+            Obstacle::Overfull => "too much that the target refused lies in the queue: no more is taken",
             Obstacle::Refused => "the target refuses it",
             Obstacle::TooLarge => "it is larger than the target takes",
             Obstacle::Lacks => "the target lacks an extension that it needs",
@@ -165,7 +173,9 @@ impl Obstacle {
     pub(crate) fn reply(self) -> Reply {
         match self {
             Obstacle::Full => Reply::new(452, (4, 2, 2), "the mailbox is full"),
-            Obstacle::Unwritable | Obstacle::NoRoom => Reply::new(452, (4, 3, 1), "no space for the message now"),
+            Obstacle::Unwritable | Obstacle::NoRoom | Obstacle::Overfull => {
+                Reply::new(452, (4, 3, 1), "no space for the message now")
+            }
             Obstacle::TooLarge => Reply::new(552, (5, 3, 4), "the sealed message is larger than the target takes"),
             Obstacle::Refused | Obstacle::NotAsSent | Obstacle::Lacks => Reply::new(554, (5, 3, 0), self.text()),
             Obstacle::Login | Obstacle::NoMailbox => {

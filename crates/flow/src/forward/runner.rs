@@ -92,8 +92,10 @@ pub(crate) struct Runner {
     under_way: Arc<Semaphore>,
     /// Held while a copy that came back is seen to, so that its owner is told once.
     coming_back: tokio::sync::Mutex<()>,
-    /// Since when there is no room for more.
+    /// Since when no more is taken, and why.
     crowded: Mutex<Option<Plight>>,
+    /// Too much of what the target refused lies in the spool.
+    overfull: AtomicBool,
     /// A note was refused the first time that it was tried.
     note_refused: AtomicBool,
 }
@@ -145,6 +147,7 @@ impl Runner {
             under_way: Arc::new(Semaphore::new(UNDER_WAY)),
             coming_back: tokio::sync::Mutex::default(),
             crowded: Mutex::default(),
+            overfull: AtomicBool::new(false),
             note_refused: AtomicBool::new(false),
         }
     }
@@ -181,6 +184,7 @@ impl Runner {
     /// Until it is asked to end. What is under way then is finished.
     pub(crate) async fn run(self: Arc<Self>, stop: Arc<AtomicBool>) {
         let (mut beaten, mut forgotten, mut cleared) = (None::<Instant>, None::<Instant>, None::<Instant>);
+        let mut failed = None;
         let mut step = tokio::time::interval(LOOK);
         step.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !stop.load(Ordering::Relaxed) {
@@ -205,6 +209,9 @@ impl Runner {
             }
             if let Ok(tally) = self.spool.tally().await {
                 self.counts.queue(tally.waiting, tally.failed, tally.octets);
+                if failed.replace(tally.failed) != Some(tally.failed) {
+                    self.weigh().await;
+                }
             }
             let in_hand = self.lock().iter().map(|id| MessageId(*id)).collect();
             // What fails here is tried again at the next step.
@@ -220,10 +227,18 @@ impl Runner {
 
     fn look_at_room(&self) {
         let mut crowded = self.crowded.lock().unwrap_or_else(PoisonError::into_inner);
-        *crowded = match self.spool.room(0) {
-            Room::Enough => None,
-            Room::Short => crowded.or(Some(Plight { obstacle: Obstacle::NoRoom, since: UnixSeconds::now() })),
-        };
+        let obstacle = self.no_room(0);
+        if obstacle != crowded.map(|plight| plight.obstacle) {
+            *crowded = obstacle.map(|obstacle| Plight { obstacle, since: UnixSeconds::now() });
+        }
+    }
+
+    /// Why no message of so many octets is taken, if that is not of the target.
+    pub(crate) fn no_room(&self, octets: u64) -> Option<Obstacle> {
+        match self.spool.room(octets) {
+            Room::Short => Some(Obstacle::NoRoom),
+            Room::Enough => self.overfull.load(Ordering::Relaxed).then_some(Obstacle::Overfull),
+        }
     }
 
     /// How many copies are under way.

@@ -173,6 +173,12 @@ pub(crate) fn listed(scene: &Scene) -> Vec<flow::forward::Item> {
     tokio::runtime::Runtime::new().unwrap().block_on(spool.list(1000)).unwrap()
 }
 
+/// Removes one of them.
+pub(crate) fn discard(scene: &Scene, id: sealed::identity::MessageId) -> bool {
+    let spool = Spool::sqlite(scene.home.join("state/spool.db"), "forward");
+    tokio::runtime::Runtime::new().unwrap().block_on(spool.discard(id)).unwrap()
+}
+
 /// Has one of them tried again.
 pub(crate) fn retry(scene: &Scene, which: flow::forward::Which) -> u64 {
     let spool = Spool::sqlite(scene.home.join("state/spool.db"), "forward");

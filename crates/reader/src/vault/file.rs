@@ -3,9 +3,7 @@
 //! In: records. Out: the same, as long as key and trust are the same; others are as if they were not there. A crash loses at most the batch that was being written.
 
 use std::collections::HashSet;
-use std::fs::OpenOptions;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,6 +11,7 @@ use std::time::Duration;
 use aws_lc_rs::aead::{Aad, NONCE_LEN, Nonce};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use sealed::identity::{Hash, random, sha256};
+use store::make_private;
 use zeroize::Zeroizing;
 
 use super::key::{self, Keys};
@@ -371,8 +370,7 @@ pub(crate) fn remove_files(settings: &Settings) -> Result<(), VaultError> {
 }
 
 fn connect(path: &Path) -> Result<Connection, VaultError> {
-    let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
-    made.map_err(|_| VaultError::Unavailable)?;
+    make_private(path).map_err(|_| VaultError::Unavailable)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;

@@ -1,9 +1,10 @@
 //! The end of what failed: strangers choose what comes, so that what the target refuses must not fill the queue for ever.
 //!
-//! In: how long and how much of it may lie there. Out: a note to the owner, which says how many there are and how to get at them; then it goes. Nothing
-//! goes of which no note lies in the queue.
+//! In: how long and how much of it may lie there. Out: a note to the owner, which says how many there are and how to get at them; long after, it goes. Nothing
+//! goes of which no note lies in the queue. Of what is too much nothing goes: no more is taken then, so that no stranger can make anything go.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sealed::identity::MessageId;
@@ -14,9 +15,6 @@ use crate::forward::counts::Event;
 use crate::forward::note::{End, Many, compose_many};
 use crate::forward::spool::{Lying, Pile};
 
-/// What is over the bound goes down to so many eighths of it, so that there is not a note for each that comes.
-const EIGHTHS: u64 = 7;
-
 impl Runner {
     /// To be done now and then. What fails here, comes again.
     pub(super) async fn clear(self: &Arc<Self>) {
@@ -26,16 +24,19 @@ impl Runner {
                 self.remove(over.ids).await;
             }
         }
+    }
+
+    /// Whether so much of what the target refused lies there that no more is taken. To be asked when the number of what failed is another one.
+    pub(super) async fn weigh(self: &Arc<Self>) {
         let (octets, number) = self.schedule.most_refused();
-        let beyond = self.spool.pile(Lying::Beyond { octets, number }).await;
-        if beyond.is_ok_and(|beyond| !beyond.ids.is_empty()) {
-            let most = |bound: u64| (bound / 8).saturating_mul(EIGHTHS);
-            let beyond = Lying::Beyond { octets: most(octets), number: most(number) };
-            if let Ok(beyond) = self.spool.pile(beyond).await
-                && self.tell_of(&beyond, End::Removed).await
-            {
-                self.remove(beyond.ids).await;
-            }
+        // What cannot be asked stays as it was.
+        let Ok(beyond) = self.spool.pile(Lying::Beyond { octets, number }).await else { return };
+        let is_over = !beyond.ids.is_empty();
+        if !self.overfull.swap(is_over, Ordering::Relaxed)
+            && is_over
+            && let Ok(all) = self.spool.pile(Lying::Beyond { octets: 0, number: 0 }).await
+        {
+            self.tell_of(&all, End::Overfull).await;
         }
     }
 
