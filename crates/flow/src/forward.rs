@@ -61,6 +61,6 @@ pub use recipients::Recipients;
 pub use refusal::Refusal;
 pub use runner::{Tell, Told};
 pub use schedule::Schedule;
-pub use serve::{Controls, ForwardError, serve};
+pub use serve::{Controls, ForwardError, is_free, serve};
 pub use settings::{Own, Settings, Sink};
 pub use spool::{Item, Kind, Room, Spool, SpoolError, Standing, Tally, Which};

@@ -55,7 +55,7 @@ pub enum Command {
     Sweep(FlowJson),
     /// Seal the mail of flows as it comes, until asked to end
     Watch(Flows),
-    /// The same for every flow of config.toml: what a service runs
+    /// Seal the mail of every flow in config.toml as it comes, until asked to end: what a service runs
     Run,
     /// Show what is sealed, left, skipped and failed
     Status(StatusArguments),

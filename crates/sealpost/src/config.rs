@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 #[cfg(feature = "open")]
 pub use self::known::nearest_of;
-use self::{account::Account, delivery::Delivery, forward::Forward, known::nearest, written::WrittenFlow};
+use self::{account::Account, delivery::Delivery, forward::Forward, known::meant, written::WrittenFlow};
 use crate::{
     failure::{Exit, Failure},
     home::Home,
@@ -164,7 +164,7 @@ pub enum Sink {
 
 impl Flow {
     /// The accounts that it names.
-    fn accounts(&self) -> impl Iterator<Item = &str> {
+    pub fn accounts(&self) -> impl Iterator<Item = &str> {
         let named = match self {
             Self::Mailboxes(Mailboxes { source: Source { place: Place::Account(account), .. }, .. }) => {
                 [Some(account), None]
@@ -198,9 +198,7 @@ impl Config {
                 .map_or(1, |span| text.get(..span.start).map_or(1, |before| before.matches('\n').count() + 1));
             let failure =
                 Failure::new(Exit::Config, format_args!("{name}, line {line}: {}", error.message().replace('\n', " ")));
-            let is_unknown = ["unknown field", "unknown variant"].iter().any(|what| error.message().starts_with(what));
-            let unknown = error.message().split('`').nth(1).filter(|_| is_unknown);
-            match unknown.and_then(nearest) {
+            match meant(error.message()) {
                 Some(known) => failure.hint(format_args!("did you mean `{known}`?")),
                 None => failure.hint("docs/config.md explains every key"),
             }

@@ -101,12 +101,14 @@ impl From<flow::Fate> for Exit {
 /// An error and what caused it, on one line.
 pub fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut cause = error.source();
+    let (mut last, mut cause) = (text.clone(), error.source());
     while let Some(inner) = cause {
         let inner_text = inner.to_string();
-        if !text.ends_with(&inner_text) {
+        // SQLite's cause says the same again, after a number.
+        if !text.ends_with(&inner_text) && !inner_text.ends_with(&last) {
             text = format!("{text}: {inner_text}");
         }
+        last = inner_text;
         cause = inner.source();
     }
     text

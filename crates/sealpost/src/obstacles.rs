@@ -9,6 +9,23 @@ use store::UnixSeconds;
 
 use crate::clock;
 
+/// What to do about it, for whoever has not called `check`, which tells more.
+fn hint(obstacle: Obstacle) -> &'static str {
+    match obstacle {
+        Obstacle::Unreachable => {
+            "is the target running, and does the firewall let us out? Mail is kept, and tried again. `sealpost check` tells \
+             a wrong port or word of TLS"
+        }
+        Obstacle::Login => {
+            "`sealpost check` says which: renew the password or token, or let this user read the file that it is in"
+        }
+        Obstacle::NoMailbox => {
+            "is the name right (`mailbox`, `to`, `mx`), is it there, and may this account write to it? `sealpost check` looks"
+        }
+        other => mend(other),
+    }
+}
+
 /// What to do about it.
 pub fn mend(obstacle: Obstacle) -> &'static str {
     match obstacle {
@@ -29,12 +46,10 @@ pub fn mend(obstacle: Obstacle) -> &'static str {
         Obstacle::Throttled => {
             "mail is kept, and handed on more slowly; if it stays so, ask the provider for its limits"
         }
-        Obstacle::Login => {
-            "`sealpost check` says which: renew the password or token, or let this user read the file that it is in"
-        }
+        Obstacle::Login => "renew the password or token, or let this user read the file that it is in",
         Obstacle::Full => "make room in the mailbox, or ask the provider for more; then `sealpost queue retry --all`",
         Obstacle::NoMailbox => {
-            "is the name right (`mailbox`, `to`, `mx`), is it there, and may this account write to it? `sealpost check` looks"
+            "is the name right (`mailbox`, `to`, `mx`), is it there, and may this account write to it?"
         }
         Obstacle::Unwritable => "make space for temporary files, or give this user the right to write to the Maildir",
         Obstacle::NoRoom => {
@@ -71,7 +86,7 @@ impl Standing {
             reason: obstacle.code().as_str().to_owned(),
             since: plight.since.0,
             what: obstacle.text(),
-            hint: mend(obstacle),
+            hint: hint(obstacle),
         }
     }
 

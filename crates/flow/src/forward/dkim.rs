@@ -68,9 +68,12 @@ pub enum KeyError {
     /// It is of RSA and short.
     #[error("an RSA key below 2048 bits")]
     TooShort,
-    /// Domain or selector is no name.
-    #[error("not a name in the DNS")]
-    NotAName,
+    /// The domain is no name.
+    #[error("the domain is not a name in the DNS")]
+    NotADomain,
+    /// The selector is no name.
+    #[error("the selector is not a name in the DNS")]
+    NotASelector,
 }
 
 /// Why a message was not signed.
@@ -87,14 +90,14 @@ pub enum SignError {
 impl Signer {
     /// `domain`: what `d=` names. It signs nothing before it has a key.
     pub fn new(domain: &str) -> Result<Signer, KeyError> {
-        let domain = is_name(domain).then(|| domain.to_ascii_lowercase()).ok_or(KeyError::NotAName)?;
+        let domain = is_name(domain).then(|| domain.to_ascii_lowercase()).ok_or(KeyError::NotADomain)?;
         Ok(Signer { domain, keys: Vec::new() })
     }
 
     /// One more key: with both, RSA first, servers that know no Ed25519 have a signature too (RFC 8463 §3).
     pub fn with_key(mut self, selector: &str, pem: &[u8]) -> Result<Signer, KeyError> {
         if !is_name(selector) {
-            return Err(KeyError::NotAName);
+            return Err(KeyError::NotASelector);
         }
         let der = PrivateKeyDer::from_pem_slice(pem).map_err(|_| KeyError::NotAKey)?;
         let (key, record) = read_key(&der)?;

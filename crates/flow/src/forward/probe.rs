@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use rustix::fs::{Access, access};
 use store::imap::Account;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
-use wire::imap::Access;
 use wire::smtp::Place;
 use wire::smtp::client::{DeliverError, NextHop, Pool, Security};
 use wire::tls::WrapError;
@@ -72,7 +72,8 @@ pub async fn probe(sink: Sink) -> Result<Ready, Hitch> {
             Err(obstacle) => Err(obstacle.into()),
         },
         Sink::Hop { hop, .. } => server(hop).await,
-        Sink::Account { account, mailbox } => {
+        Sink::Account { mut account, mailbox } => {
+            account.timeouts.connect = account.timeouts.connect.min(PATIENCE);
             let (endpoint, trust) = (account.endpoint.clone(), account.trust.clone());
             let opened = tokio::task::spawn_blocking(move || open(&account, &mailbox)).await;
             let met = match opened.unwrap_or(Err(Obstacle::Unreachable.into())) {
@@ -105,20 +106,24 @@ impl From<Obstacle> for Hitch {
     }
 }
 
+/// As `store::maildir::deliver` finds it: what is missing is made, with the folders above it.
 fn maildir(path: &Path) -> Result<Ready, Obstacle> {
-    let is_one = ["cur", "new", "tmp"].iter().all(|folder| path.join(folder).is_dir());
-    let can_be = !path.exists() && path.parent().is_some_and(Path::is_dir);
-    match (is_one, can_be) {
-        (true, _) => Ok(Ready::Now),
-        (_, true) => Ok(Ready::OnceMade),
-        _ => Err(Obstacle::NoMailbox),
+    let folders = ["new", "tmp"].map(|folder| path.join(folder));
+    let is_one = folders.iter().all(|folder| folder.is_dir());
+    let can_be_written = |folder: &Path| access(folder, Access::WRITE_OK | Access::EXEC_OK).is_ok();
+    if is_one {
+        let is_ours = folders.iter().all(|folder| can_be_written(folder));
+        return is_ours.then_some(Ready::Now).ok_or(Obstacle::Unwritable);
     }
+    let there = path.ancestors().find(|above| above.exists());
+    let can_be_made = there.is_some_and(|above| above.is_dir() && can_be_written(above));
+    can_be_made.then_some(Ready::OnceMade).ok_or(Obstacle::Unwritable)
 }
 
 /// Logs in and opens the mailbox for writing. Blocks.
 fn open(account: &Account, name: &str) -> Result<Ready, Met> {
     let (mut session, mailbox) = connect(account, name, &Arc::<AtomicBool>::default())?;
-    let selected = session.select(mailbox.wire(), Access::Write);
+    let selected = session.select(mailbox.wire(), imap::Access::Write);
     let ready = match selected {
         Ok(_) => Ok(Ready::Now),
         Err(error) if error.is_refusal() => {

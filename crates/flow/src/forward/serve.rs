@@ -98,17 +98,22 @@ const LOOK: Duration = Duration::from_secs(60);
 /// How long a target may take to say what it takes, before senders are let in.
 const GREETING: Duration = Duration::from_secs(5);
 
+/// Whether another process runs this flow. Nothing is kept from it: `serve` asks again.
+pub fn is_free(settings: &Settings) -> Result<(), ForwardError> {
+    lock(settings).map(drop)
+}
+
+fn lock(settings: &Settings) -> Result<Option<FlowLock>, ForwardError> {
+    let Some(state) = &settings.lock else { return Ok(None) };
+    let lock = FlowLock::take(state, &settings.name).map_err(ForwardError::Begin)?;
+    lock.map(Some).ok_or(ForwardError::Busy)
+}
+
 /// Runs until it is asked to end.
 pub fn serve(settings: Settings, tell: Tell, controls: &Controls) -> Result<(), ForwardError> {
     // Fail at the start, not at the first large message.
     tempfile::tempfile_in(&settings.temporary).map_err(ForwardError::Temporary)?;
-    let _lock = match &settings.lock {
-        None => None,
-        Some(state) => {
-            let lock = FlowLock::take(state, &settings.name).map_err(ForwardError::Begin)?;
-            Some(lock.ok_or(ForwardError::Busy)?)
-        }
-    };
+    let _lock = lock(&settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ForwardError::Begin)?;
     let place = settings.listen.place.clone();
     let served = runtime.block_on(run(settings, tell, controls));

@@ -163,8 +163,8 @@ fn unsuitable_keys_are_refused() {
         |selector: &str, pem: &str| Signer::new("my.example").unwrap().with_key(selector, pem.as_bytes()).map(|_| ());
     assert_eq!(signer("s", rsa()), Ok(()));
     assert_eq!(signer("s", "no key"), Err(KeyError::NotAKey));
-    assert_eq!(signer("a;b", rsa()), Err(KeyError::NotAName));
-    assert_eq!(Signer::new("a b").map(|_| ()), Err(KeyError::NotAName));
+    assert_eq!(signer("a;b", rsa()), Err(KeyError::NotASelector));
+    assert_eq!(Signer::new("a b").map(|_| ()), Err(KeyError::NotADomain));
     let aligned = Signer::new("my.example").unwrap();
     for (address, expected) in
         [("a@my.example", true), ("a@fwd.MY.example", true), ("a@notmy.example", false), ("a", false)]

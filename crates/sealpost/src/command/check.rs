@@ -10,6 +10,7 @@ use std::{
     collections::BTreeMap,
     path::Path,
     sync::{Arc, atomic::AtomicBool},
+    time::Duration,
 };
 
 use serde::Serialize;
@@ -44,6 +45,8 @@ enum Verdict {
     Wrong,
 }
 
+/// How long one step of a server may take. Whoever types `check` waits for it.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Days before its end on which a certificate is warned about.
 const WARN_DAYS: u64 = 30;
 
@@ -57,7 +60,8 @@ pub fn run(home: &Home, arguments: &Check) -> Result<(), Failure> {
     let _: &Option<std::path::PathBuf> = &arguments.passphrase.passphrase_file;
     match Config::read(home) {
         Ok(config) => {
-            let counts = format!("{} accounts, {} flows", config.account.len(), config.flow.len());
+            let some = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+            let counts = [some(config.account.len(), "account"), some(config.flow.len(), "flow")].join(", ");
             findings.push(good("config.toml", Some(counts)));
             let stop = stop::asked_to_stop()?;
             let mut reached = BTreeMap::new();
@@ -81,7 +85,7 @@ pub fn run(home: &Home, arguments: &Check) -> Result<(), Failure> {
                 findings.push(port("metrics", metrics.listen));
             }
         }
-        Err(failure) => findings.push(wrong("config.toml", failure)),
+        Err(failure) => findings.push(wrong("config.toml", nameless(home, failure))),
     }
     if arguments.json.json {
         print_json(&findings)?;
@@ -105,17 +109,21 @@ fn purpose(config: &Config, account: &str) -> Purpose {
         Flow::Delivery(_) | Flow::Forward(_) => false,
     };
     let is_forwarded_to = |flow: &Flow| match flow {
-        Flow::Forward(flow) => flow.accounts().into_iter().flatten().any(|name| name == account),
+        Flow::Forward(flow) => flow.has_mailbox_in(account),
         Flow::Mailboxes(_) | Flow::Delivery(_) => false,
     };
+    let is_named = |flow: &Flow| flow.accounts().any(|name| name == account);
     let flows = || config.flow.values();
     #[cfg(feature = "open")]
     let is_read = config.bridge.as_ref().is_some_and(|bridge| bridge.account.as_deref() == Some(account));
     #[cfg(not(feature = "open"))]
     let is_read = false;
-    match flows().any(is_forwarded_to) && !flows().any(is_replaced_in) && !is_read {
-        true => Purpose::Forwarded,
-        false => Purpose::Mailboxes,
+    if is_read || flows().any(is_replaced_in) || !flows().any(is_named) {
+        Purpose::Mailboxes
+    } else if flows().any(is_forwarded_to) {
+        Purpose::Forwarded
+    } else {
+        Purpose::Login
     }
 }
 
@@ -347,5 +355,17 @@ fn good(what: &str, detail: Option<String>) -> Finding {
 }
 
 fn wrong(what: &str, failure: Failure) -> Finding {
-    Finding { what: what.to_owned(), verdict: Verdict::Wrong, detail: Some(failure.error), hint: Some(failure.hint) }
+    // Whoever reads this has just called it.
+    let hint = Some(failure.hint).filter(|hint| !hint.starts_with("`sealpost check`"));
+    Finding { what: what.to_owned(), verdict: Verdict::Wrong, detail: Some(failure.error), hint }
+}
+
+/// The same without the name of the config, which stands before it.
+fn nameless(home: &Home, failure: Failure) -> Failure {
+    let name = home.config().display().to_string();
+    let rest = failure.error.strip_prefix(&name).and_then(|rest| rest.strip_prefix([',', ':']));
+    match rest.map(|rest| rest.trim_start().to_owned()) {
+        Some(error) => Failure { error, ..failure },
+        None => failure,
+    }
 }

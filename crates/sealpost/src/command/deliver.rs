@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Between two entries in the state database.
-const BOOK: Duration = Duration::from_secs(1);
+pub const BOOK: Duration = Duration::from_secs(1);
 /// Between two looks at the stop sign.
 const STEP: Duration = Duration::from_millis(50);
 /// Between two looks at the keys of the directory.

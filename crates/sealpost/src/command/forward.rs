@@ -13,12 +13,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use flow::forward::{Controls, ForwardError, Obstacle, Plight, Refusal, Settings, SpoolError, Told, serve};
+use flow::forward::{Controls, ForwardError, Obstacle, Plight, Refusal, Settings, SpoolError, Told, is_free, serve};
 use store::{Fate, ledger::Code};
 
 pub use self::status::{Status, status, status_text};
 use crate::{
-    command::deliver::book,
+    command::deliver::{BOOK, book},
     config::{Config, Flow, forward::Forward},
     deliveries::Sockets,
     failure::{Exit, Failure, with_causes},
@@ -29,8 +29,6 @@ use crate::{
     tell::tell,
 };
 
-/// Between two entries in the state database.
-const BOOK: Duration = Duration::from_secs(5);
 /// Between two looks at the stop sign.
 const STEP: Duration = Duration::from_millis(50);
 
@@ -38,6 +36,8 @@ const STEP: Duration = Duration::from_millis(50);
 pub struct Forwarding {
     name: String,
     listens: String,
+    /// What its queue is called in errors.
+    spool: String,
     settings: Mutex<Option<Settings>>,
     controls: Controls,
 }
@@ -53,9 +53,13 @@ impl Forwarding {
         stop: &Arc<AtomicBool>,
     ) -> Result<Self, Failure> {
         let settings = forwards::settings(home, config, name, flow, sockets, stop)?;
+        let spool = forwards::spool_file(home, &flow.queue);
+        let spool = spool.map_or("the database".to_owned(), |file| file.display().to_string());
+        // Before any port is asked for: of a second copy of this program, that it is one is what matters.
+        is_free(&settings).map_err(|error| failure(name, &spool, &error))?;
         let controls = Controls::new(Arc::clone(stop));
         let listens = settings.listen.place.to_string();
-        Ok(Self { name: name.to_owned(), listens, settings: Mutex::new(Some(settings)), controls })
+        Ok(Self { name: name.to_owned(), listens, spool, settings: Mutex::new(Some(settings)), controls })
     }
 
     /// Its counters are told there.
@@ -113,10 +117,7 @@ impl Forwarding {
             let served = serve(settings, Arc::new(tell_of), &self.controls);
             over.store(true, Ordering::Relaxed);
             let _ = books.join();
-            served.map_err(|error| {
-                let failure = Failure::new(error.fate().into(), format_args!("{name}: {}", with_causes(&error)));
-                failure.hint(hint(&error))
-            })?;
+            served.map_err(|error| failure(name, &self.spool, &error))?;
             let totals = self.controls.counts.totals();
             let said: Vec<String> = totals.events.iter().filter(|(_, count)| *count > 0).map(said).collect();
             let said = if said.is_empty() { "no mail came".to_owned() } else { said.join(", ") };
@@ -178,6 +179,14 @@ impl Forwarding {
     }
 }
 
+fn failure(name: &str, spool: &str, error: &ForwardError) -> Failure {
+    let at = match error {
+        ForwardError::Spool(_) => format!("{spool}: "),
+        _ => String::new(),
+    };
+    Failure::new(error.fate().into(), format_args!("{name}: {at}{}", with_causes(error))).hint(hint(error))
+}
+
 fn said((code, count): &(Code, u64)) -> String {
     format!("{count} {}", code.as_str())
 }
@@ -189,7 +198,9 @@ fn hint(error: &ForwardError) -> &'static str {
         ForwardError::Spool(SpoolError::Postgres(_)) => "is the database running, and may this user use it?",
         ForwardError::Spool(SpoolError::Newer) => "use the newer version of this program",
         ForwardError::Spool(SpoolError::Foreign) => "name another file: this one belongs to another program",
-        ForwardError::Spool(_) | ForwardError::Temporary(_) => "is there space, and may you write there?",
+        ForwardError::Spool(_) | ForwardError::Temporary(_) | ForwardError::Begin(_) => {
+            "is there space, and may you write there?"
+        }
         _ if error.fate() == Fate::Retry => "another program is there: is this flow running already?",
         _ => "`sealpost check` looks at the config; ports below 1024 need a privilege or socket activation",
     }
@@ -198,7 +209,8 @@ fn hint(error: &ForwardError) -> &'static str {
 /// One line: words and values, as other programs read them.
 fn tell_of(told: &Told<'_>) {
     let mut line = format!("flow={} event={}", told.flow, told.event.code().as_str());
-    if let Some(why) = told.why.map(Obstacle::code).or(told.refusal.map(Refusal::code)) {
+    let why = told.why.map(Obstacle::code).or(told.refusal.map(Refusal::code));
+    if let Some(why) = why.filter(|why| *why != told.event.code()) {
         let _ = write!(line, " reason={}", why.as_str());
     }
     if let Some(code) = told.code {

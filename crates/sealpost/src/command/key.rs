@@ -1,7 +1,7 @@
 //! `key`: list, export, import, trust-sealer, enrolment, dkim.
 
 #[cfg(feature = "forward")]
-use flow::forward::dkim::Signer;
+use flow::forward::dkim::{KeyError, Signer};
 use seal::Enrolment;
 use sealed::field::encode_id;
 use serde::Serialize;
@@ -71,7 +71,17 @@ struct Secret {
 fn dkim(key: &crate::args::DkimArguments) -> Result<(), Failure> {
     let pem = zeroize::Zeroizing::new(std::fs::read(&key.file).doing(Exit::Config, "cannot read the key")?);
     let signer = Signer::new(&key.domain).and_then(|signer| signer.with_key(&key.selector, &pem));
-    let signer = signer.map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
+    let signer = signer.map_err(|error| {
+        let hint = match error {
+            KeyError::NotADomain | KeyError::NotASelector => {
+                "letters, digits, `-` and `_`, with dots between: --domain my.example --selector s1"
+            }
+            KeyError::NotAKey | KeyError::Unsuitable | KeyError::TooShort => {
+                "make one: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out dkim.pem"
+            }
+        };
+        Failure::new(Exit::Config, error).hint(hint)
+    })?;
     print(&format!("{}\n", signer.dns_records().join("\n")))
 }
 

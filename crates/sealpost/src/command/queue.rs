@@ -31,11 +31,13 @@ pub fn run(home: &Home, command: &QueueCommand) -> Result<(), Failure> {
     match command {
         QueueCommand::List { flow, json } => {
             let spool = find(home, flow)?;
-            list(&spool, json.json)?;
-            for (name, count) in strangers(&spool, &Config::read(home)?)? {
-                tell(stranger(&name, count));
+            let strangers = strangers(&spool, &Config::read(home)?)?;
+            // Before the list: that nothing of this flow waits is not all then.
+            for (name, count) in &strangers {
+                tell(stranger(name, *count));
             }
-            Ok(())
+            let nothing = if strangers.is_empty() { "nothing waits\n" } else { "nothing else waits\n" };
+            list(&spool, json.json, nothing)
         }
         QueueCommand::Retry { id, all, flow } => {
             let spool = find(home, flow)?;
@@ -51,8 +53,11 @@ pub fn run(home: &Home, command: &QueueCommand) -> Result<(), Failure> {
             if count == 0 && id.is_some() {
                 return Err(unknown());
             }
-            let noun = if count == 1 { "copy is" } else { "copies are" };
-            tell(format_args!("{count} {noun} tried as soon as the flow runs."));
+            match count {
+                0 => tell("There is no copy to be tried."),
+                1 => tell("1 copy is tried now, if the flow runs, or else when it does."),
+                _ => tell(format_args!("{count} copies are tried now, if the flow runs, or else when it does.")),
+            }
             Ok(())
         }
         QueueCommand::Cat { id, flow } => cat(&find(home, flow)?, parse(id)?),
@@ -128,13 +133,14 @@ struct Line {
     reply: Option<String>,
 }
 
-fn list(spool: &Spool, json: bool) -> Result<(), Failure> {
+/// `nothing`: what is said of an empty one.
+fn list(spool: &Spool, json: bool, nothing: &str) -> Result<(), Failure> {
     let lines: Vec<Line> = wait_for(spool.list(MOST))?.into_iter().map(line).collect();
     if json {
         return print_json(&lines);
     }
     let texts: String = lines.iter().map(text).collect();
-    print(if texts.is_empty() { "nothing waits\n" } else { &texts })
+    print(if texts.is_empty() { nothing } else { &texts })
 }
 
 /// For whoever wants a copy that its target will not take.
@@ -170,7 +176,7 @@ fn line(item: Item) -> Line {
 }
 
 fn text(line: &Line) -> String {
-    let shown = |at: i64| clock::shown(u64::try_from(at).unwrap_or_default());
+    let shown = |at: i64| clock::shown_exactly(u64::try_from(at).unwrap_or_default());
     let why = line.reason.as_deref().map_or("", |code| match Obstacle::of(code) {
         Some(obstacle) => obstacle.text(),
         None => code,

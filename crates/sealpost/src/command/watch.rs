@@ -179,6 +179,11 @@ fn all(home: &Home, config: &Config, names: &[String], undone: Undone) -> Result
             }
             if reload.swap(false, Ordering::Relaxed) {
                 passing.iter().for_each(|flow| flow.reload(home));
+                let listens = |config: &Config| config.metrics.map(|metrics| metrics.listen);
+                // What is wrong with it each flow has said.
+                if Config::read(home).is_ok_and(|now| listens(&now) != listens(config)) {
+                    tell("[metrics] has changed, which counts from the next start");
+                }
                 if !settings.is_empty() {
                     tell("asked to read the config again: flows of mailboxes cannot; they need a restart");
                 }

@@ -159,6 +159,11 @@ impl Forward {
         Ok(Forward { door, recipients: whom.recipients, rates, checks, resolver, seal, sink, queue })
     }
 
+    /// Whether it puts mail into a mailbox of that account.
+    pub fn has_mailbox_in(&self, named: &str) -> bool {
+        matches!(&self.sink, Sink::Account { account, .. } if account == named)
+    }
+
     /// The accounts that it names: where it puts mail, and whose login it uses.
     pub fn accounts(&self) -> [Option<&String>; 2] {
         match &self.sink {

@@ -1,93 +1,15 @@
-//! What a config may say, for whoever mistyped it. In: a word. Out: the known one that it nearly is.
+//! What a config may say, for whoever mistyped it. In: a word, and those that may stand there. Out: the one that it nearly is.
 
-/// Keys and words that a config may hold, for suggestions.
-const KNOWN: [&str; 78] = [
-    "index",
-    "all",
-    "opened",
-    "keep",
-    "failed",
-    "bridge",
-    "mx",
-    "dnssec",
-    "flow",
-    "source",
-    "seal",
-    "sink",
-    "backup",
-    "maildir",
-    "mailboxes",
-    "grace",
-    "since",
-    "max-size",
-    "to",
-    "policy",
-    "scheme",
-    "compress",
-    "in-place",
-    "folder",
-    "account",
-    "address",
-    "imap",
-    "user",
-    "password",
-    "command",
-    "file",
-    "env",
-    "token-command",
-    "ca-file",
-    "pin",
-    "tls",
-    "required",
-    "off",
-    "auto",
-    "never",
-    "baseline",
-    "lmtp",
-    "smtp",
-    "milter",
-    "hello",
-    "trusted",
-    "tls-certificate",
-    "tls-key",
-    "authserv-id",
-    "certificates",
-    "on-failure",
-    "exceptions",
-    "hold",
-    "certificate",
-    "defer",
-    "reject",
-    "pass",
-    "metrics",
-    "listen",
-    "starttls",
-    "open",
-    "shy",
-    "hidden",
-    "for",
-    "per-ip",
-    "per-sender",
-    "auth",
-    "queue",
-    "spool",
-    "retry",
-    "expire",
-    "checks",
-    "resolver",
-    "from",
-    "dkim-selector",
-    "dkim-key",
-    "report",
-    "tag",
-];
-
-/// The known key that differs least.
-pub(super) fn nearest(word: &str) -> Option<&'static str> {
-    nearest_of(word, KNOWN.into_iter())
+/// What whoever wrote this most likely meant. In: the parser's error. Only words that may stand in that place are suggested.
+pub(super) fn meant(error: &str) -> Option<&str> {
+    let is_unknown = ["unknown field", "unknown variant"].iter().any(|what| error.starts_with(what));
+    // serde says: unknown field `sorce`, expected one of `source`, `seal`
+    let (written, expected) = error.split_once(", expected ").filter(|_| is_unknown)?;
+    let written = written.split('`').nth(1)?;
+    nearest_of(written, expected.split('`').skip(1).step_by(2))
 }
 
-/// The word that differs least, if it does so by two letters at most; their case counts nothing.
+/// The word that differs least, if it does so by two letters at most and has one in common; their case counts nothing.
 pub fn nearest_of<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
     let word = word.to_lowercase();
     let distance = |known: &str| {
@@ -110,7 +32,8 @@ pub fn nearest_of<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Optio
         }
         row.last().copied().unwrap_or_default()
     };
-    known.map(|known| (distance(known), known)).min().filter(|(distance, _)| *distance <= 2).map(|(_, known)| known)
+    let most = word.chars().count().saturating_sub(1).min(2);
+    known.map(|known| (distance(known), known)).min().filter(|(distance, _)| *distance <= most).map(|(_, known)| known)
 }
 
 #[cfg(test)]
@@ -118,10 +41,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_that_are_nearly_right_get_a_suggestion() {
-        assert_eq!(nearest("mailboxs"), Some("mailboxes"));
-        assert_eq!(nearest("sorce"), Some("source"));
-        assert_eq!(nearest("pasword"), Some("password"));
-        assert_eq!(nearest("banana"), None);
+    fn only_what_may_stand_there_is_suggested() {
+        for (error, expected) in [
+            ("unknown field `sorce`, expected one of `source`, `seal`, `sink`", Some("source")),
+            ("unknown field `pasword`, expected `user` or `password`", Some("password")),
+            ("unknown variant `inplace`, expected `in-place`", Some("in-place")),
+            ("unknown variant `starttls`, expected `required` or `off`", None),
+            ("unknown variant `required`, expected one of `off`, `starttls`, `tls`", None),
+            ("unknown field `x`, expected one of `mx`, `to`", None),
+            ("unknown field `x`, there are no fields", None),
+            ("missing field `sink`", None),
+        ] {
+            assert_eq!(meant(error), expected, "{error}");
+        }
     }
 }

@@ -27,6 +27,10 @@ impl Forward {
             .to_owned())
     }
 
+    pub fn has_mailbox_in(&self, _: &str) -> bool {
+        match *self {}
+    }
+
     pub fn accounts(&self) -> [Option<&String>; 2] {
         match *self {}
     }

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{
+        MapAccess, SeqAccess, Visitor,
+        value::{MapAccessDeserializer, SeqAccessDeserializer},
+    },
 };
 
 use super::{
@@ -48,7 +51,7 @@ struct WrittenSource {
     tls_certificate: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     authserv_id: Option<String>,
-    #[serde(rename = "for")]
+    #[serde(rename = "for", default, deserialize_with = "recipients")]
     recipients: Option<Vec<String>>,
     per_ip: Option<u32>,
     per_sender: Option<u32>,
@@ -205,7 +208,11 @@ impl WrittenSeal {
     fn into_keys(self) -> Result<WrittenKeys, String> {
         if self.to.is_some() || self.policy.is_some() || self.scheme.is_some() {
             let each = "each recipient has an enrolment that says to whom and how";
-            return Err(format!("mail that passes by has no `to`, `policy` or `scheme`: {each}; name `certificates`"));
+            let or =
+                "or, if it is forwarded to one owner's mailbox, say for whom in `source`: for = [\"me@my.example\"]";
+            return Err(format!(
+                "mail that passes by has no `to`, `policy` or `scheme`: {each}; name `certificates`; {or}"
+            ));
         }
         Ok(WrittenKeys {
             certificates: self.certificates,
@@ -214,6 +221,29 @@ impl WrittenSeal {
             hold: self.hold,
         })
     }
+}
+
+/// A list of addresses. Who writes a single one without brackets is shown how it is written; his address is not repeated.
+fn recipients<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Error> {
+    struct ListVisitor;
+
+    impl<'de> Visitor<'de> for ListVisitor {
+        type Value = Vec<String>;
+
+        fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+            to.write_str("a list of addresses: for = [\"me@my.example\"]")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Vec<String>, E> {
+            Err(E::custom("`for` is a list, also of one address: for = [\"me@my.example\"]"))
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Vec<String>, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(list))
+        }
+    }
+
+    from.deserialize_any(ListVisitor).map(Some)
 }
 
 /// A word, or a table.

@@ -224,5 +224,11 @@ fn a_dkim_key_of_openssl_gets_its_record() {
     }
     stage.write("weak.pem", "nothing");
     stage.bad("key dkim weak.pem --domain example.net --selector sp1", b"", 78, "not a private key");
-    stage.bad("key dkim dkim.pem --domain example.net --selector s;p", b"", 78, "not a name in the DNS");
+    stage.bad(
+        "key dkim dkim.pem --domain example.net --selector s;p",
+        b"",
+        78,
+        "the selector is not a name in the DNS",
+    );
+    stage.bad("key dkim dkim.pem --domain example..net --selector sp", b"", 78, "the domain is not a name in the DNS");
 }

@@ -59,6 +59,7 @@ fn check_tries_what_run_needs() {
     stage.write("gate/secret", "wrong\n");
     let found = String::from_utf8_lossy(&stage.run("--home gate check", b"").out).into_owned();
     assert!(found.contains("there is no login at the target") && found.contains("renew the password"), "{found}");
+    assert!(!found.contains("`sealpost check`"), "whoever reads it has just called it: {found}");
 }
 
 /// A server that begins in clear, answers each greeting with one line, and offers nothing.
@@ -139,6 +140,7 @@ fn check_names_what_is_most_likely_wrong_with_a_server() {
         let text = String::from_utf8_lossy(&found.out).into_owned();
         assert!(found.code == 78 && text.contains(says) && text.contains(hints), "{sink}: {text}");
         assert!(text.contains("metrics: somebody listens at"), "{text}");
+        assert_eq!(text.contains("account work: a login for SMTP only"), sink.contains("auth"), "{text}");
     }
 }
 
@@ -170,6 +172,53 @@ fn check_makes_nothing_and_asks_of_an_account_no_more_than_the_flow_does() {
     until("it is there", || server.messages("INBOX").len() == 1);
     until("it is out of the queue", || stage.text("--home gate queue list", b"") == "nothing waits\n");
     end(forwarder);
+}
+
+#[test]
+fn check_says_of_a_maildir_what_run_makes_of_it_and_makes_nothing() {
+    let stage = stage(&["gate"]);
+    configure(&stage, "gate", free(), free(), "", "");
+    change(&stage, "for =", "checks = \"off\", for =");
+    let begun = fs::read_to_string(stage.path("gate/config.toml")).unwrap();
+    let (_, flow) = begun.split_once("\n\n").unwrap();
+    stage.write("gate/file", "in the way");
+    fs::create_dir_all(stage.path("gate/whole/tmp")).unwrap();
+    fs::create_dir_all(stage.path("gate/whole/new")).unwrap();
+    for (maildir, is_good, says) in [
+        ("whole", true, "it is there"),
+        ("deep/in/mail", true, "it is not there, and will be made"),
+        ("file/mail", false, "it cannot be written"),
+        ("file", false, "it cannot be written"),
+    ] {
+        let sink = format!("{{ maildir = \"{maildir}\" }}");
+        stage.write("gate/config.toml", flow.replace("{ account = \"work\", mailbox = \"INBOX\" }", &sink));
+        let found = stage.run("--home gate check", b"");
+        let text = String::from_utf8_lossy(&found.out).into_owned();
+        assert!((found.code == 0) == is_good && text.contains(says), "{maildir}: {text}");
+        assert!(text.contains("config.toml: 0 accounts, 1 flow\n"), "{text}");
+    }
+    assert!(!stage.path("gate/deep").exists());
+}
+
+#[test]
+fn whom_mail_is_forwarded_for_is_asked_for_where_it_is_missing() {
+    let stage = stage(&["gate"]);
+    configure(&stage, "gate", free(), free(), "", "");
+    let begun = fs::read_to_string(stage.path("gate/config.toml")).unwrap();
+    for (written, says) in [
+        ("\"you@our.example\"".to_owned(), "`for` is a list, also of one address"),
+        ("7".to_owned(), "expected a list of addresses"),
+    ] {
+        stage.write("gate/config.toml", begun.replace(&format!("[\"{ME}\"]"), &written));
+        let outcome = stage.bad("--home gate run", b"", 78, says);
+        assert!(!outcome.err.contains("you@our"), "{outcome}");
+    }
+    let without = begun.replace(&format!(", for = [\"{ME}\"]"), "").replace("queue = { retry = [\"1s\"] }\n", "");
+    stage.write("gate/config.toml", without);
+    stage.bad("--home gate run", b"", 78, "say for whom in `source`: for = [");
+    stage.write("gate/config.toml", begun.replace("tls = \"off\"", "tls = \"starttls\""));
+    let outcome = stage.bad("--home gate run", b"", 78, "unknown variant `starttls`");
+    assert!(!outcome.err.contains("did you mean"), "{outcome}");
 }
 
 /// The program with a socket that was opened for it, as systemd does (sd_listen_fds(3)).
@@ -320,8 +369,11 @@ fn what_is_read_again_counts_and_what_is_wrong_changes_nothing() {
     }
     let stage = stage(&["gate"]);
     let (listen, store) = (free(), Dovecot::start(Format::Maildir));
-    configure(&stage, "gate", listen, store.imap(), "", "");
+    let metrics = free();
+    configure(&stage, "gate", listen, store.imap(), "", &format!("[metrics]\nlisten = \"{metrics}\""));
     let forwarder = run(&stage, "gate", listen);
+    // A second copy is told that it is one, and not that its ports are taken.
+    stage.bad("--home gate run", b"", 75, "another process runs this flow");
     assert!(send(listen, "you@my.example", 1).starts_with("550"));
     // Something is wrong: nothing of it counts.
     let begun = fs::read_to_string(stage.path("gate/config.toml")).unwrap();
@@ -330,11 +382,12 @@ fn what_is_read_again_counts_and_what_is_wrong_changes_nothing() {
     ask(&forwarder, Signal::HUP);
     std::thread::sleep(std::time::Duration::from_millis(500));
     assert!(send(listen, "you@my.example", 1).starts_with("550"));
-    stage.write("gate/config.toml", wider);
+    stage.write("gate/config.toml", wider.replace(&metrics.to_string(), &free().to_string()));
     ask(&forwarder, Signal::HUP);
     until("it counts", || send(listen, "you@my.example", 1).starts_with("250"));
     until("it is there", || inbox(store.imap()).len() == 1);
     let log = end(forwarder);
     assert!(log.contains("goes on as it was: cannot read"), "{log}");
     assert!(log.contains("the config was read again"), "{log}");
+    assert!(log.contains("[metrics] has changed, which counts from the next start"), "{log}");
 }

@@ -10,7 +10,7 @@ use store::{
 };
 use wire::imap::{Security, Session};
 
-use super::{Finding, Verdict, good, wrong};
+use super::{Finding, PATIENCE, Verdict, good, wrong};
 use crate::{
     accounts,
     config::account::Account,
@@ -34,6 +34,8 @@ pub enum Purpose {
     Mailboxes,
     /// Forwarded mail is put into it, and nothing is removed.
     Forwarded,
+    /// Its user and password log in to a mail server, by SMTP.
+    Login,
 }
 
 /// Tries an account; `None` when there is no session to be had.
@@ -46,8 +48,15 @@ pub fn check(
     findings: &mut Vec<Finding>,
 ) -> Option<Reached> {
     let what = format!("account {name}");
+    if purpose == Purpose::Login {
+        findings.push(good(&what, Some("a login for SMTP only; not tried by IMAP".to_owned())));
+        return None;
+    }
     let account = match accounts::account(home, config, stop) {
-        Ok(account) => account,
+        Ok(mut account) => {
+            account.timeouts.connect = account.timeouts.connect.min(PATIENCE);
+            account
+        }
         Err(failure) => {
             findings.push(wrong(&what, failure));
             return None;
@@ -79,6 +88,7 @@ pub fn check(
     match purpose {
         Purpose::Mailboxes => offers(&what, &session, &listing, findings),
         Purpose::Forwarded => offers_to_put(&what, &session, findings),
+        Purpose::Login => {}
     }
     session.logout();
     Some(Reached { listing })

@@ -2,7 +2,7 @@
 
 use flow::delivery::{OnFailure, Sink};
 
-use super::{Finding, Verdict, good, wrong};
+use super::{Finding, PATIENCE, Verdict, good, wrong};
 use crate::{
     command::deliver,
     config::delivery::Delivery,
@@ -50,12 +50,13 @@ pub(super) fn check(home: &Home, name: &str, flow: &Delivery, findings: &mut Vec
     }
 }
 
-pub(super) fn reach(hop: wire::smtp::client::NextHop) -> Result<(), Failure> {
+pub(super) fn reach(mut hop: wire::smtp::client::NextHop) -> Result<(), Failure> {
+    (hop.connect_time, hop.answer_time) = (hop.connect_time.min(PATIENCE), hop.answer_time.min(PATIENCE));
     let place = hop.place.to_string();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.doing(Exit::Unavailable, "cannot begin")?;
     runtime.block_on(wire::smtp::client::Pool::new(hop).probe()).map_err(|error| {
         Failure::new(Exit::Unavailable, format_args!("{place}: {}", with_causes(&error)))
-            .hint("is it running, and does it speak what `sink` says, LMTP or SMTP?")
+            .hint("is it running, and does it speak what `sink` says, LMTP or SMTP, with TLS at once or not (`tls`)?")
     })
 }

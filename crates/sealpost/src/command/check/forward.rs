@@ -171,7 +171,7 @@ async fn target(what: &str, settings: Settings, findings: &mut Vec<Finding>) {
             &format!("{place}: logged in; it is not there"),
             "the flow makes it when it begins; if that is not wanted, correct `mailbox` in `sink`",
         ),
-        Ok(Ready::OnceMade) => good(&of, Some(format!("{place}: it will be made"))),
+        Ok(Ready::OnceMade) => good(&of, Some(format!("{place}: it is not there, and will be made"))),
         Err(hitch) => {
             let (what, hint) = explain(&hitch, is_account);
             wrong(&of, Failure::new(Exit::Unavailable, format_args!("{place}: {what}")).hint(hint))
