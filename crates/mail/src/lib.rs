@@ -19,6 +19,7 @@ mod envelope;
 mod structure;
 
 mod part_text;
+mod html;
 
 mod body_structure;
 mod preview;
@@ -30,7 +31,8 @@ pub use content_type::{ContentDisposition, ContentType, MAX_PARAMETERS, Paramete
 pub use encoded_word::{decode_charset, decode_words, encode_words};
 pub use envelope::{envelope, unquoted};
 pub use header::{HeaderField, HeaderSection, LINE_END_WINDOW, MAX_FIELDS, header_section_end};
-pub use part_text::{part_octets, part_text, text_of_html};
+pub use html::text_of_html;
+pub use part_text::{part_octets, part_text};
 pub use preview::{MAX_PREVIEW_INPUT, PREVIEW_CHARS, preview};
 pub use structure::{MAX_ALL_FIELDS, MAX_BOUNDARY, MAX_DEPTH, MAX_PART_FIELDS, MAX_PARTS, Scanner};
 pub use wire_form::wire_form;

@@ -1,11 +1,11 @@
 //! The text of a body part: transfer encoding and charset decoded (RFC 2045 §6, RFC 2046 §4.1.2).
 //!
-//! In: a part and its body as it stands in the message. Out: text; HTML stays HTML unless asked for otherwise. What cannot be decoded stays as it is. Decoding
+//! In: a part and its body as it stands in the message. Out: text; HTML stays HTML. What cannot be decoded stays as it is. Decoding
 //! is mail-parser's.
 
 use std::borrow::Cow;
 
-use mail_parser::decoders::{base64::base64_decode, html::html_to_text, quoted_printable::quoted_printable_decode};
+use mail_parser::decoders::{base64::base64_decode, quoted_printable::quoted_printable_decode};
 
 use crate::body_part::BodyPart;
 use crate::content_type::ContentType;
@@ -26,11 +26,6 @@ pub fn part_octets<'b>(part: &BodyPart, body: &'b [u8]) -> Cow<'b, [u8]> {
         Some("quoted-printable") => Cow::Owned(decode_quoted_printable(body)),
         _ => Cow::Borrowed(body),
     }
-}
-
-/// HTML as text for people.
-pub fn text_of_html(html: &str) -> String {
-    html_to_text(html)
 }
 
 /// Decodes up to the first octet that cannot be base64: lists append plain footers.

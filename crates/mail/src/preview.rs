@@ -3,10 +3,9 @@
 //! In: the beginning of a message. Out: at most [`PREVIEW_CHARS`] characters of its first readable text part, decoded, without HTML,
 //! control and invisible characters. Never reads more than [`MAX_PREVIEW_INPUT`] octets; decoding is mail-parser's.
 
-use mail_parser::decoders::html::html_to_text;
-
 use crate::body_part::{BodyPart, PartKind};
 use crate::content_type::ContentDisposition;
+use crate::html::text_of_html;
 use crate::part_text::part_text;
 use crate::structure::Scanner;
 
@@ -42,7 +41,7 @@ fn readable(message: &[u8], part: &BodyPart) -> String {
     let range = usize::try_from(part.body_offset()).ok().zip(usize::try_from(part.end_offset()).ok());
     let body = range.and_then(|(from, to)| message.get(from..to)).unwrap_or_default();
     let text = part_text(part, body);
-    if part.content_type().subtype() == "html" { html_to_text(&text) } else { text }
+    if part.content_type().subtype() == "html" { text_of_html(&text) } else { text }
 }
 
 /// The first characters, blanks collapsed; `None` when nothing is left.

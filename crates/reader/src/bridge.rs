@@ -5,6 +5,7 @@
 //! shown as its original; a log of what is read.
 
 mod password;
+mod news;
 mod settings;
 mod certificate;
 mod link;
@@ -28,6 +29,7 @@ mod finding;
 mod serve;
 
 pub use certificate::{Certificate, CertificateError};
+pub use news::{News, Newsroom};
 pub use password::{NewPassword, Password, PasswordError};
 pub use serve::{BridgeError, MAX_SESSIONS, serve};
 pub use settings::{Bridge, Shield};

@@ -31,8 +31,12 @@ pub enum Form {
 /// What was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exported {
-    /// Messages.
+    /// Messages in clear.
     pub written: u64,
+    /// Messages as they lie, encrypted by their authors.
+    pub encrypted: u64,
+    /// Messages as they lie: sealed by nobody who is trusted, or not to our key.
+    pub foreign: u64,
     /// Sealed messages that do not open, and files that cannot be read.
     pub failed: u64,
     /// Mailboxes that were written under another name than usual, since another one has that: both names.
@@ -74,10 +78,18 @@ pub fn export(
         let mut place = Place::open(form, to, &own)?;
         for uid in uids {
             shelf.go_on()?;
-            let put = shelf.find(name, uid).and_then(|found| place.put(shelf, uid, &found));
+            let put = shelf.find(name, uid).and_then(|found| {
+                place.put(shelf, uid, &found)?;
+                Ok(found.state())
+            });
             match put {
-                Ok(()) => {
-                    exported.written = exported.written.saturating_add(1);
+                Ok(state) => {
+                    let count = match state {
+                        "foreign" => &mut exported.foreign,
+                        "encrypted" => &mut exported.encrypted,
+                        _ => &mut exported.written,
+                    };
+                    *count = count.saturating_add(1);
                     progress.done(0);
                 }
                 // Gone meanwhile.
@@ -315,7 +327,11 @@ fn asctime(moment: UnixSeconds) -> String {
 }
 
 fn make(directory: &Path) -> Result<(), ShelfError> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(ShelfError::Write)
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(|error| ShelfError::Directory(directory.to_path_buf(), error))
 }
 
 /// Gives a file its name, now that it is whole.

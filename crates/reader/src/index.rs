@@ -11,9 +11,9 @@ mod build;
 mod find;
 
 pub use build::{Anew, Indexed, index};
-pub(crate) use criteria::{fold, holds, sent_day, sent_moment};
+pub(crate) use criteria::{fold, holds, sent_day, sent_moment, shown_day};
 pub use entry::IndexError;
 pub(crate) use entry::{Holding, Index, Needles, Place};
-pub use find::{Hit, Stand, search, stand};
-pub use query::{Query, QueryError};
+pub use find::{Hit, Stand, mailboxes, search, stand};
+pub use query::{OPERATORS, Query, QueryError};
 pub(crate) use words::{Words, attachment_name, words_of};

@@ -43,7 +43,7 @@ pub use account::AccountError;
 pub use day::day;
 pub use depot::ReachError;
 pub use export::{Exported, Form, export};
-pub use index::{Anew, Hit, IndexError, Indexed, Query, QueryError, Stand, index, search, stand};
+pub use index::{Anew, Hit, IndexError, Indexed, OPERATORS, Query, QueryError, Stand, index, mailboxes, search, stand};
 pub use means::SealWith;
 pub use place::{LeftOut, Place};
 pub use progress::Progress;

@@ -17,7 +17,7 @@ use crate::depot::flags::letters_of;
 use crate::depot::{
     Access, Copies, Depot, Look, Original, ReachError, Selected, Standing, Trouble, View, reach, whole,
 };
-use crate::index::attachment_name;
+use crate::index::{attachment_name, sent_day, shown_day};
 use crate::means::Means;
 use crate::opening::open_whole;
 use crate::place::{printable, steers};
@@ -46,10 +46,10 @@ pub struct Line {
     pub state: &'static str,
     /// Whether the same sealed message lies here besides, and nobody copied it through the bridge.
     pub copy: bool,
+    /// The day of the Date field, as [`Hit::date`](crate::Hit) has it.
+    pub date: String,
     /// When it arrived, Unix seconds.
     pub arrived: i64,
-    /// The Date field.
-    pub date: String,
     /// The From field.
     pub from: String,
     /// The Subject field.
@@ -101,6 +101,9 @@ pub enum ShelfError {
     /// A mailbox in which mail would be doubled.
     #[error("cannot write to {0}: it holds mail already")]
     Occupied(PathBuf),
+    /// A directory to write to.
+    #[error("cannot write to {0}")]
+    Directory(PathBuf, #[source] io::Error),
     /// The output.
     #[error("cannot write")]
     Write(#[source] io::Error),
@@ -110,7 +113,11 @@ impl ShelfError {
     /// What is to be done.
     pub fn fate(&self) -> Fate {
         match self {
-            ShelfError::Write(_) | ShelfError::Unreadable | ShelfError::Lost | ShelfError::Stopped => Fate::Retry,
+            ShelfError::Write(_)
+            | ShelfError::Directory(..)
+            | ShelfError::Unreadable
+            | ShelfError::Lost
+            | ShelfError::Stopped => Fate::Retry,
             ShelfError::Exists(_) | ShelfError::Occupied(_) => Fate::Retry,
             ShelfError::Reach(error) => error.fate(),
             _ => Fate::Refuse,
@@ -169,13 +176,14 @@ impl<'s> Shelf<'s> {
                 let field = section.first(name);
                 field.map(|field| printable(&decode_words(&field.unfolded()))).unwrap_or_default()
             };
+            let arrived = self.depot.arrived(uid)?.unix;
             each(Line {
                 mailbox: name.to_owned(),
                 uid,
                 state,
                 copy: standing == Standing::Copy,
-                arrived: self.depot.arrived(uid)?.unix,
-                date: text("Date"),
+                date: shown_day(section.first("Date").and_then(|field| sent_day(&field.unfolded_text())), arrived),
+                arrived,
                 from: text("From"),
                 subject: text("Subject"),
             });
@@ -241,6 +249,16 @@ impl<'s> Shelf<'s> {
         }
     }
 
+    /// Why a sealed message is shown as it lies; `None`: it is not, or is not sealed.
+    pub fn refusal(&self, found: &Found) -> Option<open::OpenError> {
+        match &found.look {
+            Look::File(View::Foreign, Some(header)) => {
+                open::headers_with_id(header, &self.settings.keys, &self.settings.trust).err()
+            }
+            _ => None,
+        }
+    }
+
     /// Whether it makes sense to try the next message.
     pub(crate) fn go_on(&self) -> Result<(), ShelfError> {
         if self.stop.load(Ordering::Relaxed) {
@@ -281,6 +299,14 @@ impl Found {
     /// When it arrived.
     pub fn arrived(&self) -> UnixSeconds {
         self.arrived
+    }
+
+    /// As [`Line::state`].
+    pub fn state(&self) -> &'static str {
+        match &self.look {
+            Look::Sealed(_) => "sealed",
+            Look::File(view, header) => word(*view, header.as_deref().unwrap_or_default()),
+        }
     }
 }
 

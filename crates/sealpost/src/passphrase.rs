@@ -53,7 +53,8 @@ pub fn draw() -> Zeroizing<String> {
 
 /// The first line.
 fn from_file(file: &Path) -> Result<Zeroizing<String>, Failure> {
-    let text = std::fs::read_to_string(file).doing(Exit::Config, "cannot read the passphrase file")?;
+    let text = std::fs::read_to_string(file)
+        .doing(Exit::Config, format_args!("cannot read the passphrase file {}", file.display()))?;
     let text = Zeroizing::new(text);
     Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
 }

@@ -6,9 +6,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use base64_simd::STANDARD;
+use store::Fate;
 use zeroize::Zeroizing;
 
 use super::fetch::Desk;
+use super::news::is_refused;
 use super::session::Session;
 use crate::answer::Answer;
 use crate::depot::ReachError;
@@ -19,8 +21,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 impl Session<'_> {
     pub(crate) fn log_in(&mut self, user: &[u8], password: &[u8]) -> Answer {
         let known = user.eq_ignore_ascii_case(self.bridge.user.as_bytes());
+        let Some(kept) = (self.bridge.password)() else {
+            return Answer::no("[UNAVAILABLE] the bridge's password cannot be read now");
+        };
         // Asked either way: the time that it takes tells nothing.
-        if self.bridge.password.is(password) && known {
+        if kept.is(password) && known {
             if !self.place.enter() {
                 return Answer::no("[LIMIT] too many connections");
             }
@@ -33,12 +38,20 @@ impl Session<'_> {
                     self.desk = Some(Desk::new(&self.bridge.mail, depot));
                     Answer::Ok(format!("[CAPABILITY {}] logged in", self.capabilities()))
                 }
-                Err(ReachError::Account(_)) => Answer::no("[UNAVAILABLE] the account cannot be reached now"),
+                // The program's own password was right: it shall not ask for another one (RFC 5530 §3).
+                Err(error) if is_refused(&error) => {
+                    Answer::no("[CONTACTADMIN] the account's server refused the login of this bridge, not yours")
+                }
+                Err(ReachError::Account(error)) if error.fate() == Fate::Refuse => {
+                    Answer::no("[CONTACTADMIN] the account's settings must be mended: `sealpost check` says which")
+                }
+                Err(ReachError::Account(_)) => Answer::no("[UNAVAILABLE] the account's server cannot be reached now"),
                 Err(ReachError::Maildir(_)) => Answer::unreadable(),
                 Err(ReachError::Database(_)) => Answer::state(),
             };
         }
         self.wrong = self.wrong.saturating_add(1);
+        self.bridge.news.wrong_password();
         std::thread::sleep(PAUSE);
         Answer::no("[AUTHENTICATIONFAILED] wrong user or password")
     }

@@ -125,6 +125,10 @@ fn attend(
         leg.secure(tls, &mut { may_go_on })?;
     }
     let link = Connection::new(leg.clone(), BufWriter::with_capacity(WRITE_BUFFER, leg));
-    let door = || way.reach(bridge.means(), stop);
+    let door = || {
+        let reached = way.reach(bridge.means(), stop);
+        bridge.news.tried(reached.as_ref().err());
+        reached
+    };
     Session::new(bridge, &door, link, place, stop).run()
 }

@@ -2,6 +2,7 @@
 
 use wire::tls::ServerTls;
 
+use super::news::Newsroom;
 use super::password::Password;
 use crate::means::{Means, SealWith};
 use crate::settings::Settings;
@@ -12,12 +13,14 @@ pub struct Bridge {
     pub mail: Settings,
     /// The name that mail programs log in with.
     pub user: String,
-    /// What they log in with.
-    pub password: Password,
+    /// What they log in with, asked anew each time: it may be another one by now. `None`: nobody may.
+    pub password: Box<dyn Fn() -> Option<Password> + Send + Sync>,
     /// With what they store is sealed; `None`: they cannot store.
     pub seal: Option<SealWith>,
     /// How the way to mail programs is protected.
     pub shield: Shield,
+    /// What its owner hears.
+    pub news: Newsroom,
 }
 
 /// How the way to mail programs is protected.

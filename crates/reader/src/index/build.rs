@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::entry::{Index, IndexError};
 use super::record::record_of;
-use crate::depot::{Access, Bodies, Depot, Trouble, Way, whole};
+use crate::depot::{Access, Bodies, Depot, Trouble, View, Way, whole};
 use crate::means::{Means, SealWith};
 use crate::progress::Progress;
 use crate::settings::Settings;
@@ -27,6 +27,8 @@ pub struct Indexed {
     pub removed: u64,
     /// Messages that do not open, or cannot be read.
     pub failed: u64,
+    /// Of those that were put in now: sealed by nobody who is trusted, or not to our key. Only their outer header fields can be searched.
+    pub foreign: u64,
     /// Mailboxes that cannot be opened.
     pub left_out: Vec<String>,
 }
@@ -202,6 +204,8 @@ impl Builder<'_> {
         let look = self.depot.look(uid)?;
         let arrived = self.depot.arrived(uid)?.unix;
         let body = self.bodies.take(uid, self.depot.as_mut())?;
-        record_of(&mut whole(self.settings, body, &look)?, arrived)
+        let record = record_of(&mut whole(self.settings, body, &look)?, arrived)?;
+        self.indexed.foreign = self.indexed.foreign.saturating_add(u64::from(look.view() == View::Foreign));
+        Ok(record)
     }
 }

@@ -3,6 +3,8 @@
 
 use unicode_normalization::UnicodeNormalization;
 
+use crate::day::day;
+
 /// The form in which texts are compared.
 pub(crate) fn fold(text: &str) -> String {
     if text.is_ascii() {
@@ -36,6 +38,11 @@ pub(crate) fn sent_day(value: &str) -> Option<i64> {
     let month = u8::try_from(month).ok()?.checked_add(1)?;
     let plausible = (1..=31).contains(&day) && (1..=9999).contains(&year);
     plausible.then(|| wire::imap::server::Date { year, month, day }.days())
+}
+
+/// The day to show: the one that the Date field names, else that of the arrival. As `2024-02-29`, in years of four digits: such texts have the order of the days.
+pub(crate) fn shown_day(sent: Option<i64>, arrived: i64) -> String {
+    day(sent.and_then(|sent| sent.checked_mul(86_400)).unwrap_or(arrived))
 }
 
 /// The moment that a Date field names, in seconds since 1970; without a time that can be read, the beginning of its day (RFC 5256 §2.2).

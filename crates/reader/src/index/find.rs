@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use store::{Database, Maildir, Uids};
 use wire::MailboxName;
 
+use super::criteria::shown_day;
 use super::entry::{Index, IndexError};
 use super::query::Query;
 use super::record::Record;
-use crate::day::day;
 use crate::depot::{ReachError, name_on_disk, uid_of};
 use crate::place::printable;
 use crate::settings::{Settings, Source};
@@ -52,7 +52,7 @@ pub fn search(settings: &Settings, query: &Query) -> Result<Vec<Hit>, IndexError
                 hits.push(Hit {
                     mailbox: name.clone(),
                     uid,
-                    date: date_of(&record),
+                    date: shown_day(Some(record.sent).filter(|sent| *sent != 0), record.arrived),
                     arrived: record.arrived,
                     from: printable(&String::from_utf8_lossy(record.shown_from)),
                     subject: printable(&String::from_utf8_lossy(record.shown_subject)),
@@ -66,6 +66,21 @@ pub fn search(settings: &Settings, query: &Query) -> Result<Vec<Hit>, IndexError
     }
     hits.sort_by(|a, b| (&b.date, b.arrived, &a.mailbox, b.uid).cmp(&(&a.date, a.arrived, &b.mailbox, a.uid)));
     Ok(hits)
+}
+
+/// The names of the mailboxes that the index knows.
+pub fn mailboxes(settings: &Settings) -> Result<Vec<String>, IndexError> {
+    let names = names(&Index::open(settings)?)?;
+    Ok(names.iter().map(|name| printable(&MailboxName::from_wire(name).utf8())).collect())
+}
+
+/// On the wire; those that are empty, too.
+fn names(index: &Index) -> Result<Vec<String>, IndexError> {
+    let mut names = index.vault.mailboxes()?;
+    names.extend(index.vault.seen()?.into_iter().map(|(name, _)| name));
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
 }
 
 /// What the index holds, as far as it is known without a look at the mail.
@@ -83,10 +98,7 @@ pub fn stand(settings: &Settings) -> Result<Stand, IndexError> {
     let index = Index::open(settings)?;
     let seen = index.vault.seen()?;
     let mut stand = Stand { messages: 0, incomplete: 0 };
-    let mut names = index.vault.mailboxes()?;
-    names.extend(seen.iter().map(|(name, _)| name.clone()));
-    names.sort_unstable();
-    names.dedup();
+    let names = names(&index)?;
     // A file that holds nothing was made just now.
     if names.is_empty() {
         return Err(VaultError::None.into());
@@ -146,10 +158,4 @@ impl Numbers {
             Numbers::Records => Box::new(uid_of),
         })
     }
-}
-
-/// As `2024-02-29`, in years of four digits: such texts have the order of the days.
-fn date_of(record: &Record<'_>) -> String {
-    let noted = record.sent.checked_mul(86_400).filter(|_| record.sent != 0);
-    day(noted.unwrap_or(record.arrived))
 }

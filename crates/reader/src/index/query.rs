@@ -23,7 +23,7 @@ enum Condition {
 }
 
 /// Why a query is not understood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     /// There is nothing in it.
     #[error("the query is empty")]
@@ -35,8 +35,8 @@ pub enum QueryError {
     #[error("a quotation mark is missing in the query")]
     Quote,
     /// Not one of `from:`, `to:`, `subject:`, `before:`, `after:`, `has:`.
-    #[error("the query has an operator that is not known")]
-    Operator,
+    #[error("the query has an operator that is not known: {0}:")]
+    Operator(String),
     /// A day is written `2024-01-31`.
     #[error("a day is written 2024-01-31")]
     Day,
@@ -67,7 +67,7 @@ impl Query {
                 Some("after") => Condition::After(day(value)?),
                 Some("has") if value.eq_ignore_ascii_case("attachment") => Condition::Attachment,
                 Some("has") => return Err(QueryError::Has),
-                Some(_) => return Err(QueryError::Operator),
+                Some(other) => return Err(QueryError::Operator(other.to_owned())),
             });
         }
         if conditions.is_empty() { Err(QueryError::Empty) } else { Ok(Query(conditions)) }
@@ -93,7 +93,7 @@ impl Query {
 }
 
 /// Words that are operators whatever comes behind.
-const OPERATORS: [&str; 6] = ["from", "to", "subject", "before", "after", "has"];
+pub const OPERATORS: [&str; 6] = ["from", "to", "subject", "before", "after", "has"];
 
 /// Letters and a colon at the beginning of a word, with something behind.
 fn operator(text: &str) -> (Option<&str>, &str) {
@@ -162,8 +162,8 @@ mod tests {
         for (text, error) in [
             (" ", QueryError::Empty),
             ("\"x", QueryError::Quote),
-            ("form:bob", QueryError::Operator),
-            ("Form:bob", QueryError::Operator),
+            ("form:bob", QueryError::Operator("form".to_owned())),
+            ("Form:bob", QueryError::Operator("form".to_owned())),
             ("from:", QueryError::Value),
             ("to: bob", QueryError::Value),
             ("subject:\"\"", QueryError::Value),

@@ -71,14 +71,16 @@ pub struct Restore {
 
 #[derive(Args, Debug)]
 pub struct ListArguments {
-    /// The mailbox
-    #[arg(default_value = "INBOX")]
-    pub mailbox: String,
+    /// The mailbox [default: INBOX]
+    pub mailbox: Option<String>,
+    /// The same, as other commands take it
+    #[arg(long = "mailbox", value_name = "NAME", conflicts_with = "mailbox")]
+    pub named: Option<String>,
     /// Show the mailboxes instead, and how many messages each holds
-    #[arg(long, conflicts_with_all = ["mailbox", "last"])]
+    #[arg(long, conflicts_with_all = ["mailbox", "named", "last"])]
     pub mailboxes: bool,
     /// Only the last N
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub last: Option<usize>,
     #[command(flatten)]
     pub place: MailPlace,
@@ -136,7 +138,7 @@ pub struct ExportMail {
     /// Into this directory, a file or a folder for each mailbox
     #[arg(long, value_name = "DIR")]
     pub to: PathBuf,
-    /// How
+    /// In which form
     #[arg(long, value_enum, default_value_t)]
     pub format: ExportFormat,
     /// Which mailbox; may be repeated [default: all]
@@ -177,7 +179,7 @@ pub struct SearchArguments {
     #[arg(long, value_name = "NAME")]
     pub mailbox: Option<String>,
     /// At most so many, the newest
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub limit: Option<usize>,
     /// Answer from the index as it is, and look at no mailbox
     #[arg(long)]
@@ -193,11 +195,24 @@ pub struct Bridge {
     #[command(flatten)]
     pub place: MailPlace,
     /// Where to listen, on this machine [default: as in config.toml, else 127.0.0.1:1143]
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address)]
     pub listen: Option<std::net::SocketAddr>,
-    /// Make a new password; the old one no longer works
+    /// Make a new password; the old one no longer works, in a bridge that runs neither
     #[arg(long)]
     pub new_password: bool,
+}
+
+/// How many.
+fn count(text: &str) -> Result<usize, &'static str> {
+    text.parse().ok().filter(|count| *count > 0).ok_or("a number from 1 on")
+}
+
+/// Where to listen.
+fn address(text: &str) -> Result<std::net::SocketAddr, String> {
+    text.parse().map_err(|_| match text.trim_start_matches(':').parse::<u16>() {
+        Ok(port) => format!("write 127.0.0.1:{port}"),
+        Err(_) => "an address and a port, as 127.0.0.1:1143".to_owned(),
+    })
 }
 
 #[derive(Subcommand, Debug)]

@@ -12,7 +12,7 @@ use std::{
 
 use reader::{
     Anew, ReachError, Source,
-    bridge::{Bridge, BridgeError, Certificate, NewPassword, Password, Shield, serve},
+    bridge::{Bridge, BridgeError, Certificate, NewPassword, News, Newsroom, Password, Shield, serve},
 };
 
 use crate::{
@@ -53,7 +53,7 @@ pub fn run(home: &Home, arguments: &args::Bridge) -> Result<(), Failure> {
         .doing(Exit::Unavailable, format_args!("cannot listen on {listen}"))
         .map_err(|failure| failure.hint("is another bridge running? name another port: --listen 127.0.0.1:1144"))?;
     let address = listener.local_addr().doing(Exit::Unavailable, "cannot listen")?;
-    let (password, new) = password(home, arguments.new_password)?;
+    let new = new_password(home, arguments.new_password)?;
     let certificate = match written.and_then(|bridge| bridge.tls).unwrap_or(HopTls::Off) {
         HopTls::Off => None,
         spoken => Some((spoken, certificate(home)?)),
@@ -78,7 +78,10 @@ pub fn run(home: &Home, arguments: &args::Bridge) -> Result<(), Failure> {
         Some((HopTls::Tls, certificate)) => Shield::Tls(certificate.tls()),
         Some((_, certificate)) => Shield::StartTls(certificate.tls()),
     };
-    let bridge = Bridge { mail, user, password, seal, shield };
+    let kept = home.bridge_password();
+    // Read at each login: after `--new-password` the old one is of no use, in a bridge that runs, too.
+    let password = Box::new(move || Password::parse(&std::fs::read_to_string(&kept).ok()?).ok());
+    let bridge = Bridge { mail, user, password, seal, shield, news: Newsroom::new(tell_news) };
     // Of mail on this machine everything is indexed; of an account, what is opened: its owner decides whether all of it is fetched.
     let usual = if matches!(bridge.mail.source, Source::Maildir(_)) { Indexing::All } else { Indexing::Opened };
     let all = written.and_then(|bridge| bridge.index).unwrap_or(usual) == Indexing::All && bridge.seal.is_some();
@@ -129,8 +132,23 @@ fn user(home: &Home, written: Option<&config::Bridge>, to: Option<&str>) -> Resu
     Ok(home.owners()?.into_iter().next().unwrap_or_else(|| "sealpost".to_owned()))
 }
 
-/// The password as it is kept, and its text if it was made just now.
-fn password(home: &Home, anew: bool) -> Result<(Password, Option<zeroize::Zeroizing<String>>), Failure> {
+/// What the owner hears of the way to the mail.
+fn tell_news(news: News) {
+    let text = match news {
+        News::Refused => "the account's server refused the login: are `user` and `password` in config.toml right?",
+        News::Unreachable => "the mail cannot be reached: `sealpost check` says more",
+        News::Back => "the mail is there again",
+        News::WrongPassword => {
+            "a mail program gave a wrong user or password (said once a minute at most); `sealpost bridge --new-password` \
+             makes another one"
+        }
+        _ => return,
+    };
+    tell(format_args!("sealpost: bridge: {text}"));
+}
+
+/// Makes sure that there is a password; its text, if it was made just now.
+fn new_password(home: &Home, anew: bool) -> Result<Option<zeroize::Zeroizing<String>>, Failure> {
     let path = home.bridge_password();
     let kept = match std::fs::read_to_string(&path) {
         Ok(line) if !anew => Some(line),
@@ -140,14 +158,14 @@ fn password(home: &Home, anew: bool) -> Result<(Password, Option<zeroize::Zeroiz
         Ok(_) | Err(_) => None,
     };
     if let Some(line) = kept {
-        let password = Password::parse(&line).map_err(|error| {
+        Password::parse(&line).map_err(|error| {
             Failure::new(Exit::Config, error).hint("make a new one: `sealpost bridge --new-password`")
         })?;
-        return Ok((password, None));
+        return Ok(None);
     }
     let NewPassword { text, password } = NewPassword::generate();
     home::replace(&path, password.write().as_bytes(), 0o600)?;
-    Ok((password, Some(text)))
+    Ok(Some(text))
 }
 
 /// The bridge's certificate, made at the first use; beside it lies a copy without the key, for mail programs.

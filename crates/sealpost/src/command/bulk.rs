@@ -231,7 +231,7 @@ fn swept_text(name: &str, swept: &Swept, route: &Route) -> String {
 
 fn status_text(name: &str, status: &Status) -> String {
     let mut text = format!("{name}:\n");
-    line(&mut text, "readable on the server", status.plaintext);
+    line(&mut text, "readable in the mailboxes that this flow looks into", status.plaintext);
     line(&mut text, "  of it to be sealed", status.found.to_seal);
     survey_text(&mut text, &status.found);
     text.push_str(&format!("  {:>9}  sealed by this flow in all\n", status.sealed_ever));

@@ -99,25 +99,17 @@ fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     print(&format!("{text}\n"))
 }
 
-/// Prints on stdout; a reader that is gone is an error, not a panic.
+/// Prints on stdout.
 fn print(text: &str) -> Result<(), Failure> {
     print_octets(text.as_bytes())
 }
 
-/// Prints lines of which a reader may want the first ones only.
-#[cfg(feature = "open")]
-fn print_lines(text: &str) -> Result<(), Failure> {
+/// The same for what is no text. A reader that has had enough and is gone is no error.
+fn print_octets(octets: &[u8]) -> Result<(), Failure> {
     use std::io::{ErrorKind, Write};
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(octets).and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         other => other.doing(Exit::Temporary, "cannot write to standard output"),
     }
-}
-
-/// The same for what is no text.
-fn print_octets(octets: &[u8]) -> Result<(), Failure> {
-    use std::io::Write;
-    let mut out = std::io::stdout().lock();
-    out.write_all(octets).and_then(|()| out.flush()).doing(Exit::Temporary, "cannot write to standard output")
 }

@@ -39,7 +39,7 @@ pub fn verify(home: &Home, arguments: &FlowSecret) -> Result<(), Failure> {
     if arguments.json.json {
         print_json(&verified)?
     } else {
-        print(&verified_text(&arguments.flow, &verified))?
+        print(&verified_text(&arguments.flow, &verified, home.backup(&arguments.flow).is_dir()))?
     }
     if verified.is_sound() {
         return Ok(());
@@ -197,14 +197,14 @@ impl reader::Progress for Watcher {
     }
 }
 
-fn verified_text(name: &str, verified: &Verified) -> String {
+fn verified_text(name: &str, verified: &Verified, has_backup: bool) -> String {
     let mut text = format!("{name}:\n");
     let mut line = |count: u64, what: &str| text.push_str(&format!("  {count:>9}  {what}\n"));
     line(verified.opened, "sealed messages open whole, both signatures hold");
     for (reason, count) in &verified.reasons {
         line(*count, explain(reason));
     }
-    line(verified.others, "messages are not sealed");
+    line(verified.others, &format!("messages are not sealed (`sealpost status {name}` says why)"));
     if !verified.copies.is_empty() {
         line(verified.copies.len() as u64, "are further copies of a sealed message");
     }
@@ -217,10 +217,13 @@ fn verified_text(name: &str, verified: &Verified) -> String {
             .iter()
             .map(|place| (place, "running number of another message: does somebody else have the sealer key?")),
     );
+    let damaged =
+        if verified.broken.is_empty() { "" } else { "; or damaged, and named above: such mail has no number" };
+    let restore = if has_backup { "; `sealpost restore` brings back what the backup still has" } else { "" };
     for gap in verified.gaps.iter().take(SHOWN) {
         text.push_str(&format!(
             "  sealed messages number {} to {} (of sealer {}) are not there: deleted or moved away by you, or lost or hidden \
-             by the server; `sealpost restore` brings back what the backup still has\n",
+             by the server{damaged}{restore}\n",
             gap.first, gap.last, gap.sealer
         ));
     }

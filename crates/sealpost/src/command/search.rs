@@ -5,12 +5,12 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use reader::{Anew, IndexError, Indexed, Query, QueryError, ReachError, Stand, VaultError};
+use reader::{Anew, IndexError, Indexed, OPERATORS, Query, QueryError, ReachError, ShelfError, Stand, VaultError};
 
 use crate::{
     args::{IndexArguments, SearchArguments},
-    command::{print, print_json, print_lines, shelf},
-    config::Config,
+    command::{print, print_json, shelf},
+    config::{Config, nearest_of},
     failure::{Exit, Failure, with_causes},
     home::Home,
     mailboxes,
@@ -66,6 +66,10 @@ pub fn search(home: &Home, arguments: &SearchArguments) -> Result<(), Failure> {
     let mut hits = reader::search(&settings, &query)?;
     if let Some(name) = &arguments.mailbox {
         let is_inbox = name.eq_ignore_ascii_case("INBOX");
+        let names = reader::mailboxes(&settings)?;
+        if !is_inbox && !names.contains(name) {
+            return Err(ShelfError::NoMailbox { asked: name.clone(), names }.into());
+        }
         hits.retain(|hit| hit.mailbox == *name || (is_inbox && hit.mailbox == "INBOX"));
     }
     hits.truncate(arguments.limit.unwrap_or(usize::MAX));
@@ -81,7 +85,7 @@ pub fn search(home: &Home, arguments: &SearchArguments) -> Result<(), Failure> {
         let subject = shelf::squeezed(&hit.subject);
         text.push_str(&format!("{}/{}  {}  {from}  {subject}\n", hit.mailbox, hit.uid, hit.date));
     }
-    print_lines(&text)
+    print(&text)
 }
 
 /// What is missing is said: nobody may take silence for an answer.
@@ -92,6 +96,13 @@ fn bring_up_to_date(home: &Home, settings: &reader::Settings, stop: &Arc<AtomicB
     }
     if indexed.failed > 0 {
         tell(format_args!("sealpost: {} messages do not open or cannot be read, and are not searched", indexed.failed));
+    }
+    if indexed.foreign > 0 {
+        tell(format_args!(
+            "sealpost: {} new messages are sealed by nobody trusted here, or not to your key: nothing within is searched",
+            indexed.foreign
+        ));
+        tell(format_args!("sealpost: hint: {}", shelf::TRUST));
     }
     if stop.load(Ordering::Relaxed) {
         return Err(Failure::new(Exit::Temporary, "stopped, as asked, before everything was indexed")
@@ -160,7 +171,14 @@ impl From<IndexError> for Failure {
 
 impl From<QueryError> for Failure {
     fn from(error: QueryError) -> Self {
-        Self::new(Exit::Usage, error)
-            .hint("words, \"phrases\", from: to: subject: before:2024-01-31 after:2024-01-31 has:attachment")
+        const ALL: &str = "words, \"phrases\", from: to: subject: before:2024-01-31 after:2024-01-31 has:attachment";
+        let hint = match &error {
+            QueryError::Operator(word) => match nearest_of(word, OPERATORS.into_iter()) {
+                Some(near) => format!("did you mean `{near}:`? There are {ALL}"),
+                None => format!("there are {ALL}; a word with a colon in it is written as a phrase"),
+            },
+            _ => ALL.to_owned(),
+        };
+        Self::new(Exit::Usage, error).hint(hint)
     }
 }

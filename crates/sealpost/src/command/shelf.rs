@@ -8,7 +8,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::{
     args::{ExportFormat, ExportMail, ListArguments, MessageName, OneMessage},
-    command::{print, print_json, print_lines},
+    command::{print, print_json},
     config::{Config, nearest_of},
     failure::{DoingWhat, Exit, Failure, with_causes},
     home::Home,
@@ -18,12 +18,15 @@ use crate::{
     tell::tell,
 };
 
-/// Columns of a sender.
+/// Columns of a sender where there is no terminal.
 const FROM: usize = 26;
-/// Columns before a subject.
-const BEFORE: usize = 6 + 2 + 10 + 2 + FROM + 2;
+/// Columns beside a sender and a subject.
+const BESIDE: usize = 6 + 2 + 10 + 2 + 2;
 /// Columns of a subject that are shown in any case.
 const LEAST: usize = 20;
+
+/// What to do about the seal of somebody whom nobody trusts here.
+pub const TRUST: &str = "if the sealer is yours, pin it: `sealpost key trust-sealer FILE` (the file that its `key export --sealer` printed)";
 
 /// Lists a mailbox.
 pub fn list(home: &Home, arguments: &ListArguments) -> Result<(), Failure> {
@@ -34,17 +37,24 @@ pub fn list(home: &Home, arguments: &ListArguments) -> Result<(), Failure> {
         return list_mailboxes(&mut shelf, arguments);
     }
     let mut lines = Vec::new();
-    shelf.list(&arguments.mailbox, |line| lines.push(line))?;
+    let mailbox = arguments.mailbox.as_ref().or(arguments.named.as_ref()).map_or("INBOX", String::as_str);
+    shelf.list(mailbox, |line| lines.push(line))?;
     let more = lines.len().saturating_sub(arguments.last.unwrap_or(usize::MAX));
     lines.drain(..more);
+    let foreign = lines.iter().filter(|line| line.state == "foreign").count();
+    if foreign > 0 {
+        tell(format_args!("sealpost: {foreign} of these messages are {FOREIGN}"));
+        tell(format_args!("sealpost: hint: {TRUST}"));
+    }
     if arguments.json.json {
         return print_json(&lines);
     }
     let mut text = String::new();
     let columns = columns();
+    // A wider terminal has more room for both.
+    let most = columns.map_or(FROM, |columns| (columns.saturating_sub(BESIDE) * 9 / 20).clamp(12, 40));
     for line in &lines {
-        let day = reader::day(line.arrived);
-        let from = padded(&sender(&line.from, FROM), FROM);
+        let from = padded(&sender(&line.from, most), most);
         let mark = match line.state {
             "sealed" if line.copy => "  (a copy of another one)",
             "sealed" => "",
@@ -53,11 +63,13 @@ pub fn list(home: &Home, arguments: &ListArguments) -> Result<(), Failure> {
             _ => "  (sealed by nobody trusted here: as it lies)",
         };
         let subject = squeezed(&line.subject);
-        let room = columns.map(|columns| columns.saturating_sub(BEFORE + mark.width()).max(LEAST));
+        let room = columns.map(|columns| columns.saturating_sub(BESIDE + most + mark.width()).max(LEAST));
         let subject = room.map_or(subject.clone(), |room| cut(&subject, room));
-        text.push_str(&format!("{:>6}  {day}  {from}  {subject}{mark}\n", line.uid));
+        let row = format!("{:>6}  {}  {from}  {subject}{mark}", line.uid, line.date);
+        text.push_str(row.trim_end());
+        text.push('\n');
     }
-    print_lines(&text)
+    print(&text)
 }
 
 fn list_mailboxes(shelf: &mut Shelf<'_>, arguments: &ListArguments) -> Result<(), Failure> {
@@ -75,7 +87,7 @@ fn list_mailboxes(shelf: &mut Shelf<'_>, arguments: &ListArguments) -> Result<()
         return print_json(&all);
     }
     let lines = all.iter().map(|Held { mailbox, messages }| format!("{messages:>6}  {}\n", squeezed(mailbox)));
-    print_lines(&lines.collect::<String>())
+    print(&lines.collect::<String>())
 }
 
 /// Columns of the terminal; `None`: it is none, and nothing is cut.
@@ -131,6 +143,11 @@ pub fn show(home: &Home, arguments: &OneMessage) -> Result<(), Failure> {
             "sealpost: the same sealed message lies here besides, and nobody copied it through the bridge"
         ));
     }
+    if let Some(refusal) = shelf.refusal(&found) {
+        let Failure { error, hint, .. } = not_opened(refusal);
+        tell(format_args!("sealpost: shown as it lies: {error}"));
+        tell(format_args!("sealpost: hint: {hint}"));
+    }
     print(&shelf.text(&found)?)
 }
 
@@ -141,9 +158,32 @@ pub fn cat(home: &Home, arguments: &OneMessage) -> Result<(), Failure> {
     let mut shelf = Shelf::open(&settings, &stop)?;
     let (mailbox, number) = named(arguments)?;
     let found = shelf.find(mailbox, number)?;
+    // Its original is not known, and ciphertext is none.
+    if let Some(refusal) = shelf.refusal(&found) {
+        return Err(not_opened(refusal));
+    }
     let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
-    shelf.write(&found, &mut out)?;
-    out.flush().doing(Exit::Temporary, "cannot write to standard output")
+    let written = shelf.write(&found, &mut out).and_then(|()| out.flush().map_err(ShelfError::Write));
+    match written {
+        // Who reads it has had enough.
+        Err(ShelfError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            // What is still held back would be written now.
+            drop(out.into_parts());
+            Ok(())
+        }
+        Err(ShelfError::Write(error)) => Err(error).doing(Exit::Temporary, "cannot write to standard output"),
+        other => Ok(other?),
+    }
+}
+
+/// Sealed by nobody trusted here, or not to our key.
+const FOREIGN: &str = "sealed by nobody trusted here, or not to your key";
+
+/// Why a sealed message is not opened, and what to do here.
+fn not_opened(refusal: open::OpenError) -> Failure {
+    let is_unknown = matches!(refusal, open::OpenError::UnknownSealer);
+    let failure = Failure::from(refusal);
+    if is_unknown { failure.hint(TRUST) } else { failure }
 }
 
 /// `MAILBOX/NUMBER`, as `search` prints it, or a number and `--mailbox`.
@@ -171,13 +211,31 @@ pub fn export(home: &Home, arguments: &ExportMail) -> Result<(), Failure> {
     let mut watcher = Watcher(Bar::new("writing", 0));
     let exported = reader::export(&mut shelf, &mailboxes, form, &arguments.to, &mut watcher);
     watcher.0.finish();
-    let exported = exported?;
+    let exported = exported.map_err(|error| {
+        let failure = Failure::from(error);
+        let stays = "what was written so far stays in";
+        let again = "remove it, or name another directory, and run it again";
+        if stop::is_stopped() {
+            failure.hint(format_args!("{stays} {}: {again}", arguments.to.display()))
+        } else {
+            failure
+        }
+    })?;
     for (mailbox, name) in &exported.renamed {
         let (mailbox, name) = (squeezed(mailbox), squeezed(name));
         tell(format_args!("sealpost: {mailbox} is written as {name}: another mailbox has its usual name"));
     }
     tell(format_args!("sealpost: {} messages written in clear to {}", exported.written, arguments.to.display()));
+    for (count, why) in [(exported.foreign, FOREIGN), (exported.encrypted, "encrypted by its author")] {
+        if count > 0 {
+            tell(format_args!("sealpost: {count} as they lie: {why}"));
+        }
+    }
     match exported.failed {
+        0 if exported.foreign > 0 => {
+            Err(Failure::new(Exit::Refused, format_args!("{} messages are not in clear: {FOREIGN}", exported.foreign))
+                .hint(format_args!("{TRUST}; then export to another directory")))
+        }
         0 => Ok(()),
         failed => Err(Failure::new(Exit::Data, format_args!("{failed} messages do not open or cannot be read"))
             .hint("`sealpost verify FLOW` names them; they are as they were")),
@@ -223,7 +281,9 @@ impl From<ShelfError> for Failure {
                 (Exit::Temporary, "nothing is overwritten or doubled: name another directory, or remove what is there")
             }
             ShelfError::Lost => (Exit::Temporary, "try again when the server is there"),
-            ShelfError::Write(_) => (Exit::Temporary, "is there room, and may you write there?"),
+            ShelfError::Write(_) | ShelfError::Directory(..) => {
+                (Exit::Temporary, "is there room, and may you write there?")
+            }
             other => (other.fate().into(), "`sealpost check` looks at config, keys and mailboxes"),
         };
         Self::new(exit, with_causes(&error)).hint(hint)

@@ -79,6 +79,13 @@ impl<'b> AccountDepot<'b> {
         heads.head(uid, &mut self.upstream, self.kept.as_ref(), self.means.mail)
     }
 
+    /// Whether the server is sure that there is no such mailbox.
+    fn is_missing(&mut self, name: &MailboxName) -> bool {
+        let listed = self.upstream.ask(|session| session.list_in_full(name.wire()));
+        !name.wire().eq_ignore_ascii_case("INBOX")
+            && listed.is_ok_and(|listed| listed.iter().all(|other| other.name != *name))
+    }
+
     fn enter(&mut self, name: &MailboxName, access: Access) -> Result<Selected, ImapError> {
         let way = if access == Access::Read { Way::Read } else { Way::Write };
         let chosen = self.upstream.ask(|session| session.select(name, way))?;
@@ -255,7 +262,8 @@ impl Depot for AccountDepot<'_> {
             if error.is_lost() {
                 self.upstream.give_up();
             }
-            answer_of(&error)
+            // Not every server says why.
+            if error.is_refusal() && self.is_missing(name) { Answer::nonexistent() } else { answer_of(&error) }
         })
     }
 

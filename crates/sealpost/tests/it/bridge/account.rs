@@ -363,3 +363,35 @@ fn when_the_server_goes_the_session_says_so() {
     assert_eq!(validity(&mut again), before);
     assert!(again.good("FETCH 1 ENVELOPE").text().contains("\"one\""));
 }
+
+#[test]
+fn trouble_upstream_is_told_apart_and_told_to_the_owner() {
+    if !testbed::servers() {
+        return;
+    }
+    let scene = Scene::sealed(&[message("one", "x")]);
+    let bridge = scene.bridge();
+    let log_in = format!("LOGIN {} {}", bridge.user, bridge.password);
+    scene.stage.write("home/secret", "wrong\n");
+    let refused = Client::connect(bridge.address).say(&log_in);
+    assert!(refused.tagged.starts_with("NO [CONTACTADMIN]"), "{refused:?}");
+    bridge.hear("refused the login");
+    scene.stage.write("home/secret", "alice-pw\n");
+    let mut client = bridge.client();
+    bridge.hear("there again");
+    for line in ["SELECT Nowhere", "EXAMINE Nowhere"] {
+        let missing = client.say(line);
+        assert!(missing.tagged.starts_with("NO [NONEXISTENT]"), "{missing:?}");
+    }
+    client.good("SELECT INBOX");
+}
+
+#[test]
+fn a_new_password_ends_the_old_one_in_a_bridge_that_runs() {
+    let scene = super::scene::Scene::new();
+    let (running, other) = (scene.bridge(), scene.bridge());
+    let refused = Client::connect(running.address).say(&format!("LOGIN {} {}", running.user, running.password));
+    assert!(refused.tagged.starts_with("NO [AUTHENTICATIONFAILED]"), "{refused:?}");
+    running.hear("wrong user or password");
+    Client::logged_in(running.address, &other.user, &other.password).good("SELECT INBOX");
+}

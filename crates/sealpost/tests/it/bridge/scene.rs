@@ -2,10 +2,11 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Stdio},
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -24,8 +25,10 @@ pub struct Bridge {
     pub address: SocketAddr,
     pub user: String,
     pub password: String,
-    /// What it said.
+    /// What it said at first.
     pub told: String,
+    /// What it said since.
+    heard: Arc<Mutex<String>>,
 }
 
 impl Scene {
@@ -104,7 +107,13 @@ impl Bridge {
             assert!(lines.read_line(&mut told).unwrap() > 0, "it ended: {told}");
         }
         // Whatever else it says must not stop it.
-        std::thread::spawn(move || lines.read_to_string(&mut String::new()));
+        let heard = Arc::new(Mutex::new(String::new()));
+        let into = Arc::clone(&heard);
+        std::thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                into.lock().unwrap().push_str(&(line + "\n"));
+            }
+        });
         let after = |what: &str| {
             let rest = &told[told.find(what).unwrap() + what.len()..];
             rest.split([' ', ',', '\n']).next().unwrap().to_owned()
@@ -115,6 +124,14 @@ impl Bridge {
             user: after("user "),
             password: after("password "),
             told,
+            heard,
+        }
+    }
+
+    /// Waits until it says so.
+    pub fn hear(&self, text: &str) {
+        while !self.heard.lock().unwrap().contains(text) {
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 

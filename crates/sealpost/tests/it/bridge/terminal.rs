@@ -91,6 +91,59 @@ fn what_does_not_open_is_not_printed_in_part() {
     assert_eq!(fs::read_dir(scene.stage.path("out/INBOX")).unwrap().count(), 1);
 }
 
+#[test]
+fn mail_of_a_sealer_that_is_not_pinned_is_named_and_never_taken_for_an_original() {
+    let stranger = Stage::with_owner();
+    let scene = Scene::sealed(&[message("ours", "first")]);
+    let stage = &scene.stage;
+    stranger.write("alice.asc", stage.good("key export", b""));
+    let original = message("theirs", "second");
+    let sealed = stranger.good("seal --cert alice.asc", &original);
+    fs::write(scene.maildir().join("cur/9000000000.stranger.host:2,"), &sealed).unwrap();
+    for command in ["list", "list --mailbox INBOX", "show 2", "search second"] {
+        let outcome = stage.run(command, b"");
+        assert!(outcome.code == 0 && outcome.err.contains("key trust-sealer FILE"), "{command}: {outcome}");
+    }
+    let refused = stage.bad("cat 2", b"", 77, "not trusted here");
+    assert!(refused.out.is_empty() && refused.err.contains("key trust-sealer FILE"), "{refused}");
+    let exported = stage.run("export --format eml --to out", b"");
+    let told = ["1 messages written in clear", "1 as they lie: sealed by nobody trusted here", "key trust-sealer FILE"];
+    assert!(exported.code == 77 && told.iter().all(|text| exported.err.contains(text)), "{exported}");
+    assert_eq!(fs::read(stage.path("out/INBOX/2.eml")).unwrap(), sealed);
+    stage.write("stranger.sealer", stranger.text("key export --sealer", b""));
+    stage.good("key trust-sealer stranger.sealer", b"");
+    let number = stage.json("list --json", b"").as_array().unwrap().last().unwrap()["uid"].clone();
+    assert_eq!(stage.good(&format!("cat {number}"), b""), original);
+    stage.good("export --format eml --to clear", b"");
+}
+
+#[test]
+fn slips_are_answered_with_what_is_meant() {
+    let scene = Scene::sealed(&[message("one", "first")]);
+    let stage = &scene.stage;
+    stage.good("index", b"");
+    stage.write("file", "");
+    for (line, code, says) in [
+        ("search first --mailbox Sant", 64, "no such mailbox"),
+        ("search first --mailbox Sant", 64, "did you mean `Sent`"),
+        ("search first --limit 0", 64, "from 1 on"),
+        ("list --last -1", 64, "from 1 on"),
+        ("list Sent --mailbox INBOX", 64, "cannot be used with"),
+        ("search form:bob", 64, "did you mean `from:`"),
+        ("bridge --listen 1144", 64, "write 127.0.0.1:1144"),
+        ("export --to file/out", 75, "file/out"),
+    ] {
+        let outcome = stage.run(line, b"");
+        assert!(outcome.code == code && outcome.err.contains(says), "{line}: {outcome}");
+    }
+    // Both show the day of the Date field.
+    let (listed, found) = (stage.json("list --json", b""), stage.json("search first --json", b""));
+    assert!(
+        listed[0]["date"].as_str().unwrap().len() == 10 && listed[0]["date"] == found[0]["date"],
+        "{listed} {found}"
+    );
+}
+
 /// What reads a Maildir reads an account, and finds the same.
 #[test]
 fn mail_of_an_account_is_listed_shown_searched_and_exported() {
