@@ -3,7 +3,7 @@
 //! In: places of messages in the open mailbox. Out: renamed, copied and removed files; UIDs of what was copied. A sealed message is copied as it is, sealed.
 //! Never removes a message that is not flagged as deleted at that moment, but for one that was moved.
 
-use store::{Database, Flags, Mailbox, Maildir, Uids};
+use store::{Database, Flags, Mailbox, Maildir, Uids, Unique};
 use wire::imap::server::{Flag, StoreKind, number_set};
 
 use super::census::{LookError, census};
@@ -11,7 +11,7 @@ use super::opened::Opened;
 use crate::depot::contract::{Carried, Leave};
 use crate::depot::flags::{of_file, store_keywords, store_letters};
 use crate::depot::selected::Selected;
-use crate::depot::view::Trouble;
+use crate::depot::view::{Trouble, View};
 
 impl Opened {
     /// Stores flags; places that failed.
@@ -25,9 +25,19 @@ impl Opened {
     ) -> rusqlite::Result<Vec<usize>> {
         let mut failed = Vec::new();
         let mut keywords = Vec::new();
+        for item in places.iter().filter_map(|place| selected.items.get(*place)) {
+            let Some((_, filed)) = self.file(item.uid) else { continue };
+            let stored = store_keywords(&filed.keywords, kind, flags);
+            if stored != filed.keywords {
+                keywords.push((item.uid, stored));
+            }
+        }
+        // First what may fail as a whole: whoever is told NO finds no file that is flagged.
+        Uids::new(database).set_keywords(self.id, &keywords)?;
         for &place in places {
             let Some(item) = selected.items.get_mut(place) else { continue };
             let Some((mailbox, filed)) = self.file(item.uid) else { continue };
+            filed.keywords = store_keywords(&filed.keywords, kind, flags);
             match mailbox.flag(&mut filed.message, |now| store_letters(now, kind, flags)) {
                 Ok(true) => {}
                 Ok(false) | Err(_) => {
@@ -35,14 +45,8 @@ impl Opened {
                     continue;
                 }
             }
-            let stored = store_keywords(&filed.keywords, kind, flags);
-            if stored != filed.keywords {
-                filed.keywords.clone_from(&stored);
-                keywords.push((item.uid, stored));
-            }
             item.flags = of_file(&filed.message.flags(), &filed.keywords);
         }
-        Uids::new(database).set_keywords(self.id, &keywords)?;
         Ok(failed)
     }
 
@@ -88,13 +92,8 @@ impl Opened {
             failed = failed.max(1);
         }
         if leave == Leave::Stay && failed > 0 {
-            // All or nothing (RFC 3501 §6.4.7): whoever tries again must not find some of them twice.
-            for (_, unique, ..) in carried.drain(..) {
-                if let Ok(Some(mut copy)) = to.find(&unique) {
-                    let _ = to.remove(&mut copy, |_| true);
-                }
-            }
-            let _ = to.sync();
+            take_back(&carried, to);
+            carried.clear();
         }
         if leave == Leave::Go {
             self.settle();
@@ -103,24 +102,15 @@ impl Opened {
         if carried.is_empty() {
             return Ok(Carried { code: None, failed });
         }
-        let numbered = census(database, maildir.root(), to)?.numbered;
-        let (mut sources, mut targets, mut keywords, mut views) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for (uid, unique, words, view) in carried {
-            // One that somebody removed in this moment has no number.
-            let Some(entry) = numbered.messages.iter().find(|entry| entry.message == unique.as_bytes()) else {
-                continue;
-            };
-            sources.push(uid);
-            targets.push(entry.uid);
-            if !words.is_empty() {
-                keywords.push((entry.uid, words));
+        match number(database, &carried, to, maildir) {
+            Ok(code) => Ok(Carried { code, failed }),
+            Err(error) if leave == Leave::Stay => {
+                take_back(&carried, to);
+                Err(error)
             }
-            views.extend(view.map(|view| (entry.uid, view.number())));
+            // They are there, and no more here: numbers and keywords are all that is not known of them.
+            Err(_) => Ok(Carried { code: None, failed }),
         }
-        note(database, numbered.id, &keywords, &views)?;
-        let (sources, targets) = (number_set(&sources), number_set(&targets));
-        let code = (!sources.is_empty()).then(|| format!("COPYUID {} {sources} {targets}", numbered.validity));
-        Ok(Carried { code, failed })
     }
 
     /// Removals become durable; if that fails, they come again, which harms nobody.
@@ -128,6 +118,45 @@ impl Opened {
         let _ = self.mailbox.sync();
         self.forget_look();
     }
+}
+
+/// A message that was carried: the UID that it had, the name that it has now, its keywords, how it is shown.
+type Moved = (u32, Unique, Vec<String>, Option<View>);
+
+/// Copies go again, all of them (RFC 3501 §6.4.7): whoever tries again must not find some of them twice.
+fn take_back(copies: &[Moved], to: &Mailbox) {
+    for (_, unique, ..) in copies {
+        if let Ok(Some(mut copy)) = to.find(unique) {
+            let _ = to.remove(&mut copy, |_| true);
+        }
+    }
+    let _ = to.sync();
+}
+
+/// Numbers what was carried; the response code (RFC 4315 §3).
+fn number(
+    database: &Database,
+    carried: &[Moved],
+    to: &Mailbox,
+    maildir: &Maildir,
+) -> Result<Option<String>, LookError> {
+    let numbered = census(database, maildir.root(), to)?.numbered;
+    let (mut sources, mut targets, mut keywords, mut views) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (uid, unique, words, view) in carried {
+        // One that somebody removed in this moment has no number.
+        let Some(entry) = numbered.messages.iter().find(|entry| entry.message == unique.as_bytes()) else {
+            continue;
+        };
+        sources.push(*uid);
+        targets.push(entry.uid);
+        if !words.is_empty() {
+            keywords.push((entry.uid, words.clone()));
+        }
+        views.extend(view.map(|view| (entry.uid, view.number())));
+    }
+    note(database, numbered.id, &keywords, &views)?;
+    let (sources, targets) = (number_set(&sources), number_set(&targets));
+    Ok((!sources.is_empty()).then(|| format!("COPYUID {} {sources} {targets}", numbered.validity)))
 }
 
 /// Notes keywords and views of new messages.

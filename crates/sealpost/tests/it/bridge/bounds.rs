@@ -130,3 +130,29 @@ fn a_copy_that_fails_leaves_nothing() {
     again.good("COPY 1:* Trash");
     assert_eq!(copies(), 2);
 }
+
+#[test]
+fn what_cannot_be_noted_is_not_done() {
+    let scene = Scene::sealed(&[message("one", "the first"), message("two", "the second")]);
+    let bridge = scene.bridge();
+    let mut client = bridge.selected("INBOX");
+    client.good("FETCH 1:2 FLAGS");
+    // As on a disk that is full, where the mail lies on another one.
+    let state = rusqlite::Connection::open(scene.stage.path("home/state.db")).unwrap();
+    let refuse = "CREATE TRIGGER full_insert BEFORE INSERT ON numbered BEGIN SELECT RAISE(FAIL, 'full'); END;
+                  CREATE TRIGGER full_update BEFORE UPDATE OF keywords ON numbered BEGIN SELECT RAISE(FAIL, 'full'); END;";
+    state.execute_batch(refuse).unwrap();
+    let within = |folder: &str| -> Vec<String> {
+        let names = fs::read_dir(scene.maildir().join(folder)).unwrap();
+        names.map(|name| name.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    let before = within("cur");
+    assert!(client.say("COPY 1:2 Trash").tagged.starts_with("NO"));
+    assert_eq!((within(".Trash/cur").len(), within(".Trash/new").len()), (0, 0));
+    assert!(client.say("STORE 1:2 +FLAGS (\\Deleted $Junk)").tagged.starts_with("NO"));
+    assert_eq!(within("cur"), before);
+    state.execute_batch("DROP TRIGGER full_insert; DROP TRIGGER full_update").unwrap();
+    client.good("STORE 1 +FLAGS (\\Flagged $Junk)");
+    client.good("COPY 1:2 Trash");
+    assert_eq!(within(".Trash/cur").len() + within(".Trash/new").len(), 2);
+}
