@@ -354,23 +354,13 @@ fn large_mail_is_compressed_unless_told_not_to() {
 }
 
 #[test]
-fn a_reader_that_is_gone_is_an_error_and_no_panic() {
+fn a_reader_that_is_gone_is_an_error_where_mail_would_be_lost_and_never_a_panic() {
     let stage = Stage::with_owner();
     let mail = sample("plain.eml");
     let (mail_large, sealed) = (large(2 << 20), stage.good("seal", &mail));
     let sealed_large = stage.good("seal", &mail_large);
-    let inputs: [(&str, &[u8]); 10] = [
-        ("seal", &mail),
-        ("seal", &mail_large),
-        ("seal", &sealed_large),
-        ("open", &sealed),
-        ("open", &sealed_large),
-        ("headers", &sealed),
-        ("inspect", &sealed),
-        ("key list", b""),
-        ("check", b""),
-        ("completions bash", b""),
-    ];
+    let inputs: [(&str, &[u8]); 5] =
+        [("seal", &mail), ("seal", &mail_large), ("seal", &sealed_large), ("open", &sealed), ("open", &sealed_large)];
     for (line, stdin) in inputs {
         let mut command = stage.command(line);
         command.stdout(gone());
@@ -380,6 +370,15 @@ fn a_reader_that_is_gone_is_an_error_and_no_panic() {
             outcome.err.contains("sealpost: error: ") && outcome.err.contains("sealpost: hint: "),
             "{line}: {outcome}"
         );
+    }
+    // Of text the first lines may be all that is wanted.
+    let inputs: [(&str, &[u8]); 4] =
+        [("headers", &sealed), ("inspect", &sealed), ("key list", b""), ("completions bash", b"")];
+    for (line, stdin) in inputs {
+        let mut command = stage.command(line);
+        command.stdout(gone());
+        let outcome = feed(command, stdin);
+        assert!(outcome.code == 0 && !outcome.err.contains("error"), "{line}: {outcome}");
     }
     // Where nobody reads what went wrong, the code still tells.
     for (line, stdin, code) in
