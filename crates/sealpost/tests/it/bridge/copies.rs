@@ -76,8 +76,10 @@ fn what_a_maildir_holds_twice_is_told() {
     let put = |mailbox: &str, which: u32| {
         count.set(count.get() + 1);
         let folder = if mailbox == "INBOX" { String::new() } else { format!(".{mailbox}/") };
-        let name = format!("Maildir/{folder}cur/1700000000.again{}.host:2,", count.get());
-        scene.stage.write(&name, &sealed[which as usize - 1]);
+        let name = format!("1700000000.again{}.host", count.get());
+        // As mail servers do: what is written half is seen by nobody.
+        let half = scene.stage.write(&format!("Maildir/{folder}tmp/{name}"), &sealed[which as usize - 1]);
+        fs::rename(half, scene.stage.path(&format!("Maildir/{folder}cur/{name}:2,"))).unwrap();
     };
     law(Place { bridge: scene.bridge(), put: &put });
     // In a terminal too.
