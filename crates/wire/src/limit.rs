@@ -9,8 +9,8 @@ pub const LINE: usize = 1 << 20;
 pub const SEARCH_LINE: usize = 32 << 20;
 /// Messages found by one SEARCH.
 pub const FOUND: usize = 5_000_000;
-/// Parentheses within parentheses.
-pub const NESTING: usize = 32;
+/// Parentheses within parentheses: what servers tell of a hundred messages within messages, as Dovecot does at most.
+pub const NESTING: usize = 256;
 /// Values in one list, and list items in one response.
 pub const LIST_ITEMS: usize = 100_000;
 /// Octets of one literal that is held in memory.

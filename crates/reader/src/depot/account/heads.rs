@@ -146,11 +146,13 @@ impl Heads {
         }
         self.now.clear();
         let (mut heads, mut octets) = (Vec::new(), 0_usize);
-        let items = "UID INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER]";
+        // Of a header section that is longer than one of ours can be no more than shows that it is: somebody else's mail must not end the session.
+        let items =
+            format!("UID INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER]<0.{}>", MAX_HEADER_SECTION.saturating_add(1));
         let asked = upstream.ask(|session| {
             session.uid_fetch(
                 &set,
-                items,
+                &items,
                 |_| Ok(std::io::sink()),
                 |fetched| {
                     let told = fetched.uid;

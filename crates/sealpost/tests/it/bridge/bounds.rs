@@ -156,3 +156,35 @@ fn what_cannot_be_noted_is_not_done() {
     client.good("COPY 1:2 Trash");
     assert_eq!(within(".Trash/cur").len() + within(".Trash/new").len(), 2);
 }
+
+/// Mail that somebody sent, and that no sweep has seen, keeps nobody from reading.
+#[test]
+fn odd_mail_ends_no_session() {
+    if !testbed::servers() {
+        return;
+    }
+    let scene = account::Scene::new();
+    let mut direct = scene.direct();
+    let long =
+        format!("From: eve@example.com\r\nSubject: long\r\nX-Long: {}\r\n\r\nbody\r\n", "x\r\n ".repeat(3 << 20));
+    let mut deep = "From: eve@example.com\r\nSubject: deep\r\nMIME-Version: 1.0\r\n".to_owned();
+    for depth in 0..90 {
+        deep += &format!("Content-Type: multipart/mixed; boundary=b{depth:02}x\r\n\r\n--b{depth:02}x\r\n");
+    }
+    deep += "\r\ninnermost\r\n";
+    let sealed = scene.stage.good("seal", &message("one", "the first"));
+    for octets in [long.as_bytes(), deep.as_bytes(), &sealed] {
+        assert!(account::append(&mut direct, "INBOX", "", octets).tagged.starts_with("OK"));
+    }
+    let bridge = scene.bridge();
+    let mut client = bridge.selected("INBOX");
+    let listed = client.good("FETCH 1:* (UID FLAGS RFC822.SIZE ENVELOPE)").text();
+    assert!(
+        listed.contains("\"deep\"") && listed.contains("\"one\"") && listed.contains("\"long\""),
+        "{}",
+        listed.len()
+    );
+    assert!(client.good("FETCH 2:3 BODYSTRUCTURE").text().contains("\"b89x\""));
+    assert_eq!(client.good("SEARCH SUBJECT one").found(), [3]);
+    assert!(client.good("FETCH 3 BODY.PEEK[TEXT]").text().contains("the first"));
+}
