@@ -17,7 +17,7 @@ pub(crate) struct Original {
     structure: BodyPart,
 }
 
-/// Octets of a header section that are read at once; a larger one is not looked into.
+/// Octets of a header section that are looked into, for lists and searches.
 pub(crate) const MAX_HEADER: u64 = 4 << 20;
 /// Octets copied at a time.
 const STEP: usize = 64 << 10;
@@ -53,13 +53,16 @@ impl Original {
         Ok(octets)
     }
 
-    /// The header section with its empty line; what is beyond [`MAX_HEADER`] is an error.
+    /// The header section with its empty line. Of one that is longer than [`MAX_HEADER`] the whole lines that come first: mail that somebody sent must not be in
+    /// the way of a list, and its sections are served whole.
     pub(crate) fn header(&mut self) -> io::Result<Zeroizing<Vec<u8>>> {
         let end = self.structure.body_offset();
+        let mut header = self.read(0..end.min(MAX_HEADER))?;
         if end > MAX_HEADER {
-            return Err(io::ErrorKind::FileTooLarge.into());
+            let whole = memchr::memrchr(b'\n', &header).map_or(0, |at| at.saturating_add(1));
+            header.truncate(whole);
         }
-        self.read(0..end)
+        Ok(header)
     }
 
     /// Some of its octets, written.
