@@ -209,8 +209,8 @@ impl Runner {
             }
             if let Ok(tally) = self.spool.tally().await {
                 self.counts.queue(tally.waiting, tally.failed, tally.octets);
-                if failed.replace(tally.failed) != Some(tally.failed) {
-                    self.weigh().await;
+                if failed != Some(tally.failed) && self.weigh().await {
+                    failed = Some(tally.failed);
                 }
             }
             let in_hand = self.lock().iter().map(|id| MessageId(*id)).collect();

@@ -26,11 +26,12 @@ impl Runner {
         }
     }
 
-    /// Whether so much of what the target refused lies there that no more is taken. To be asked when the number of what failed is another one.
-    pub(super) async fn weigh(self: &Arc<Self>) {
+    /// Finds out whether so much of what the target refused lies there that no more is taken. To be done when the number of what failed is another one, until it
+    /// succeeds.
+    pub(super) async fn weigh(self: &Arc<Self>) -> bool {
         let (octets, number) = self.schedule.most_refused();
-        // What cannot be asked stays as it was.
-        let Ok(beyond) = self.spool.pile(Lying::Beyond { octets, number }).await else { return };
+        // What cannot be asked now stays as it was.
+        let Ok(beyond) = self.spool.pile(Lying::Beyond { octets, number }).await else { return false };
         let is_over = !beyond.ids.is_empty();
         if !self.overfull.swap(is_over, Ordering::Relaxed)
             && is_over
@@ -38,6 +39,7 @@ impl Runner {
         {
             self.tell_of(&all, End::Overfull).await;
         }
+        true
     }
 
     /// One note for all that were not told of, and not more often than is useful.
