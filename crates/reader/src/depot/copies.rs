@@ -48,12 +48,16 @@ impl Copies {
         let mut copies = Self { ids, mailbox: mailbox.clone(), ..Self::default() };
         let uids: HashMap<Vec<u8>, u32> = filed.into_iter().map(|(uid, filed)| (filed.message, uid)).collect();
         let Some(ids) = &copies.ids else { return copies };
+        let (mut known, mut gone) = (Vec::new(), Vec::new());
         // What cannot be read now is found out again.
-        let _ = ids.tidy(&copies.mailbox, |message| uids.contains_key(message));
-        let mut known: Vec<(u32, Mark, Whose)> = Vec::new();
         for (message, mark, whose) in ids.of(&copies.mailbox).unwrap_or_default() {
-            known.extend(uids.get(&message).map(|uid| (*uid, mark, whose)));
+            match uids.get(&message) {
+                Some(uid) => known.push((*uid, mark, whose)),
+                None => gone.push(message),
+            }
         }
+        // They are in nobody's way until the next time.
+        let _ = ids.remove(&copies.mailbox, &gone);
         let before = ids.seen_before(&copies.mailbox).unwrap_or_default();
         known.sort_unstable_by_key(|(uid, ..)| *uid);
         for (uid, mark, whose) in known {

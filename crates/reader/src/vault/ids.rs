@@ -73,10 +73,11 @@ impl Ids {
         Ok(transaction.commit()?)
     }
 
-    /// What is known of messages that are not there any more goes.
-    pub(crate) fn tidy(&self, mailbox: &str, is_there: impl Fn(&[u8]) -> bool) -> Result<(), VaultError> {
-        let gone: Vec<Vec<u8>> =
-            self.of(mailbox)?.into_iter().map(|(message, ..)| message).filter(|message| !is_there(message)).collect();
+    /// Forgets messages of a mailbox, all of them at once.
+    pub(crate) fn remove(&self, mailbox: &str, gone: &[Vec<u8>]) -> Result<(), VaultError> {
+        if gone.is_empty() {
+            return Ok(());
+        }
         let transaction = self.0.connection.unchecked_transaction()?;
         for message in gone {
             let sql = "DELETE FROM ids WHERE place = ?1 AND mailbox = ?2 AND message = ?3";

@@ -6,7 +6,7 @@ use std::{
     io::Write,
     net::SocketAddr,
     path::Path,
-    process::{Child, Command},
+    process::Child,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
@@ -16,7 +16,7 @@ use testbed::{Dovecot, Language, Options, Postfix, submit};
 
 use crate::{
     gateway::{ALICE, PATIENCE, add_gateway, configure, end, files, free, inbox, mail, run, stage},
-    program::{CANARY, Stage},
+    program::{CANARY, Stage, on_small_disk},
 };
 
 /// Senders that try again until they are told "taken", as mail servers do, against a gateway that is killed again and again.
@@ -99,27 +99,9 @@ fn whatever_fails_every_message_arrives_sealed() {
         println!("SKIPPED: needs servers, and root for Postfix");
         return;
     }
-    let small = tempfile::tempdir().unwrap();
-    // In a mount namespace of its own: it ends with the child, whatever happens.
-    let script = "mount -t tmpfs -o size=200m none \"$0\" || exit 77; exec \"$@\"";
-    let child = Command::new("unshare")
-        .args(["--mount", "sh", "-c", script])
-        .arg(small.path())
-        .arg(std::env::current_exe().unwrap())
-        .args(["faults::child", "--exact", "--ignored", "--nocapture"])
-        .env(SMALL, small.path())
-        .output();
-    match child {
-        Ok(child) if child.status.code() != Some(77) && !child.stderr.starts_with(b"unshare:") => {
-            let said = [child.stdout, child.stderr].concat();
-            let said = String::from_utf8_lossy(&said);
-            assert!(child.status.success(), "{said}");
-            println!("{said}");
-        }
-        _ => {
-            println!("no mount namespaces here: the store's disk is not filled");
-            everything_fails(None);
-        }
+    if !on_small_disk("faults::child", SMALL, "200m") {
+        println!("no mount namespaces here: the store's disk is not filled");
+        everything_fails(None);
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
 };
 
 use testbed::{Dovecot, Format, Language, submit};
@@ -13,7 +13,7 @@ use crate::{
     faults::fill,
     forward::{ME, assert_once, configure, kill, mail, stage, waiting},
     gateway::{end, free, get, inbox, until},
-    program::Stage,
+    program::{Stage, on_small_disk},
 };
 
 /// Where the child of [`a_queue_on_a_full_disk_drains_by_itself`] finds a small file system.
@@ -24,24 +24,8 @@ fn a_queue_on_a_full_disk_drains_by_itself() {
     if !testbed::servers() {
         return;
     }
-    let small = tempfile::tempdir().unwrap();
-    // In a mount namespace of its own: it ends with the child, whatever happens.
-    let script = "mount -t tmpfs -o size=144m none \"$0\" || exit 77; exec \"$@\"";
-    let child = Command::new("unshare")
-        .args(["--mount", "sh", "-c", script])
-        .arg(small.path())
-        .arg(std::env::current_exe().unwrap())
-        .args(["full::child", "--exact", "--ignored", "--nocapture"])
-        .env(SMALL, small.path())
-        .output();
-    match child {
-        Ok(child) if child.status.code() != Some(77) && !child.stderr.starts_with(b"unshare:") => {
-            let said = [child.stdout, child.stderr].concat();
-            let said = String::from_utf8_lossy(&said);
-            assert!(child.status.success(), "{said}");
-            println!("{said}");
-        }
-        _ => println!("SKIPPED: no mount namespaces here"),
+    if !on_small_disk("full::child", SMALL, "144m") {
+        println!("SKIPPED: no mount namespaces here");
     }
 }
 

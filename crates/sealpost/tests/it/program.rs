@@ -252,3 +252,27 @@ impl Drop for Gpg {
         let _ = Command::new("gpgconf").arg("--homedir").arg(self.home.path()).args(["--kill", "all"]).output();
     }
 }
+
+/// Runs a test as a child that finds in that variable a file system of that size (tmpfs(5)), in a mount namespace of its own: it ends with the child, whatever
+/// happens. False: there are no such namespaces here, and nothing was run.
+pub fn on_small_disk(test: &str, variable: &str, size: &str) -> bool {
+    let small = tempfile::tempdir().unwrap();
+    let script = format!("mount -t tmpfs -o size={size} none \"$0\" || exit 77; exec \"$@\"");
+    let child = Command::new("unshare")
+        .args(["--mount", "sh", "-c", &script])
+        .arg(small.path())
+        .arg(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--ignored", "--nocapture"])
+        .env(variable, small.path())
+        .output();
+    match child {
+        Ok(child) if child.status.code() != Some(77) && !child.stderr.starts_with(b"unshare:") => {
+            let said = [child.stdout, child.stderr].concat();
+            let said = String::from_utf8_lossy(&said);
+            assert!(child.status.success(), "{said}");
+            println!("{said}");
+            true
+        }
+        _ => false,
+    }
+}

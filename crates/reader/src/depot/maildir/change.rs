@@ -125,10 +125,9 @@ type Moved = (u32, Unique, Vec<String>, Option<View>);
 
 /// Copies go again, all of them (RFC 3501 §6.4.7): whoever tries again must not find some of them twice.
 fn take_back(copies: &[Moved], to: &Mailbox) {
-    for (_, unique, ..) in copies {
-        if let Ok(Some(mut copy)) = to.find(unique) {
-            let _ = to.remove(&mut copy, |_| true);
-        }
+    let wanted = copies.iter().map(|(_, unique, ..)| unique.clone()).collect();
+    for mut copy in to.find_among(&wanted).unwrap_or_default().into_values().flatten() {
+        let _ = to.remove(&mut copy, |_| true);
     }
     let _ = to.sync();
 }
